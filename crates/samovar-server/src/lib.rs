@@ -1,0 +1,1 @@
+//! The HTTP doors of Samovar and its dashboard.

@@ -1,0 +1,1 @@
+//! Systems of record: queries, batches, imports. SQL lives here alone.

@@ -1,0 +1,1 @@
+//! Contract suites for tiers, logs and sources, and the doubles that drive them.

@@ -1,0 +1,3 @@
+//! The repository's own commands: test, bench.
+
+fn main() {}
