@@ -1,1 +1,30 @@
-//! The words and contracts of Samovar: versions, marks, entries, tiers, logs, the clock.
+//! The words and contracts of Samovar. No I/O and no runtime: every other crate speaks in these types.
+//!
+//! * [`Version`], [`Token`]: when a read of the source began, in numbers of the mark log.
+//! * [`Mark`], [`Scope`]: an invalidation and what it covers.
+//! * [`Key`], [`Partition`], [`Part`], [`Entry`]: what is cached, and the stamps by which a read decides
+//!   whether it may still be served.
+//! * [`Tier`], [`MarkLog`], [`Judge`], [`Clock`]: the contracts; their implementations live elsewhere.
+//!
+//! The law that ties them together is the *fence*: fills are not trusted, reads decide. An entry carries
+//! the version at which its read of the source began, and every read asks whether a mark after that
+//! version covers it.
+
+mod clock;
+mod day;
+mod entry;
+mod error;
+mod log;
+mod mark;
+mod tier;
+mod version;
+
+pub use clock::{Clock, Millis, SystemClock};
+pub use day::{Day, DayParseError, Partition};
+pub use entry::{Entry, Key, Lifetime, Part, Parts, Stamp};
+pub use error::{Error, ErrorKind};
+pub use futures_core::future::BoxFuture;
+pub use log::{MarkLog, Snapshot};
+pub use mark::{Mark, MarkId, Mode, Numbered, Scope};
+pub use tier::{CacheUsage, Judge, Tier, TierName, Usage, Verdict};
+pub use version::{Epoch, History, Tick, Token, Version};

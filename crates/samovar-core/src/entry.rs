@@ -1,0 +1,93 @@
+//! Entries: values with the stamps by which reads decide.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Millis, Partition, Tick, Token, Version};
+
+/// The name of a value: a cache and a key within it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Key {
+    /// The named cache.
+    pub cache: Arc<str>,
+    /// The key within it.
+    pub id: Arc<str>,
+}
+
+impl Key {
+    /// The key `id` of the cache `cache`.
+    pub fn new(cache: impl Into<Arc<str>>, id: impl Into<Arc<str>>) -> Self {
+        Key { cache: cache.into(), id: id.into() }
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.cache, self.id)
+    }
+}
+
+/// When something was read from the source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    /// The version at which the read of the source began. Decides below memory.
+    pub version: Version,
+    /// The tick up to which this is known to be clean in this process. Decides in memory.
+    pub tick: Tick,
+    /// Wall clock when the read of the source began.
+    pub read_at: Millis,
+}
+
+impl Stamp {
+    /// The stamp of what is read from the source after `token` was taken, at `now`.
+    pub fn new(token: Token, now: Millis) -> Self {
+        Stamp { version: token.version, tick: token.tick, read_at: now }
+    }
+}
+
+/// A piece of an entry that is fresh or refused by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// The store-day it was derived from; `None` for a value that no partition mark covers.
+    pub partition: Option<Partition>,
+    /// When it was read.
+    pub stamp: Stamp,
+}
+
+/// The parts of an entry. A plain value has one; a block of several days has one for each.
+pub type Parts = Arc<[Part]>;
+
+/// How long an entry may be served after its parts were read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lifetime {
+    /// Fresh for so long (already spread by the cache's jitter).
+    pub ttl: Duration,
+    /// After that, served labelled as stale for so long.
+    pub stale_window: Duration,
+}
+
+/// A cached value with what is needed to decide whether it may be served.
+#[derive(Clone, Debug)]
+pub struct Entry<V> {
+    /// The value; cheap to clone (an `Arc` in memory, shared bytes below).
+    pub value: V,
+    /// Its parts: one or more.
+    pub parts: Parts,
+    /// How long its parts may be served.
+    pub lifetime: Lifetime,
+}
+
+impl<V> Entry<V> {
+    /// An entry in one part that no partition mark covers.
+    pub fn whole(value: V, stamp: Stamp, lifetime: Lifetime) -> Self {
+        Entry { value, parts: Arc::from([Part { partition: None, stamp }]), lifetime }
+    }
+
+    /// The same entry with another form of the value.
+    pub fn with<W>(&self, value: W) -> Entry<W> {
+        Entry { value, parts: Arc::clone(&self.parts), lifetime: self.lifetime }
+    }
+}

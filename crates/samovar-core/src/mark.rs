@@ -1,0 +1,71 @@
+//! Marks: invalidations as they stand in the log.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Key, Millis, Partition, Version};
+
+/// What a mark covers.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Scope {
+    /// One key of one cache.
+    Key(Key),
+    /// Everything that was derived from one store-day, in every cache.
+    Partition(Partition),
+    /// Every key of the named cache.
+    Cache(Arc<str>),
+    /// Every key of every cache.
+    Everything,
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Scope::Key(key) => write!(f, "key {key}"),
+            Scope::Partition(partition) => write!(f, "{partition}"),
+            Scope::Cache(cache) => write!(f, "cache {cache}"),
+            Scope::Everything => f.write_str("everything"),
+        }
+    }
+}
+
+/// What becomes of what a mark covers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// It is never served again.
+    #[default]
+    Remove,
+    /// It may be served, labelled as stale, within the stale window of its cache.
+    Expire,
+}
+
+/// A mark's name: random, given where it is accepted, so that it is recognised when the log hands it back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct MarkId(pub u128);
+
+/// An invalidation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mark {
+    /// Its name.
+    pub id: MarkId,
+    /// What it covers.
+    pub scope: Scope,
+    /// What becomes of what it covers.
+    pub mode: Mode,
+    /// Wall clock at its acceptance; used for stale windows alone.
+    pub at: Millis,
+    /// Why, for people: an event's name, `restart`, …
+    pub reason: Arc<str>,
+}
+
+/// A mark with the number that the log gave it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Numbered {
+    /// Its place in the log.
+    pub version: Version,
+    /// The mark.
+    pub mark: Mark,
+}

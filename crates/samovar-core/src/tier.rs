@@ -1,0 +1,111 @@
+//! The contract of a tier, and the question that reads ask.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::{BoxFuture, Entry, Error, Key, Part, Version};
+
+/// Which tier a value was found in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum TierName {
+    /// In this process.
+    Memory,
+    /// Embedded, on this machine's disk.
+    Disk,
+}
+
+impl TierName {
+    /// The name as people and metrics read it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            TierName::Memory => "memory",
+            TierName::Disk => "disk",
+        }
+    }
+}
+
+impl fmt::Display for TierName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What one cache occupies in a tier.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CacheUsage {
+    /// Number of entries.
+    pub entries: u64,
+    /// Bytes of keys, values and overhead, as the tier's budget counts them.
+    pub bytes: u64,
+}
+
+/// What a tier holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// By cache.
+    pub caches: BTreeMap<Arc<str>, CacheUsage>,
+    /// The tier's budget in bytes.
+    pub max_bytes: u64,
+}
+
+impl Usage {
+    /// The sum over all caches.
+    pub fn total(&self) -> CacheUsage {
+        self.caches.values().fold(CacheUsage::default(), |sum, one| CacheUsage {
+            entries: sum.entries + one.entries,
+            bytes: sum.bytes + one.bytes,
+        })
+    }
+}
+
+/// A place that keeps entries. It need not keep any of them: whatever it gives back is judged by the reader.
+pub trait Tier: Send + Sync + 'static {
+    /// The form in which it keeps values.
+    type Value: Clone + Send + Sync + 'static;
+
+    /// Its name.
+    fn name(&self) -> TierName;
+
+    /// What stands under a key. A damaged entry counts as absent (and is reported by the tier); an error
+    /// means that the tier itself could not be asked.
+    fn get<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<Option<Entry<Self::Value>>, Error>>;
+
+    /// Keeps an entry, in place of what stood under the key. Returns when a `get` finds it or it has been
+    /// turned down (budget, or the fence refuses it); durable after [`Tier::flush`].
+    fn put<'a>(
+        &'a self,
+        key: &'a Key,
+        entry: Entry<Self::Value>,
+    ) -> BoxFuture<'a, Result<(), Error>>;
+
+    /// Forgets a key. True if something stood there.
+    fn remove<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<bool, Error>>;
+
+    /// Returns when all that was put and removed before is durable, where the tier is durable at all.
+    fn flush(&self) -> BoxFuture<'_, Result<(), Error>>;
+
+    /// What it holds.
+    fn usage(&self) -> Usage;
+}
+
+/// The answer to the one question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verdict {
+    /// May be served.
+    Fresh,
+    /// May be served with a label, while it is read again.
+    Stale,
+    /// Must not be served.
+    Refused,
+}
+
+/// Asks, for tiers that outlive a process, whether an entry may still be kept. Implemented by the fence;
+/// a tier that checks its fills is handed this, so that neither knows the other.
+pub trait Judge: Send + Sync + 'static {
+    /// The verdict on a part stored under `key` with its stamp's version.
+    fn judge_stored(&self, key: &Key, part: &Part) -> Verdict;
+
+    /// The version to which everything judged now is clean, or `None` while a mark is pending.
+    fn position(&self) -> Option<Version>;
+}

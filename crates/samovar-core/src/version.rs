@@ -1,0 +1,76 @@
+//! Versions: positions in the mark log that outlive a process.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// The random name of an epoch of the mark log.
+///
+/// A log that lost its newest marks uses their numbers again; the name tells the two apart. It is random
+/// and not a counter, because a second loss could use a counter's value again.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Epoch(pub u64);
+
+impl fmt::Display for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+impl fmt::Debug for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A position in the mark log: the epoch, and the number of the last mark applied.
+///
+/// An entry's version is the one at which its read of the source *began*.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Version {
+    /// The epoch whose numbering `seq` belongs to.
+    pub epoch: Epoch,
+    /// The number of the last mark applied; 0 before the first.
+    pub seq: u64,
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.epoch, self.seq)
+    }
+}
+
+/// Counts the marks that this process has applied, numbered or pending. Means nothing in another process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Tick(pub u64);
+
+/// What a reader takes *before* it reads anything: it becomes the stamp of what was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Token {
+    /// For tiers that outlive the process.
+    pub version: Version,
+    /// For memory.
+    pub tick: Tick,
+}
+
+/// The epochs of a log in order, each with the number after which it began.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct History(pub Vec<(Epoch, u64)>);
+
+impl History {
+    /// Whether a version lies on this history: its epoch is part of it, and no later epoch began before it.
+    ///
+    /// ```
+    /// # use samovar_core::{Epoch, History, Version};
+    /// let history = History(vec![(Epoch(1), 0), (Epoch(2), 5)]);
+    /// assert!(history.holds(Version { epoch: Epoch(1), seq: 5 }));
+    /// assert!(!history.holds(Version { epoch: Epoch(1), seq: 6 }), "lost when epoch 2 began");
+    /// assert!(!history.holds(Version { epoch: Epoch(3), seq: 0 }), "an epoch never heard of");
+    /// ```
+    pub fn holds(&self, version: Version) -> bool {
+        self.0
+            .iter()
+            .position(|(epoch, _)| *epoch == version.epoch)
+            .is_some_and(|at| self.0[at + 1..].iter().all(|(_, start)| version.seq <= *start))
+    }
+}
