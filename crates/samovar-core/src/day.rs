@@ -130,6 +130,24 @@ impl fmt::Display for Partition {
     }
 }
 
+/// A run of consecutive days of one store: several partitions that were read together.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Span {
+    /// The store's id.
+    pub store: Arc<str>,
+    /// The first day.
+    pub from: Day,
+    /// The last day; not before `from`.
+    pub to: Day,
+}
+
+impl Span {
+    /// Whether a partition is one of these.
+    pub fn holds(&self, partition: &Partition) -> bool {
+        self.from <= partition.day && partition.day <= self.to && *self.store == *partition.store
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

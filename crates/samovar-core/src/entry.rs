@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Millis, Partition, Tick, Token, Version};
+use crate::{Day, Millis, Span, Tick, Token, Version};
 
 /// The name of a value: a cache and a key within it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -49,12 +49,24 @@ impl Stamp {
 }
 
 /// A piece of an entry that is fresh or refused by itself.
+///
+/// Consecutive days that were read together make one part, so that a block of many days stays small. A part is
+/// judged as a whole: it is refused if a mark covers *any* of its days. Whoever wants to know which of
+/// the days are refused asks again with parts of one day ([`Part::only`]).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Part {
-    /// The store-day it was derived from; `None` for a value that no partition mark covers.
-    pub partition: Option<Partition>,
+    /// The store-days it was derived from; `None` for a value that no partition mark covers.
+    pub span: Option<Span>,
     /// When it was read.
     pub stamp: Stamp,
+}
+
+impl Part {
+    /// The same part narrowed to one day.
+    pub fn only(&self, day: Day) -> Part {
+        let span = self.span.as_ref().map(|span| Span { from: day, to: day, ..span.clone() });
+        Part { span, stamp: self.stamp }
+    }
 }
 
 /// The parts of an entry. A plain value has one; a block of several days has one for each.
@@ -83,7 +95,7 @@ pub struct Entry<V> {
 impl<V> Entry<V> {
     /// An entry in one part that no partition mark covers.
     pub fn whole(value: V, stamp: Stamp, lifetime: Lifetime) -> Self {
-        Entry { value, parts: Arc::from([Part { partition: None, stamp }]), lifetime }
+        Entry { value, parts: Arc::from([Part { span: None, stamp }]), lifetime }
     }
 
     /// The same entry with another form of the value.

@@ -2,7 +2,7 @@
 //!
 //! * [`Version`], [`Token`]: when a read of the source began, in numbers of the mark log.
 //! * [`Mark`], [`Scope`]: an invalidation and what it covers.
-//! * [`Key`], [`Partition`], [`Part`], [`Entry`]: what is cached, and the stamps by which a read decides
+//! * [`Key`], [`Partition`], [`Span`], [`Part`], [`Entry`]: what is cached, and the stamps by which a read decides
 //!   whether it may still be served.
 //! * [`Tier`], [`MarkLog`], [`Judge`], [`Clock`]: the contracts; their implementations live elsewhere.
 //!
@@ -20,7 +20,7 @@ mod tier;
 mod version;
 
 pub use clock::{Clock, Millis, SystemClock};
-pub use day::{Day, DayParseError, Partition};
+pub use day::{Day, DayParseError, Partition, Span};
 pub use entry::{Entry, Key, Lifetime, Part, Parts, Stamp};
 pub use error::{Error, ErrorKind};
 pub use futures_core::future::BoxFuture;
