@@ -1,1 +1,5 @@
 //! Contract suites for tiers, logs and sources, and the doubles that drive them.
+
+#[cfg(feature = "browser")]
+pub mod browser;
+pub mod skip;

@@ -1,0 +1,4 @@
+//! The testkit's own promises, tested.
+
+mod browser;
+mod skip;
