@@ -33,7 +33,7 @@ pub(crate) fn run(root: &Path, fast: bool) -> ExitCode {
         )
     });
     // What takes a second comes before what takes minutes.
-    run.step("format", |run| run.check(&["fmt", "--all", "--check"]));
+    run.step("format", |run| run.check(&["fmt", "--all", "--check", "--", "--color", "never"]));
     run.step("house rules", |run| {
         let broken = house::check(run.root);
         broken.iter().for_each(|broken| println!("{broken}"));
