@@ -1,0 +1,111 @@
+//! The words for a column: its type and the order of its dates.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// What the values of a column are, and how they are stored.
+///
+/// ```
+/// use samovar_source::import::ColumnType;
+///
+/// assert_eq!("money".parse(), Ok(ColumnType::Money));
+/// assert_eq!(ColumnType::Money.declared(), "REAL");
+/// assert!("number".parse::<ColumnType>().is_err());
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ColumnType {
+    /// Whole numbers of 64 bits.
+    Integer,
+    /// Numbers, stored as 64-bit floating point.
+    Real,
+    /// Text, stored exactly as it stands in the file.
+    Text,
+    /// A day, stored as text `YYYY-MM-DD`.
+    Date,
+    /// Numbers written as US money (`$1,234.56`, `-$5.00`, `($5.00)`); stored like [`ColumnType::Real`],
+    /// never rounded.
+    Money,
+}
+
+impl ColumnType {
+    /// The type that a table made by an import declares for such a column.
+    pub fn declared(self) -> &'static str {
+        match self {
+            ColumnType::Integer => "INTEGER",
+            ColumnType::Real | ColumnType::Money => "REAL",
+            ColumnType::Text => "TEXT",
+            ColumnType::Date => "DATE",
+        }
+    }
+}
+
+impl fmt::Display for ColumnType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            ColumnType::Integer => "integer",
+            ColumnType::Real => "real",
+            ColumnType::Text => "text",
+            ColumnType::Date => "date",
+            ColumnType::Money => "money",
+        })
+    }
+}
+
+impl FromStr for ColumnType {
+    type Err = UnknownWord;
+
+    fn from_str(word: &str) -> Result<Self, UnknownWord> {
+        match word.to_ascii_lowercase().as_str() {
+            "integer" => Ok(ColumnType::Integer),
+            "real" => Ok(ColumnType::Real),
+            "text" => Ok(ColumnType::Text),
+            "date" => Ok(ColumnType::Date),
+            "money" => Ok(ColumnType::Money),
+            _ => Err(UnknownWord { allowed: "integer, real, text, date, money" }),
+        }
+    }
+}
+
+/// How `01/02/2016` is read. Dates that begin with the year need no order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DateOrder {
+    /// `mdy`: month, day, year, as in the United States.
+    MonthFirst,
+    /// `dmy`: day, month, year.
+    DayFirst,
+}
+
+impl fmt::Display for DateOrder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            DateOrder::MonthFirst => "mdy",
+            DateOrder::DayFirst => "dmy",
+        })
+    }
+}
+
+impl FromStr for DateOrder {
+    type Err = UnknownWord;
+
+    fn from_str(word: &str) -> Result<Self, UnknownWord> {
+        match word.to_ascii_lowercase().as_str() {
+            "mdy" => Ok(DateOrder::MonthFirst),
+            "dmy" => Ok(DateOrder::DayFirst),
+            _ => Err(UnknownWord { allowed: "mdy, dmy" }),
+        }
+    }
+}
+
+/// A word that names no column type or no date order; its message lists the allowed ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnknownWord {
+    allowed: &'static str,
+}
+
+impl fmt::Display for UnknownWord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "allowed are {}", self.allowed)
+    }
+}
+
+impl std::error::Error for UnknownWord {}

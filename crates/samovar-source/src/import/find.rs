@@ -1,0 +1,329 @@
+//! Finding the type of a column from *all* its values, in constant memory: each cell is put into a class,
+//! the classes are counted, and the counts decide.
+//!
+//! A class is strict where a wrong guess would lose something: `0012`, `1E5`, `+49` and numbers of more than 64 bits are
+//! codes, and a column that holds a single code is no column of numbers. What cannot be a code, a word in
+//! a column of numbers or a broken date among dates, may be one value in ten: those rows become rejects.
+
+use super::column::{ColumnType, DateOrder};
+use super::value::{DateParts, money, real};
+
+/// What one cell looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Class {
+    /// A whole number that a REAL holds exactly.
+    Integer,
+    /// A whole number of 64 bits that a REAL would round.
+    LongInteger,
+    Real,
+    /// Certainly money, such as `$5.00` or `1,234.56`.
+    Money,
+    /// Money or a number with a decimal comma: `1,234`.
+    Grouped,
+    /// A date that reads the same in every order.
+    Date,
+    /// A date only if the month stands first: `01/31/2016`.
+    MonthFirst,
+    /// A date only if the day stands first: `31/01/2016`.
+    DayFirst,
+    /// A date in either order, another day each time: `01/02/2016`.
+    EitherFirst,
+    /// Text without a digit.
+    Word,
+    /// Any other text; an identifier, as far as we can know.
+    Code,
+}
+
+const CLASSES: usize = 11;
+const NUMBERS: [Class; 3] = [Class::Integer, Class::LongInteger, Class::Real];
+const DATES: [Class; 4] = [Class::Date, Class::MonthFirst, Class::DayFirst, Class::EitherFirst];
+
+/// Whole numbers up to here are exact as 64-bit floating point.
+const EXACT_IN_REAL: u64 = 1 << 53;
+
+/// The class of a cell, or `None` if it is empty.
+pub(super) fn classify(cell: &str) -> Option<Class> {
+    let cell = cell.trim();
+    if cell.is_empty() {
+        return None;
+    }
+    if !cell.bytes().any(|b| b.is_ascii_digit()) {
+        return Some(Class::Word);
+    }
+    Some(number(cell).or_else(|| date(cell)).unwrap_or(Class::Code))
+}
+
+fn number(cell: &str) -> Option<Class> {
+    let unsigned = cell.strip_prefix('-').unwrap_or(cell);
+    let padded =
+        unsigned.len() > 1 && unsigned.starts_with('0') && unsigned.as_bytes()[1].is_ascii_digit();
+    if padded || unsigned.starts_with(['+', '-']) {
+        return None;
+    }
+    if unsigned.bytes().all(|b| b.is_ascii_digit()) {
+        let whole: i64 = cell.parse().ok()?;
+        let exact = whole.unsigned_abs() <= EXACT_IN_REAL;
+        return Some(if exact { Class::Integer } else { Class::LongInteger });
+    }
+    if real(cell).is_some() {
+        // `12E4` is a product code as often as a number; programs write `1.2e5`, `1e+05` or `1e-05`.
+        let scientific = unsigned.find(['e', 'E']).is_none_or(|at| {
+            unsigned[..at].contains('.') || unsigned[at + 1..].starts_with(['+', '-'])
+        });
+        return scientific.then_some(Class::Real);
+    }
+    money(cell).map(|money| if money.sure { Class::Money } else { Class::Grouped })
+}
+
+fn date(cell: &str) -> Option<Class> {
+    let parts = DateParts::read(cell)?;
+    if parts.plain_day().is_some() {
+        return Some(Class::Date);
+    }
+    match (parts.day(DateOrder::MonthFirst), parts.day(DateOrder::DayFirst)) {
+        (Some(_), Some(_)) => Some(Class::EitherFirst),
+        (Some(_), None) => Some(Class::MonthFirst),
+        (None, Some(_)) => Some(Class::DayFirst),
+        (None, None) => None,
+    }
+}
+
+/// A value to show in a message.
+#[derive(Clone, Debug)]
+pub(super) struct Sample {
+    pub(super) line: u64,
+    pub(super) text: String,
+}
+
+impl std::fmt::Display for Sample {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "line {}: `{}`", self.line, self.text)
+    }
+}
+
+/// A cell as messages show it: not longer than a line.
+pub(super) fn shortened(cell: &str) -> String {
+    const LONGEST: usize = 60;
+    match cell.char_indices().nth(LONGEST) {
+        Some((at, _)) => format!("{}…", &cell[..at]),
+        None => cell.to_owned(),
+    }
+}
+
+/// Why the order of the dates of a column cannot be known.
+pub(super) enum OrderUnknown {
+    /// Every date can be read in both orders.
+    Unproven(Sample),
+    /// Some dates are possible in one order only, others in the other only.
+    Contradicted { month_first: Sample, day_first: Sample },
+}
+
+/// What was seen of one column.
+#[derive(Default)]
+pub(super) struct Findings {
+    counts: [u64; CLASSES],
+    first: [Option<Sample>; CLASSES],
+}
+
+impl Findings {
+    /// Takes note of one cell.
+    pub(super) fn see(&mut self, cell: &str, line: u64) {
+        let Some(class) = classify(cell) else { return };
+        let class = class as usize;
+        self.counts[class] += 1;
+        if self.first[class].is_none() {
+            self.first[class] = Some(Sample { line, text: shortened(cell) });
+        }
+    }
+
+    fn count(&self, classes: &[Class]) -> u64 {
+        classes.iter().map(|class| self.counts[*class as usize]).sum()
+    }
+
+    fn sample(&self, class: Class) -> Option<&Sample> {
+        self.first[class as usize].as_ref()
+    }
+
+    /// The cells that are not empty.
+    fn values(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+
+    /// The classes that a type reads as found, without being told to.
+    fn classes(kind: ColumnType) -> &'static [Class] {
+        match kind {
+            ColumnType::Integer => &NUMBERS[..2],
+            ColumnType::Real => &[Class::Integer, Class::Real],
+            ColumnType::Money => &[Class::Integer, Class::Real, Class::Money, Class::Grouped],
+            ColumnType::Date => &DATES,
+            ColumnType::Text => &[],
+        }
+    }
+
+    /// Whether the column may be called one of this type: few misfits, and none that hints at identifiers.
+    pub(super) fn fits(&self, kind: ColumnType) -> bool {
+        let values = self.values();
+        let misfits = values - self.count(Self::classes(kind));
+        let few = misfits * 10 <= values || (misfits == 1 && values >= 4);
+        match kind {
+            ColumnType::Text => true,
+            // A number may be an identifier, so a single code decides for text.
+            ColumnType::Integer | ColumnType::Real => few && misfits == self.count(&[Class::Word]),
+            // A date, a dollar sign cannot be mistaken: codes among them are slips.
+            ColumnType::Money => few && (values == 0 || self.count(&[Class::Money]) > 0),
+            ColumnType::Date => few,
+        }
+    }
+
+    /// The type that the values show; text where nothing else fits.
+    pub(super) fn found(&self) -> ColumnType {
+        if self.values() == 0 {
+            return ColumnType::Text;
+        }
+        [ColumnType::Date, ColumnType::Integer, ColumnType::Real, ColumnType::Money]
+            .into_iter()
+            .find(|kind| self.fits(*kind))
+            .unwrap_or(ColumnType::Text)
+    }
+
+    /// How the values miss a type: "3 of 10 values are not of type real, the first on line 7: `x`".
+    pub(super) fn misfits(&self, kind: ColumnType) -> String {
+        let fitting = Self::classes(kind);
+        let first = (self.counts.iter().zip(&self.first).enumerate())
+            .filter(|(class, _)| !fitting.iter().any(|fit| *fit as usize == *class))
+            .filter_map(|(_, (_, sample))| sample.as_ref())
+            .min_by_key(|sample| sample.line);
+        let values = self.values();
+        let misfits = values - self.count(fitting);
+        let first = first.map_or_else(String::new, |sample| format!(", the first on {sample}"));
+        format!("{misfits} of {values} values are not of type {kind}{first}")
+    }
+
+    /// For a column of text: the type that most of its values have all the same.
+    pub(super) fn nearly(&self) -> Option<ColumnType> {
+        [ColumnType::Date, ColumnType::Integer, ColumnType::Real, ColumnType::Money]
+            .into_iter()
+            .find(|kind| self.count(Self::classes(*kind)) * 2 > self.values())
+    }
+
+    /// The order of the dates as the values prove it; `None` if no date needs one.
+    pub(super) fn date_order(&self) -> Result<Option<DateOrder>, OrderUnknown> {
+        match (self.sample(Class::MonthFirst), self.sample(Class::DayFirst)) {
+            (Some(month_first), Some(day_first)) => Err(OrderUnknown::Contradicted {
+                month_first: month_first.clone(),
+                day_first: day_first.clone(),
+            }),
+            (Some(_), None) => Ok(Some(DateOrder::MonthFirst)),
+            (None, Some(_)) => Ok(Some(DateOrder::DayFirst)),
+            (None, None) => match self.sample(Class::EitherFirst) {
+                Some(sample) => Err(OrderUnknown::Unproven(sample.clone())),
+                None => Ok(None),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn findings<'a>(cells: impl IntoIterator<Item = &'a str>) -> Findings {
+        let mut findings = Findings::default();
+        for (cell, line) in cells.into_iter().zip(2..) {
+            findings.see(cell, line);
+        }
+        findings
+    }
+
+    fn found(cells: &[&str]) -> ColumnType {
+        findings(cells.iter().copied()).found()
+    }
+
+    #[test]
+    fn each_cell_has_a_class() {
+        let cases = [
+            ("0", Class::Integer),
+            ("-17", Class::Integer),
+            ("9007199254740993", Class::LongInteger),
+            ("9223372036854775808", Class::Code),
+            ("0012", Class::Code),
+            ("-0012", Class::Code),
+            ("+5", Class::Code),
+            ("12E4", Class::Code),
+            ("1e+05", Class::Real),
+            ("1.5E5", Class::Real),
+            (".5", Class::Real),
+            ("00.5", Class::Code),
+            ("1.2.3", Class::Code),
+            ("$5", Class::Money),
+            ("1,234.56", Class::Money),
+            ("1,234", Class::Grouped),
+            ("2016-01-31", Class::Date),
+            ("01/31/2016", Class::MonthFirst),
+            ("31/01/2016", Class::DayFirst),
+            ("01/02/2016", Class::EitherFirst),
+            ("02/02/2016", Class::Date),
+            ("02/30/2016", Class::Code),
+            ("2017-01-28 19:06:53", Class::Code),
+            ("N/A", Class::Word),
+            ("inf", Class::Word),
+            ("门店", Class::Word),
+        ];
+        for (cell, class) in cases {
+            assert_eq!(classify(cell), Some(class), "{cell}");
+        }
+        assert_eq!(classify("  "), None);
+    }
+
+    #[test]
+    fn the_whole_column_decides() {
+        assert_eq!(found(&["1", "2", "", "3"]), ColumnType::Integer);
+        assert_eq!(found(&["1", "2", "2.5"]), ColumnType::Real);
+        assert_eq!(found(&["1", "0012"]), ColumnType::Text);
+        assert_eq!(found(&["$1.00", "-$2.50", "3"]), ColumnType::Money);
+        assert_eq!(found(&["1,234", "5,678"]), ColumnType::Text);
+        assert_eq!(found(&["1,234", "$5"]), ColumnType::Money);
+        assert_eq!(found(&["2016-01-31", "01/31/2016"]), ColumnType::Date);
+        assert_eq!(found(&["", ""]), ColumnType::Text);
+        assert_eq!(found(&["9007199254740993", "0.5"]), ColumnType::Text);
+    }
+
+    #[test]
+    fn a_value_far_down_is_not_overlooked() {
+        let numbers: Vec<String> = (1..5000).map(|n| n.to_string()).collect();
+        let mut column = findings(numbers.iter().map(String::as_str));
+        assert_eq!(column.found(), ColumnType::Integer);
+        column.see("0501", 5001);
+        assert_eq!(column.found(), ColumnType::Text);
+        assert_eq!(column.nearly(), Some(ColumnType::Integer));
+        let text = column.misfits(ColumnType::Integer);
+        assert_eq!(
+            text,
+            "1 of 5000 values are not of type integer, the first on line 5001: `0501`"
+        );
+    }
+
+    #[test]
+    fn slips_are_few() {
+        assert_eq!(found(&["1", "2", "3", "oops"]), ColumnType::Integer);
+        assert_eq!(found(&["1", "2", "oops"]), ColumnType::Text);
+        assert_eq!(found(&["1", "2", "3", "S4"]), ColumnType::Text);
+        assert_eq!(
+            found(&["2016-01-31", "2016-02-01", "2016-02-02", "2016-02-30"]),
+            ColumnType::Date
+        );
+    }
+
+    #[test]
+    fn the_order_of_dates_is_proven_or_asked_for() {
+        let order = |cells: &[&str]| findings(cells.iter().copied()).date_order();
+        assert!(matches!(order(&["01/02/2016", "01/31/2016"]), Ok(Some(DateOrder::MonthFirst))));
+        assert!(matches!(order(&["01/02/2016", "31/01/2016"]), Ok(Some(DateOrder::DayFirst))));
+        assert!(matches!(order(&["2016-01-02", "03/03/2016"]), Ok(None)));
+        assert!(matches!(order(&["01/02/2016"]), Err(OrderUnknown::Unproven(_))));
+        assert!(matches!(
+            order(&["01/31/2016", "31/01/2016"]),
+            Err(OrderUnknown::Contradicted { .. })
+        ));
+    }
+}
