@@ -19,7 +19,7 @@ use std::{fmt, fs, io};
 use base64::Engine as _;
 use serde_json::{Value, json};
 
-pub use find::{CHROMIUM, find_chromium};
+pub use find::CHROMIUM;
 use wire::Wire;
 
 /// How long [`Browser::click`], [`Browser::fill`] and [`Browser::text`] wait for their element, and
@@ -87,13 +87,14 @@ pub struct Browser {
 }
 
 impl Browser {
-    /// Starts the Chromium that [`find_chromium`] finds, with a profile of its own that is thrown
-    /// away afterwards, a window of 1280 × 800 and English as its language.
+    /// Starts Chromium: the program that [`CHROMIUM`] names, or the one on the search path. It gets
+    /// a profile of its own that is thrown away afterwards, a window of 1280 × 800 and English as
+    /// its language.
     ///
     /// # Errors
     /// If there is no Chromium (the message says how to install it) or it does not start.
     pub fn launch() -> Result<Self> {
-        let mut browser = Self { wire: Wire::launch(&find_chromium()?)? };
+        let mut browser = Self { wire: Wire::launch(&find::find().map_err(BrowserError)?)? };
         browser.viewport(1280, 800)?;
         Ok(browser)
     }

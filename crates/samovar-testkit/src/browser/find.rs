@@ -1,8 +1,7 @@
-//! Where Chromium is.
+//! Where Chromium is. `cargo xtask` compiles this file too: both must find the same one.
 
-use std::path::{Path, PathBuf};
-
-use super::{BrowserError, Result};
+use std::env;
+use std::path::PathBuf;
 
 /// Names the program to use as the browser, before all other places.
 pub const CHROMIUM: &str = "SAMOVAR_CHROMIUM";
@@ -16,30 +15,24 @@ const MAC: [&str; 2] = [
     "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
 ];
 
-/// Finds Chromium or Chrome: the program that [`CHROMIUM`] names, or else the first one known on the
-/// search path.
-///
-/// # Errors
-/// If there is none; the message says how to install it.
-pub fn find_chromium() -> Result<PathBuf> {
-    if let Some(named) = std::env::var_os(CHROMIUM).filter(|named| !named.is_empty()) {
+/// The program that [`CHROMIUM`] names, or else the first known one on the search path; or a
+/// sentence that says what to install.
+pub fn find() -> Result<PathBuf, String> {
+    if let Some(named) = env::var_os(CHROMIUM).filter(|named| !named.is_empty()) {
         let named = PathBuf::from(named);
-        if named.is_file() {
-            return Ok(named);
-        }
-        let named = named.display();
-        return Err(BrowserError::new(format!("{CHROMIUM} names {named}, which is no file")));
+        let found = named.is_file();
+        return if found { Ok(named) } else { Err(format!("{CHROMIUM} names no file: {named:?}")) };
     }
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path)
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path)
         .flat_map(|folder| NAMES.map(|name| folder.join(name)))
         .chain(MAC.map(PathBuf::from))
-        .find(|program| Path::is_file(program))
+        .find(|program| program.is_file())
         .ok_or_else(|| {
-            BrowserError::new(format!(
+            format!(
                 "no Chromium found. Install it (Debian: `apt-get install chromium`; Fedora: `dnf \
-                 install chromium`; macOS: `brew install --cask chromium`), or name any Chromium or \
-                 Chrome in {CHROMIUM}; `cargo xtask test` installs it where it may"
-            ))
+                 install chromium`; Ubuntu: Google's package `google-chrome-stable`; macOS: `brew \
+                 install --cask chromium`), or name any Chromium or Chrome in {CHROMIUM}"
+            )
         })
 }
