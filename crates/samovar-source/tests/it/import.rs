@@ -1,5 +1,7 @@
 //! The import through the library: what is in the file is in the table, or in the file of rejects.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot prepare its ground has failed")]
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! A killed import leaves the database as it was, wherever it is killed.
 
 use std::hash::BuildHasher;
-use std::io::{Read, Write};
+use std::io::{BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -58,7 +58,7 @@ fn import_and_kill(shop: &Shop, at_mark: u64, hold: bool) {
         command.env(HOLD_AT, at_mark.to_string());
     }
     let mut child = command.spawn().unwrap();
-    let out = child.stdout.take().unwrap();
+    let out = BufReader::new(child.stdout.take().unwrap());
     let marks = out.bytes().map_while(Result::ok).filter(|byte| *byte == MARK);
     let seen = marks.take(at_mark as usize).count() as u64;
     assert_eq!(seen, at_mark, "the import ended by itself");
