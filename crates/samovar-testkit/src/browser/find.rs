@@ -17,7 +17,7 @@ const MAC: [&str; 2] = [
 
 /// The program that [`CHROMIUM`] names, or else the first known one on the search path; or a
 /// sentence that says what to install.
-pub fn find() -> Result<PathBuf, String> {
+pub(crate) fn find() -> Result<PathBuf, String> {
     if let Some(named) = env::var_os(CHROMIUM).filter(|named| !named.is_empty()) {
         let named = PathBuf::from(named);
         let found = named.is_file();
