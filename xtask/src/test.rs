@@ -101,7 +101,8 @@ impl Run<'_> {
     /// The unit, property, integration and browser tests.
     fn tests(&mut self) -> Tally {
         let skips = env::temp_dir().join(format!("samovar-skips-{}", process::id()));
-        let mut command = if tools::nextest() {
+        let nextest = tools::nextest();
+        let mut command = if nextest {
             self.cargo(&[
                 "nextest",
                 "run",
@@ -122,7 +123,19 @@ impl Run<'_> {
         let skipped = fs::read_to_string(&skips).unwrap_or_default();
         let _ = fs::remove_file(&skips);
         print!("{skipped}");
-        Tally::of_run(outcome.ok, &outcome.output).skipping(skipped.lines().count())
+        let tally = Tally::of_run(outcome.ok, &outcome.output);
+        if nextest && tally.skipped > 0 {
+            self.name_ignored();
+        }
+        tally.skipping(skipped.lines().count())
+    }
+
+    /// Names the tests marked `#[ignore]`: nextest only counts them.
+    fn name_ignored(&self) {
+        let words = ["nextest", "list", "--workspace", "--run-ignored", "only"];
+        let list = self.cargo(&words).args(["--message-format", "oneline"]).output();
+        let names = list.map(|list| String::from_utf8_lossy(&list.stdout).into_owned());
+        names.unwrap_or_default().lines().for_each(|name| println!("SKIPPED {name}: ignored"));
     }
 
     fn summary(&self) -> ExitCode {
