@@ -121,6 +121,16 @@ pub struct Store {
     pub last: Day,
 }
 
+/// What a source holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inventory {
+    /// The stores that have lines, in no particular order.
+    pub stores: Vec<Store>,
+    /// Lines without a store or without a day: in no partition, so in no answer; told, so that they are
+    /// not lost in silence.
+    pub unplaced: u64,
+}
+
 /// Which stores to read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Which {
@@ -160,10 +170,11 @@ pub trait Source: Send + Sync + 'static {
     /// The columns of the raw query, and whether a store can be sought.
     fn describe(&self) -> BoxFuture<'_, Result<Description, SourceError>>;
 
-    /// The stores that have lines, in no particular order.
-    fn stores(&self) -> BoxFuture<'_, Result<Vec<Store>, SourceError>>;
+    /// The stores that have lines.
+    fn stores(&self) -> BoxFuture<'_, Result<Inventory, SourceError>>;
 
-    /// Reads rows. Nothing is read before the stream is first polled; memory is bounded whatever the size of a store.
+    /// Reads rows. The query begins at once and stays a few batches ahead: memory is bounded whatever the size of a
+    /// store.
     fn read(&self, ask: Ask) -> Batches;
 }
 
