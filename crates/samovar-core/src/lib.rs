@@ -26,5 +26,5 @@ pub use error::{Error, ErrorKind};
 pub use futures_core::future::BoxFuture;
 pub use log::{MarkLog, Snapshot};
 pub use mark::{Mark, MarkId, Mode, Numbered, Scope};
-pub use tier::{CacheUsage, Judge, Tier, TierName, Usage, Verdict};
+pub use tier::{CacheUsage, Judge, Keep, Tier, TierName, Usage, Verdict};
 pub use version::{Epoch, History, Tick, Token, Version};

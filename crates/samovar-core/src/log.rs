@@ -23,10 +23,18 @@ pub trait MarkLog: Send + Sync + 'static {
 
     /// Makes marks durable, in order, next to each other. Returns the version of the last once all of them are.
     ///
+    /// The marks are handed over by the call itself, before the future is polled: two calls one after the
+    /// other are numbered in that order.
+    ///
     /// Dropping the future does not take the marks back: whether they become durable is then unknown to
     /// the caller, and `tail` will tell.
     fn append(&self, marks: Vec<Mark>) -> BoxFuture<'_, Result<Version, Error>>;
 
     /// The durable marks after number `after`, in order, at least one: waits until there is one.
     fn tail(&self, after: u64) -> BoxFuture<'_, Result<Arc<[Numbered]>, Error>>;
+
+    /// Stops the log and lets go of its files: what was handed over is durable, whatever comes later fails.
+    fn close(&self) -> BoxFuture<'_, Result<(), Error>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
 }

@@ -20,6 +20,25 @@ pub enum Scope {
     Everything,
 }
 
+impl Scope {
+    /// Whether it covers a value under this key that was derived from no partition.
+    ///
+    /// ```
+    /// # use samovar_core::{Key, Scope};
+    /// let key = Key::new("product_info", "42");
+    /// assert!(Scope::Cache("product_info".into()).covers(&key));
+    /// assert!(!Scope::Cache("inventory".into()).covers(&key));
+    /// ```
+    pub fn covers(&self, key: &Key) -> bool {
+        match self {
+            Scope::Key(marked) => marked == key,
+            Scope::Partition(_) => false,
+            Scope::Cache(cache) => *cache == key.cache,
+            Scope::Everything => true,
+        }
+    }
+}
+
 impl fmt::Display for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::{BoxFuture, Entry, Error, Key, Part, Version};
+use crate::{BoxFuture, Entry, Error, Key, Lifetime, Part, Version};
 
 /// Which tier a value was found in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -71,19 +71,31 @@ pub trait Tier: Send + Sync + 'static {
     /// means that the tier itself could not be asked.
     fn get<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<Option<Entry<Self::Value>>, Error>>;
 
-    /// Keeps an entry, in place of what stood under the key. Returns when a `get` finds it or it has been
-    /// turned down (budget, or the fence refuses it); durable after [`Tier::flush`].
-    fn put<'a>(
-        &'a self,
-        key: &'a Key,
-        entry: Entry<Self::Value>,
-    ) -> BoxFuture<'a, Result<(), Error>>;
+    /// Hands over an entry, in place of what stood under the key. Never waits: a `get` that begins
+    /// afterwards finds it, unless the tier has turned it down (budget, failure, or the fence refuses it).
+    /// Durable after [`Tier::flush`].
+    fn put(&self, key: &Key, entry: Entry<Self::Value>);
 
     /// Forgets a key. True if something stood there.
     fn remove<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<bool, Error>>;
 
     /// Returns when all that was put and removed before is durable, where the tier is durable at all.
     fn flush(&self) -> BoxFuture<'_, Result<(), Error>>;
+
+    /// Waits while the tier is behind with what it was handed: for those who put in bulk.
+    fn room(&self) -> BoxFuture<'_, Result<(), Error>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    /// Drops what the fence refuses. Does nothing in a tier that does not outlive the process.
+    fn sweep(&self) -> BoxFuture<'_, Result<(), Error>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    /// Writes what is queued and lets go of its files; afterwards everything else fails or does nothing.
+    fn close(&self) -> BoxFuture<'_, Result<(), Error>> {
+        self.flush()
+    }
 
     /// What it holds.
     fn usage(&self) -> Usage;
@@ -100,12 +112,25 @@ pub enum Verdict {
     Refused,
 }
 
+/// What becomes of an entry below memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// Nothing of it may ever be served again.
+    Drop,
+    /// Something of it may still be served. No mark up to this number (inclusive) covers any of it:
+    /// `u64::MAX` if no mark covers it at all.
+    CleanTo(u64),
+}
+
 /// Asks, for tiers that outlive a process, whether an entry may still be kept. Implemented by the fence;
 /// a tier that checks its fills is handed this, so that neither knows the other.
 pub trait Judge: Send + Sync + 'static {
-    /// The verdict on a part stored under `key` with its stamp's version.
-    fn judge_stored(&self, key: &Key, part: &Part) -> Verdict;
+    /// What becomes of an entry stored under `key`, going by the versions in its stamps.
+    fn judge_stored(&self, key: &Key, parts: &[Part], lifetime: Lifetime) -> Keep;
 
-    /// The version to which everything judged now is clean, or `None` while a mark is pending.
+    /// The version to which everything judged now is judged, or `None` while a mark is pending.
     fn position(&self) -> Option<Version>;
+
+    /// Whether a version lies on the history of the log, as far as it is known here.
+    fn holds(&self, version: Version) -> bool;
 }

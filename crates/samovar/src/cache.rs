@@ -1,0 +1,416 @@
+//! A named cache: peek, get, put, get_or_load.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use samovar_core::{
+    Entry, Error, Key, Lifetime, Millis, Part, Parts, Stamp, Tick, TierName, Token, Verdict,
+};
+
+use crate::counters::{CacheCounters, Event, Lookup};
+use crate::fence::Survey;
+use crate::flight::Flights;
+use crate::samovar::Inner;
+use crate::settings::CachePolicy;
+use crate::tier::Held;
+use crate::tier::stack::shared;
+use crate::value::Value;
+
+/// A named cache of one type of value. Cheap to clone; made by [`crate::Samovar::cache`].
+pub struct Cache<V: Value> {
+    inner: Arc<Inner>,
+    policy: Arc<CachePolicy>,
+    counters: Arc<CacheCounters>,
+    flights: Flights<Answer<V>>,
+}
+
+/// A value as it was found, judged part by part.
+pub struct Found<V> {
+    /// The value.
+    pub value: Arc<V>,
+    /// Its parts. Their stamps are good for making new entries out of old parts.
+    pub parts: Parts,
+    /// How long its parts may be served.
+    pub lifetime: Lifetime,
+    /// Where it was found.
+    pub tier: TierName,
+    /// The worst over all parts. Who sees `Refused` here must ask for each part, or each day of a part, before
+    /// serving any of it.
+    pub verdict: Verdict,
+    /// Whether a mark covers any of it: what is stale without one is merely old.
+    pub marked: bool,
+    /// By part, if not all are fresh.
+    verdicts: Option<Box<[Verdict]>>,
+    fresh_until: Millis,
+}
+
+impl<V> Found<V> {
+    /// The verdict on a part, as a whole: that of its worst day.
+    pub fn part_verdict(&self, part: usize) -> Verdict {
+        match &self.verdicts {
+            None => Verdict::Fresh,
+            Some(verdicts) => verdicts.get(part).copied().unwrap_or(Verdict::Refused),
+        }
+    }
+
+    /// When the first of its parts reaches the end of its lifetime.
+    pub fn fresh_until(&self) -> Millis {
+        self.fresh_until
+    }
+
+    /// When the oldest of its parts was read.
+    pub fn read_at(&self) -> Millis {
+        let oldest = self.parts.iter().map(|part| part.stamp.read_at).min();
+        oldest.unwrap_or(Millis(i64::MIN))
+    }
+}
+
+impl<V> Clone for Found<V> {
+    fn clone(&self) -> Self {
+        Found {
+            value: Arc::clone(&self.value),
+            parts: Arc::clone(&self.parts),
+            verdicts: self.verdicts.clone(),
+            ..*self
+        }
+    }
+}
+
+impl<V> fmt::Debug for Found<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Found")
+            .field("parts", &self.parts)
+            .field("lifetime", &self.lifetime)
+            .field("tier", &self.tier)
+            .field("verdict", &self.verdict)
+            .field("marked", &self.marked)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How [`Cache::get_or_load`] came by its value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was there and fresh.
+    Hit,
+    /// It was there and may be served with a label.
+    Stale,
+    /// It was read from the source.
+    Loaded,
+}
+
+/// A value with its proof.
+pub struct Answer<V> {
+    /// The value.
+    pub value: Arc<V>,
+    /// How it was come by.
+    pub outcome: Outcome,
+    /// Where it was found; `None`: at the source.
+    pub tier: Option<TierName>,
+    /// When it was read from the source.
+    pub stamp: Stamp,
+    /// How long ago that was; zero if the clock has gone backwards.
+    pub age: Duration,
+}
+
+impl<V> Clone for Answer<V> {
+    fn clone(&self) -> Self {
+        Answer { value: Arc::clone(&self.value), ..*self }
+    }
+}
+
+impl<V> fmt::Debug for Answer<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answer")
+            .field("outcome", &self.outcome)
+            .field("tier", &self.tier)
+            .field("stamp", &self.stamp)
+            .field("age", &self.age)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<V: Value> Cache<V> {
+    pub(crate) fn new(inner: Arc<Inner>, policy: CachePolicy) -> Self {
+        let counters = inner.counters.of_cache(&policy.name);
+        let flights = Flights::new(inner.fence.clone());
+        Cache { inner, policy: Arc::new(policy), counters, flights }
+    }
+
+    /// The policy it was made with.
+    pub fn policy(&self) -> &CachePolicy {
+        &self.policy
+    }
+
+    /// To be taken *before* anything is read from the source: it becomes the stamp of what is read.
+    pub fn token(&self) -> Token {
+        self.inner.fence.token()
+    }
+
+    /// What memory holds, judged. Synchronous; a hit on an entry that no mark has come near since the last
+    /// time costs about a hundred nanoseconds. `None` if it is not there, or nothing of it may ever be served again.
+    ///
+    /// A miss is not counted: who asks further counts it there.
+    pub fn peek(&self, key: &str) -> Option<Found<V>> {
+        // The tick before the lookup: a mark that acts from here on belongs to later reads.
+        let tick = self.inner.fence.tick();
+        let held = self.inner.stack.memory().find(&self.policy.name, key)?;
+        self.judge_held(key, &held, tick)
+    }
+
+    fn judge_held(&self, key: &str, held: &Arc<Held>, tick: Tick) -> Option<Found<V>> {
+        let now = self.inner.clock.now();
+        let value = held.value().value::<V>()?;
+        let mut found = Found {
+            value,
+            parts: Arc::clone(held.parts()),
+            lifetime: held.lifetime(),
+            tier: TierName::Memory,
+            verdict: Verdict::Fresh,
+            marked: false,
+            verdicts: None,
+            fresh_until: held.fresh_until(),
+        };
+        if held.clean() >= tick && held.is_young(now) {
+            self.counters.count(TierName::Memory, Lookup::Hit);
+            return Some(found);
+        }
+        let (cache, clean) = (&self.policy.name, held.clean());
+        let survey = self.inner.fence.survey(cache, key, held.parts(), held.lifetime(), clean, now);
+        if survey.dead {
+            self.inner.stack.memory().forget(cache, key, held);
+        } else if !survey.marked {
+            held.set_clean(survey.tick);
+        }
+        found.rule(survey, TierName::Memory, &self.counters).then_some(found)
+    }
+
+    /// What is there, judged: in memory, else below; what is found below is then kept in memory too. `None` if
+    /// it is not there, or nothing of it may ever be served again. Parts that are refused are reported, never
+    /// hidden. A tier that fails is counted and passed over.
+    pub async fn get(&self, key: &str) -> Option<Found<V>> {
+        let tick = self.inner.fence.tick();
+        match self.inner.stack.memory().find(&self.policy.name, key) {
+            Some(held) => {
+                if let Some(found) = self.judge_held(key, &held, tick) {
+                    return Some(found);
+                }
+            }
+            None => self.counters.count(TierName::Memory, Lookup::Miss),
+        }
+        self.get_below(key).await
+    }
+
+    async fn get_below(&self, key: &str) -> Option<Found<V>> {
+        if !self.policy.disk || !self.inner.stack.has_lower() {
+            return None;
+        }
+        let inner = &self.inner;
+        let key = Key::new(Arc::clone(&self.policy.name), key);
+        let (tier, entry) =
+            inner.stack.below(&key, &inner.fence, &inner.counters, &self.counters).await?;
+        let now = inner.clock.now();
+        let survey =
+            inner.fence.survey(&key.cache, &key.id, &entry.parts, entry.lifetime, Tick(0), now);
+        let value = match V::decode(&entry.value) {
+            Ok(value) => Arc::new(value),
+            Err(error) => {
+                inner.counters.count(Event::Damaged, 1);
+                inner
+                    .counters
+                    .say(now, format!("{key} cannot be read from {tier}: {error}; dropped"));
+                inner.stack.remove(&key, &inner.counters).await;
+                return None;
+            }
+        };
+        let mut found = Found {
+            value,
+            parts: Arc::clone(&entry.parts),
+            lifetime: entry.lifetime,
+            tier,
+            verdict: Verdict::Fresh,
+            marked: false,
+            verdicts: None,
+            fresh_until: crate::tier::fresh_until(&entry.parts, entry.lifetime),
+        };
+        if !found.rule(survey, tier, &self.counters) {
+            return None;
+        }
+        if self.policy.memory {
+            let value = Arc::clone(&found.value);
+            inner.stack.promote(&key, shared(value, entry.parts, entry.lifetime));
+        }
+        Some(found)
+    }
+
+    /// The verdict on a part of what was found under `key`, or on one day of it ([`Part::only`]), as of now.
+    pub fn judge(&self, key: &str, part: &Part, found: &Found<V>) -> Verdict {
+        let now = self.inner.clock.now();
+        let parts = std::slice::from_ref(part);
+        let clean = Tick(0);
+        self.inner.fence.survey(&self.policy.name, key, parts, found.lifetime, clean, now).verdict
+    }
+
+    /// Keeps a value: in memory at once, on disk soon (durable after [`crate::Samovar::flush`]), each if the
+    /// policy says so. The parts bear stamps made from a token taken before their source was read. Never waits.
+    pub fn put(&self, key: &str, value: impl Into<Arc<V>>, parts: Parts) -> Arc<V> {
+        let value = value.into();
+        let key = Key::new(Arc::clone(&self.policy.name), key);
+        let lifetime = self.lifetime();
+        if self.policy.memory {
+            let now = self.inner.clock.now();
+            let clean = Tick(0);
+            let survey = self.inner.fence.survey(&key.cache, &key.id, &parts, lifetime, clean, now);
+            // It would be refused at every read: keeping it saves nothing.
+            if survey.dead {
+                self.inner.counters.count(Event::FillRefused, 1);
+            } else {
+                let entry = shared(Arc::clone(&value), Arc::clone(&parts), lifetime);
+                self.inner.stack.put_memory(&key, entry);
+            }
+        }
+        self.write_below(&key, &value, parts, lifetime);
+        value
+    }
+
+    /// Keeps a value on disk alone, for bulk loads of what will not be read soon. What memory held under the key
+    /// is forgotten, since it is older.
+    pub fn put_below(&self, key: &str, value: impl Into<Arc<V>>, parts: Parts) -> Arc<V> {
+        let value = value.into();
+        if let Some(held) = self.inner.stack.memory().find(&self.policy.name, key) {
+            self.inner.stack.memory().forget(&self.policy.name, key, &held);
+        }
+        let key = Key::new(Arc::clone(&self.policy.name), key);
+        self.write_below(&key, &value, parts, self.lifetime());
+        value
+    }
+
+    fn write_below(&self, key: &Key, value: &Arc<V>, parts: Parts, lifetime: Lifetime) {
+        if !self.policy.disk || !self.inner.stack.has_lower() {
+            return;
+        }
+        let mut bytes = Vec::new();
+        match value.encode(&mut bytes) {
+            Ok(()) => {
+                let entry = Entry { value: Bytes::from(bytes), parts, lifetime };
+                self.inner.stack.put_below(key, &entry);
+            }
+            Err(error) => {
+                self.inner.counters.count(Event::FillDropped, 1);
+                let now = self.inner.clock.now();
+                self.inner.counters.say(now, format!("{key} was not written to disk: {error}"));
+            }
+        }
+    }
+
+    /// Waits while more is queued for the disk than it should fall behind: for who puts in bulk, after each put.
+    ///
+    /// # Errors
+    /// If the tier below has failed for good.
+    pub async fn room(&self) -> Result<(), Error> {
+        self.inner.stack.room().await
+    }
+
+    /// Forgets a key in every tier. This is no invalidation: a load that is under way may bring the same value
+    /// back. To invalidate, use [`crate::Samovar::mark`].
+    pub async fn remove(&self, key: &str) -> bool {
+        let key = Key::new(Arc::clone(&self.policy.name), key);
+        self.inner.stack.remove(&key, &self.inner.counters).await
+    }
+
+    /// The value under a key: from memory, else from below, else loaded; one flight per key. A stale value is
+    /// given as it is and labelled: it is for the caller to have it read again.
+    ///
+    /// `load` gets the token that was taken before it was called. It makes an entry in one part that no partition
+    /// mark covers.
+    ///
+    /// # Errors
+    /// The loader's, or that it panicked.
+    pub async fn get_or_load<F, Fut>(&self, key: &str, load: F) -> Result<Answer<V>, Error>
+    where
+        F: FnOnce(Token) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<V, Error>> + Send + 'static,
+    {
+        if let Some(answer) = self.peek(key).and_then(|found| self.answer(found)) {
+            return Ok(answer);
+        }
+        let full = Key::new(Arc::clone(&self.policy.name), key);
+        let (cache, id) = (self.clone(), Arc::clone(&full.id));
+        self.flights
+            .join(
+                &full,
+                |scope| scope.covers(&full),
+                move |token| async move {
+                    if let Some(answer) = cache.get(&id).await.and_then(|found| cache.answer(found))
+                    {
+                        return Ok(answer);
+                    }
+                    let stamp = Stamp::new(token, cache.inner.clock.now());
+                    let value = Arc::new(load(token).await?);
+                    cache.put(&id, Arc::clone(&value), Arc::from([Part { span: None, stamp }]));
+                    let age = cache.age(stamp.read_at);
+                    Ok(Answer { value, outcome: Outcome::Loaded, tier: None, stamp, age })
+                },
+            )
+            .await
+    }
+
+    /// The answer that something found makes, if all of it may be served.
+    fn answer(&self, found: Found<V>) -> Option<Answer<V>> {
+        let outcome = match found.verdict {
+            Verdict::Fresh => Outcome::Hit,
+            Verdict::Stale => Outcome::Stale,
+            Verdict::Refused => return None,
+        };
+        let oldest = found.parts.iter().map(|part| part.stamp).min_by_key(|stamp| stamp.read_at)?;
+        let age = self.age(oldest.read_at);
+        Some(Answer { value: found.value, outcome, tier: Some(found.tier), stamp: oldest, age })
+    }
+
+    fn age(&self, read_at: Millis) -> Duration {
+        self.inner.clock.now().since(read_at).unwrap_or_default()
+    }
+
+    /// A lifetime, spread.
+    fn lifetime(&self) -> Lifetime {
+        let CachePolicy { ttl, jitter, stale_window, .. } = *self.policy;
+        let spread = 1.0 + jitter.clamp(0.0, 1.0) * self.inner.jitter.next();
+        Lifetime { ttl: ttl.mul_f64(spread), stale_window }
+    }
+}
+
+impl<V> Found<V> {
+    /// Takes in the verdicts and counts them. False if nothing of it may ever be served again.
+    fn rule(&mut self, survey: Survey, tier: TierName, counters: &CacheCounters) -> bool {
+        self.verdict = survey.verdict;
+        self.marked = survey.marked;
+        let (lookup, verdicts) = match survey.verdict {
+            Verdict::Fresh => (Lookup::Hit, None),
+            Verdict::Stale => (Lookup::Stale, Some(survey.verdicts.into())),
+            Verdict::Refused => (Lookup::Refused, Some(survey.verdicts.into())),
+        };
+        self.verdicts = verdicts;
+        counters.count(tier, lookup);
+        !survey.dead
+    }
+}
+
+impl<V: Value> Clone for Cache<V> {
+    fn clone(&self) -> Self {
+        Cache {
+            inner: Arc::clone(&self.inner),
+            policy: Arc::clone(&self.policy),
+            counters: Arc::clone(&self.counters),
+            flights: self.flights.clone(),
+        }
+    }
+}
+
+impl<V: Value> fmt::Debug for Cache<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cache").field("policy", &self.policy).finish_non_exhaustive()
+    }
+}

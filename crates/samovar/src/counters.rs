@@ -1,0 +1,217 @@
+//! What is counted, and what is said.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+use samovar_core::{Millis, TierName};
+
+/// How many notices are kept.
+const NOTICES: usize = 100;
+
+/// What became of lookups in a tier.
+#[derive(Debug, Default)]
+struct Lookups {
+    hits: AtomicU64,
+    stale: AtomicU64,
+    misses: AtomicU64,
+    refused: AtomicU64,
+}
+
+/// What became of lookups in a tier, at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Outcomes {
+    /// Found, and fresh in all parts.
+    pub hits: u64,
+    /// Found, and stale in some part.
+    pub stale: u64,
+    /// Not there.
+    pub misses: u64,
+    /// Found, and refused in some part.
+    pub refused: u64,
+}
+
+/// How one lookup ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Lookup {
+    Hit,
+    Stale,
+    Miss,
+    Refused,
+}
+
+/// The lookups of one cache, by tier.
+#[derive(Debug, Default)]
+pub(crate) struct CacheCounters {
+    memory: Lookups,
+    disk: Lookups,
+}
+
+impl CacheCounters {
+    fn of(&self, tier: TierName) -> &Lookups {
+        match tier {
+            TierName::Memory => &self.memory,
+            TierName::Disk => &self.disk,
+        }
+    }
+
+    pub(crate) fn count(&self, tier: TierName, lookup: Lookup) {
+        let of = self.of(tier);
+        let counter = match lookup {
+            Lookup::Hit => &of.hits,
+            Lookup::Stale => &of.stale,
+            Lookup::Miss => &of.misses,
+            Lookup::Refused => &of.refused,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Counts beside the lookups.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Event {
+    /// A lower tier could not be asked or did not do what it was told; it was passed over.
+    TierError,
+    /// A damaged entry was dropped.
+    Damaged,
+    /// An entry was turned down by a tier because the fence refuses it.
+    FillRefused,
+    /// An entry was not written to disk: the queue was full, it is larger than the budget, or it has no stored form.
+    FillDropped,
+    /// Writing to disk failed; what was to be written is lost (colder, never wrong).
+    DiskError,
+    /// An entry was thrown off the disk for want of room.
+    DiskEviction,
+    /// An entry was swept off the disk: refused, or past its time.
+    Swept,
+}
+
+impl Event {
+    /// All of them.
+    pub const ALL: [Event; 7] = [
+        Event::TierError,
+        Event::Damaged,
+        Event::FillRefused,
+        Event::FillDropped,
+        Event::DiskError,
+        Event::DiskEviction,
+        Event::Swept,
+    ];
+
+    /// The name as people and metrics read it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Event::TierError => "tier_errors",
+            Event::Damaged => "damaged",
+            Event::FillRefused => "fills_refused",
+            Event::FillDropped => "fills_dropped",
+            Event::DiskError => "disk_errors",
+            Event::DiskEviction => "disk_evictions",
+            Event::Swept => "swept",
+        }
+    }
+}
+
+/// Something that an operator should know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// When it was said.
+    pub at: Millis,
+    /// What was said.
+    pub text: Arc<str>,
+}
+
+/// Everything counted, at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Lookups by cache and tier.
+    pub lookups: BTreeMap<Arc<str>, BTreeMap<TierName, Outcomes>>,
+    /// The other counts.
+    pub events: BTreeMap<Event, u64>,
+}
+
+impl Snapshot {
+    /// The lookups of a cache in a tier.
+    pub fn of(&self, cache: &str, tier: TierName) -> Outcomes {
+        self.lookups.get(cache).and_then(|tiers| tiers.get(&tier)).copied().unwrap_or_default()
+    }
+
+    /// The count of an event.
+    pub fn event(&self, event: Event) -> u64 {
+        self.events.get(&event).copied().unwrap_or_default()
+    }
+}
+
+/// Counts since the start or the last [`Counters::reset`], and the last notices.
+#[derive(Default)]
+pub struct Counters {
+    caches: Mutex<BTreeMap<Arc<str>, Arc<CacheCounters>>>,
+    events: [AtomicU64; Event::ALL.len()],
+    notices: Mutex<VecDeque<Notice>>,
+}
+
+impl Counters {
+    /// All counts. Each is exact; together they are of nearly one moment.
+    pub fn snapshot(&self) -> Snapshot {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let lookups = |of: &Lookups| Outcomes {
+            hits: read(&of.hits),
+            stale: read(&of.stale),
+            misses: read(&of.misses),
+            refused: read(&of.refused),
+        };
+        let tiers = [TierName::Memory, TierName::Disk];
+        let caches = self.caches.lock();
+        Snapshot {
+            lookups: caches
+                .iter()
+                .map(|(name, of)| {
+                    (Arc::clone(name), tiers.map(|tier| (tier, lookups(of.of(tier)))).into())
+                })
+                .collect(),
+            events: Event::ALL.map(|event| (event, read(&self.events[event as usize]))).into(),
+        }
+    }
+
+    /// Sets every count to zero. The notices stay.
+    pub fn reset(&self) {
+        for of in self.caches.lock().values().flat_map(|c| [&c.memory, &c.disk]) {
+            for counter in [&of.hits, &of.stale, &of.misses, &of.refused] {
+                counter.store(0, Ordering::Relaxed);
+            }
+        }
+        for counter in &self.events {
+            counter.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// The last 100 notices, oldest first.
+    pub fn notices(&self) -> Vec<Notice> {
+        self.notices.lock().iter().cloned().collect()
+    }
+
+    pub(crate) fn of_cache(&self, name: &Arc<str>) -> Arc<CacheCounters> {
+        Arc::clone(self.caches.lock().entry(Arc::clone(name)).or_default())
+    }
+
+    pub(crate) fn count(&self, event: Event, by: u64) {
+        self.events[event as usize].fetch_add(by, Ordering::Relaxed);
+    }
+
+    pub(crate) fn say(&self, at: Millis, text: impl Into<Arc<str>>) {
+        let mut notices = self.notices.lock();
+        if notices.len() == NOTICES {
+            notices.pop_front();
+        }
+        notices.push_back(Notice { at, text: text.into() });
+    }
+}
+
+impl fmt::Debug for Counters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Counters").field(&self.snapshot()).finish()
+    }
+}

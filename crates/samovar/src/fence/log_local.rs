@@ -1,0 +1,371 @@
+//! The mark log of a single node: a file of its own, group commit.
+//!
+//! For each scope the file holds the marks that a later one of the same scope has not made redundant, so it is
+//! bounded by the number of distinct scopes. All appends that wait while one transaction is being made
+//! durable go into the next one.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use futures_channel::oneshot;
+use parking_lot::Mutex;
+use redb::backends::InMemoryBackend;
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
+use samovar_core::{
+    BoxFuture, Epoch, Error, ErrorKind, History, Mark, MarkLog, Millis, Mode, Numbered, Snapshot,
+    Version,
+};
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+
+use super::table::{EXPIRES_KEPT, nearest_pair};
+use crate::background::Worker;
+use crate::file::{Layout, Trouble, guarded, trouble};
+
+/// The file's name in the data directory.
+pub(crate) const FILE: &str = "marks.redb";
+/// How many of the last marks are kept in memory for `tail`.
+const RECENT: usize = 65_536;
+
+/// One row: what must never be lost or altered unnoticed.
+const STATE: TableDefinition<'static, (), &[u8]> = TableDefinition::new("state");
+/// Encoded scope → encoded marks of that scope that still count, by ascending number.
+const MARKS: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("marks");
+
+const LAYOUT: Layout<Loaded> = Layout { page_cache: 4 << 20, format: 1, create, load };
+
+/// What the file says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct State {
+    epoch: Epoch,
+    /// The last number given.
+    head: u64,
+    /// The sum of the checksums of all rows in `marks`: so a row that is lost is noticed too.
+    digest: u64,
+}
+
+struct Loaded {
+    state: State,
+    snapshot: Snapshot,
+}
+
+/// A mark log in a file of its own, or in memory. Dropping it stops it without waiting; [`MarkLog::close`] waits.
+pub struct LocalLog {
+    requests: Sender<Request>,
+    shared: Arc<Shared>,
+    worker: Worker,
+}
+
+struct Shared {
+    database: Mutex<Option<Arc<Database>>>,
+    recent: Mutex<Recent>,
+}
+
+/// The newest durable marks and who waits for the next.
+#[derive(Default)]
+struct Recent {
+    marks: VecDeque<Numbered>,
+    waiters: Vec<oneshot::Sender<()>>,
+    ended: bool,
+}
+
+enum Request {
+    Append(Vec<Mark>, oneshot::Sender<Result<Version, Error>>),
+    Stop,
+}
+
+/// A mark as it is stored; its scope is the key.
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    seq: u64,
+    mark: Mark,
+}
+
+impl LocalLog {
+    /// Opens the log in a directory, or founds it there. The second value says, if it is there, that the file was
+    /// damaged, where it was moved, and that the log was founded again: under a new epoch's name, so that
+    /// nothing cached before is served.
+    ///
+    /// # Errors
+    /// If the file cannot be read or written, or is of a newer format or no mark log at all.
+    pub fn open(directory: &Path) -> Result<(LocalLog, Option<String>), Error> {
+        let opened = LAYOUT.open(&directory.join(FILE))?;
+        let notice = opened.notice.map(|said| {
+            format!("{said}; the mark log was founded again, so what is on disk is not served")
+        });
+        Ok((LocalLog::start(opened.database, opened.loaded.state)?, notice))
+    }
+
+    /// A log that ends with the process: for caches in memory alone.
+    ///
+    /// # Errors
+    /// If no thread can be started.
+    pub fn volatile() -> Result<LocalLog, Error> {
+        let fails = |trouble: Trouble| trouble.into_error(Path::new(FILE));
+        let database = Database::builder()
+            .create_with_backend(InMemoryBackend::new())
+            .map_err(|e| fails(trouble(e)))?;
+        let loaded = LAYOUT.fill(&database).map_err(fails)?;
+        LocalLog::start(database, loaded.state)
+    }
+
+    fn start(database: Database, state: State) -> Result<LocalLog, Error> {
+        let database = Arc::new(database);
+        let shared = Arc::new(Shared {
+            database: Mutex::new(Some(Arc::clone(&database))),
+            recent: Mutex::default(),
+        });
+        let (requests, inbox) = channel();
+        let (own, last) = (Arc::clone(&shared), Arc::clone(&shared));
+        let worker = Worker::spawn(
+            "samovar-log",
+            move || Writer { database, shared: own, state }.run(&inbox),
+            move |_| {
+                last.database.lock().take();
+                let waiters = {
+                    let mut recent = last.recent.lock();
+                    recent.ended = true;
+                    std::mem::take(&mut recent.waiters)
+                };
+                drop(waiters);
+            },
+        )?;
+        Ok(LocalLog { requests, shared, worker })
+    }
+}
+
+/// Gives a new log its epoch. Its name is random.
+fn create(transaction: &WriteTransaction) -> Result<(), Trouble> {
+    let epoch = getrandom::u64().map_err(|e| {
+        let error = Error::new(ErrorKind::Storage, "the system gives no random numbers");
+        Trouble::Failed(error.because(e))
+    })?;
+    transaction.open_table(MARKS).map_err(trouble)?;
+    write_state(transaction, &State { epoch: Epoch(epoch), head: 0, digest: 0 })
+}
+
+fn write_state(transaction: &WriteTransaction, state: &State) -> Result<(), Trouble> {
+    let mut row = encode(state)?;
+    row.extend_from_slice(&xxh3_64(&row).to_le_bytes());
+    let mut table = transaction.open_table(STATE).map_err(trouble)?;
+    table.insert((), &*row).map_err(trouble)?;
+    Ok(())
+}
+
+/// Reads and checks everything.
+fn load(database: &Database) -> Result<Loaded, Trouble> {
+    let damaged = |what: &str| Trouble::Damaged(what.to_owned());
+    let transaction = database.begin_read().map_err(trouble)?;
+    let state = transaction.open_table(STATE).map_err(trouble)?;
+    let state = state.get(()).map_err(trouble)?.ok_or_else(|| damaged("it has no head"))?;
+    let (row, sum) =
+        state.value().split_last_chunk().ok_or_else(|| damaged("its head is cut short"))?;
+    if xxh3_64(row) != u64::from_le_bytes(*sum) {
+        return Err(damaged("its head has a wrong checksum"));
+    }
+    let state: State = decode(row)?;
+    let (mut marks, mut digest) = (Vec::new(), 0u64);
+    let table = transaction.open_table(MARKS).map_err(trouble)?;
+    for row in table.iter().map_err(trouble)? {
+        let (scope, value) = row.map_err(trouble)?;
+        digest = digest.wrapping_add(checksum(scope.value(), value.value()));
+        for Stored { seq, mark } in decode::<Vec<Stored>>(value.value())? {
+            marks.push(Numbered { version: Version { epoch: state.epoch, seq }, mark });
+        }
+    }
+    if digest != state.digest {
+        return Err(damaged("its marks have a wrong checksum"));
+    }
+    marks.sort_by_key(|numbered| numbered.version.seq);
+    let head = Version { epoch: state.epoch, seq: state.head };
+    let history = History(vec![(state.epoch, 0)]);
+    Ok(Loaded { state, snapshot: Snapshot { history, marks, head } })
+}
+
+fn checksum(scope: &[u8], marks: &[u8]) -> u64 {
+    xxh3_64_with_seed(marks, xxh3_64(scope))
+}
+
+fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Trouble> {
+    postcard::from_bytes(bytes).map_err(|e| Trouble::Damaged(e.to_string()))
+}
+
+fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, Trouble> {
+    postcard::to_stdvec(value).map_err(|e| {
+        let error = Error::new(ErrorKind::Invalid, "a mark cannot be encoded");
+        Trouble::Failed(error.because(e))
+    })
+}
+
+/// Adds a mark to those of its scope; drops or merges what it makes redundant.
+fn absorb(kept: &mut Vec<Stored>, new: Stored) {
+    match new.mark.mode {
+        Mode::Remove => kept.clear(),
+        Mode::Expire => {
+            let is_expire = |stored: &Stored| stored.mark.mode == Mode::Expire;
+            let first = kept.iter().position(is_expire).unwrap_or(kept.len());
+            if kept.len() - first >= EXPIRES_KEPT {
+                let ats: Vec<Millis> = kept[first..].iter().map(|s| s.mark.at).collect();
+                let earlier = kept.remove(first + nearest_pair(&ats));
+                // Its neighbour has moved into its place and keeps the earlier time.
+                let later = &mut kept[first + nearest_pair(&ats)];
+                later.mark.at = later.mark.at.min(earlier.mark.at);
+            }
+        }
+    }
+    kept.push(new);
+}
+
+type Reply = oneshot::Sender<Result<Version, Error>>;
+
+/// Owns all writing.
+struct Writer {
+    database: Arc<Database>,
+    shared: Arc<Shared>,
+    state: State,
+}
+
+impl Writer {
+    fn run(mut self, inbox: &Receiver<Request>) -> Result<(), Error> {
+        let mut stop = false;
+        while !stop {
+            let Ok(first) = inbox.recv() else { return Ok(()) };
+            let mut batch = Vec::new();
+            for request in std::iter::once(first).chain(inbox.try_iter()) {
+                match request {
+                    Request::Append(marks, reply) => batch.push((marks, reply)),
+                    Request::Stop => {
+                        stop = true;
+                        break;
+                    }
+                }
+            }
+            if !batch.is_empty() {
+                self.commit(batch)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self, batch: Vec<(Vec<Mark>, Reply)>) -> Result<(), Error> {
+        let mut head = Version { epoch: self.state.epoch, seq: self.state.head };
+        let mut numbered = Vec::new();
+        let mut replies = Vec::new();
+        for (marks, reply) in batch {
+            for mark in marks {
+                head.seq += 1;
+                numbered.push(Numbered { version: head, mark });
+            }
+            replies.push((reply, head));
+        }
+        match guarded(|| self.store(&numbered, head.seq)) {
+            Ok(state) => self.state = state,
+            Err(trouble) => {
+                // Whether it is durable is not known: it stays pending where it was accepted.
+                let error = trouble.into_error(Path::new(FILE));
+                for (reply, _) in replies {
+                    let _ = reply.send(Err(error.clone()));
+                }
+                return Err(error);
+            }
+        }
+        let waiters = {
+            let mut recent = self.shared.recent.lock();
+            recent.marks.extend(numbered);
+            let over = recent.marks.len().saturating_sub(RECENT);
+            recent.marks.drain(..over);
+            std::mem::take(&mut recent.waiters)
+        };
+        for waiter in waiters {
+            let _ = waiter.send(());
+        }
+        for (reply, version) in replies {
+            let _ = reply.send(Ok(version));
+        }
+        Ok(())
+    }
+
+    /// One transaction, durable when this returns.
+    fn store(&self, marks: &[Numbered], head: u64) -> Result<State, Trouble> {
+        let mut state = State { head, ..self.state };
+        let transaction = self.database.begin_write().map_err(trouble)?;
+        {
+            let mut table = transaction.open_table(MARKS).map_err(trouble)?;
+            for numbered in marks {
+                let scope = encode(&numbered.mark.scope)?;
+                let mut kept: Vec<Stored> = match table.get(&*scope).map_err(trouble)? {
+                    Some(row) => {
+                        state.digest = state.digest.wrapping_sub(checksum(&scope, row.value()));
+                        decode(row.value())?
+                    }
+                    None => Vec::new(),
+                };
+                absorb(
+                    &mut kept,
+                    Stored { seq: numbered.version.seq, mark: numbered.mark.clone() },
+                );
+                let row = encode(&kept)?;
+                state.digest = state.digest.wrapping_add(checksum(&scope, &row));
+                table.insert(&*scope, &*row).map_err(trouble)?;
+            }
+        }
+        write_state(&transaction, &state)?;
+        transaction.commit().map_err(trouble)?;
+        Ok(state)
+    }
+}
+
+impl MarkLog for LocalLog {
+    /// Reads the file on the calling thread.
+    fn snapshot(&self) -> BoxFuture<'_, Result<Snapshot, Error>> {
+        let database = self.shared.database.lock().clone();
+        let read = database.ok_or_else(|| self.worker.health().why()).and_then(|database| {
+            let loaded = guarded(|| load(&database));
+            loaded.map(|loaded| loaded.snapshot).map_err(|t| t.into_error(Path::new(FILE)))
+        });
+        Box::pin(std::future::ready(read))
+    }
+
+    fn append(&self, marks: Vec<Mark>) -> BoxFuture<'_, Result<Version, Error>> {
+        let (reply, answer) = oneshot::channel();
+        // If the thread is gone the request is dropped, and with it the reply's sender.
+        let _ = self.requests.send(Request::Append(marks, reply));
+        Box::pin(async move { answer.await.unwrap_or_else(|_| Err(self.worker.health().why())) })
+    }
+
+    fn tail(&self, after: u64) -> BoxFuture<'_, Result<Arc<[Numbered]>, Error>> {
+        Box::pin(async move {
+            loop {
+                let wait = {
+                    let mut recent = self.shared.recent.lock();
+                    let newest = recent.marks.back().map_or(0, |last| last.version.seq);
+                    if newest > after {
+                        let from = recent.marks.partition_point(|m| m.version.seq <= after);
+                        return Ok(recent.marks.range(from..).cloned().collect());
+                    }
+                    if recent.ended {
+                        return Err(self.worker.health().why());
+                    }
+                    let (send, wait) = oneshot::channel();
+                    recent.waiters.push(send);
+                    wait
+                };
+                let _ = wait.await;
+            }
+        })
+    }
+
+    fn close(&self) -> BoxFuture<'_, Result<(), Error>> {
+        let _ = self.requests.send(Request::Stop);
+        Box::pin(self.worker.ended())
+    }
+}
+
+impl fmt::Debug for LocalLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LocalLog").field("worker", &self.worker).finish_non_exhaustive()
+    }
+}

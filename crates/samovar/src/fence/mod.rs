@@ -1,0 +1,391 @@
+//! The fence: fills are not trusted, reads decide.
+//!
+//! * `table`: the marks that were applied here, found by what they cover.
+//! * `fresh`: the one predicate.
+//! * [`LocalLog`]: where marks become durable on a single node.
+//!
+//! # Ticks
+//!
+//! A *tick* counts the marks that have acted in this process. A mark acts once: when it is accepted here, and
+//! is then pending; or when the log yields it, if it came from elsewhere. When a pending mark comes back with its
+//! number it keeps the tick at which it acted. That is right, because what decides is when the *source* was
+//! read: what took its token after the mark acted here read the source after the mark was accepted, so after
+//! the commit that the mark tells of. The number adds nothing to that. An entry that was promoted from below in the
+//! meantime was judged there with the mark pending, which refuses whatever it covers, and bears a tick from
+//! before the mark.
+//!
+//! # Below memory
+//!
+//! What outlives the process bears a version instead of a tick. It is judged by the marks with a greater number
+//! and by all that are pending; then it is given the greatest tick before the first of those (or the tick
+//! that was read before the lookup, if there are none), so that from then on ticks decide the same.
+
+mod fresh;
+mod log_local;
+mod table;
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use futures_channel::oneshot;
+use parking_lot::RwLock;
+use samovar_core::{
+    Clock, Epoch, Error, ErrorKind, History, Judge, Keep, Key, Lifetime, Mark, Millis, Numbered,
+    Part, Parts, Scope, Snapshot, Tick, Token, Verdict, Version,
+};
+
+pub(crate) use log_local::FILE as MARKS_FILE;
+pub use log_local::LocalLog;
+
+use fresh::{Ruling, rule};
+use table::{Since, Table};
+
+/// How many of the last marks [`Fence::acted_since`] can tell apart.
+const RECENT: usize = 4_096;
+
+/// The marks applied in this process, and the question that every read asks. Cheap to clone.
+///
+/// ```
+/// # use samovar::{Samovar, Settings};
+/// # use samovar_core::{Mode, Scope};
+/// # futures_executor::block_on(async {
+/// let samovar = Samovar::open(Settings::default()).await?;
+/// let token = samovar.fence().token(); // before anything is read
+/// samovar.mark(vec![Scope::Cache("prices".into())], Mode::Remove, "new list").await?;
+/// assert!(samovar.fence().acted_since(token.tick, |scope| *scope == Scope::Cache("prices".into())));
+/// # Ok::<(), samovar_core::Error>(())
+/// # }).unwrap();
+/// ```
+#[derive(Clone)]
+pub struct Fence {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    /// Published after the marks that it counts stand in the table.
+    tick: AtomicU64,
+    state: RwLock<State>,
+    clock: Arc<dyn Clock>,
+}
+
+struct State {
+    table: Table,
+    history: History,
+    epoch: Epoch,
+    /// The number of the mark applied last.
+    seq: u64,
+    /// How many marks are pending.
+    pending: usize,
+    /// The last marks that acted, by tick: dense, up to the current one.
+    recent: VecDeque<Scope>,
+    waiters: Vec<(u64, oneshot::Sender<()>)>,
+    failed: Option<Error>,
+}
+
+/// What the predicate says of an entry in memory, part by part.
+#[derive(Debug)]
+pub(crate) struct Survey {
+    /// The worst over all parts.
+    pub(crate) verdict: Verdict,
+    /// By part.
+    pub(crate) verdicts: Vec<Verdict>,
+    /// Nothing of it may ever be served again.
+    pub(crate) dead: bool,
+    /// Whether a mark covers any of it.
+    pub(crate) marked: bool,
+    /// The tick up to which this holds.
+    pub(crate) tick: Tick,
+}
+
+impl Fence {
+    /// A fence that has applied what a log holds.
+    ///
+    /// # Errors
+    /// If the log has no epoch.
+    pub fn new(log: &Snapshot, clock: Arc<dyn Clock>) -> Result<Fence, Error> {
+        if !log.history.holds(log.head) {
+            return Err(Error::new(
+                ErrorKind::Format,
+                format!("the mark log's head {} does not lie on its own history", log.head),
+            ));
+        }
+        let mut table = Table::default();
+        let mut tick = 0;
+        for numbered in &log.marks {
+            tick += 1;
+            table.number(&numbered.mark, numbered.version.seq, Tick(tick));
+        }
+        let state = State {
+            table,
+            history: log.history.clone(),
+            epoch: log.head.epoch,
+            seq: log.head.seq,
+            pending: 0,
+            recent: VecDeque::new(),
+            waiters: Vec::new(),
+            failed: None,
+        };
+        let inner = Inner { tick: AtomicU64::new(tick), state: RwLock::new(state), clock };
+        Ok(Fence { inner: Arc::new(inner) })
+    }
+
+    /// To be taken *before* anything is read from the source: it becomes the stamp of what is read.
+    pub fn token(&self) -> Token {
+        let state = self.inner.state.read();
+        Token { version: state.version(), tick: self.tick() }
+    }
+
+    /// How many marks have acted in this process.
+    pub fn tick(&self) -> Tick {
+        Tick(self.inner.tick.load(Ordering::Acquire))
+    }
+
+    /// The version up to which the log has been applied here.
+    pub fn position(&self) -> Version {
+        self.inner.state.read().version()
+    }
+
+    /// How many marks were accepted here and have not come back through the log yet.
+    pub fn pending(&self) -> usize {
+        self.inner.state.read().pending
+    }
+
+    /// Whether a mark that `touches` selects has acted since a tick. Exact for the last 4,096 marks; for what lies
+    /// further back the answer is yes.
+    pub fn acted_since(&self, tick: Tick, touches: impl Fn(&Scope) -> bool) -> bool {
+        if self.tick() == tick {
+            return false;
+        }
+        let scopes: Vec<Scope> = {
+            let state = self.inner.state.read();
+            let newer = self.tick().0.saturating_sub(tick.0);
+            match usize::try_from(newer) {
+                Ok(newer) if newer <= state.recent.len() => {
+                    state.recent.range(state.recent.len() - newer..).cloned().collect()
+                }
+                _ => return true,
+            }
+        };
+        scopes.iter().any(touches)
+    }
+
+    /// The verdict on a part of what lies in memory under `key`. Asked about one day of a part
+    /// ([`Part::only`]) it answers for that day.
+    pub fn judge_memory(&self, key: &Key, part: &Part, lifetime: Lifetime) -> Verdict {
+        let now = self.inner.clock.now();
+        let parts = std::slice::from_ref(part);
+        self.survey(&key.cache, &key.id, parts, lifetime, Tick(0), now).verdict
+    }
+
+    /// The verdicts on an entry in memory that is known to be clean up to `clean`.
+    pub(crate) fn survey(
+        &self,
+        cache: &str,
+        id: &str,
+        parts: &[Part],
+        lifetime: Lifetime,
+        clean: Tick,
+        now: Millis,
+    ) -> Survey {
+        let state = self.inner.state.read();
+        // No mark acts while the lock is held, so this tick and the table belong together.
+        let tick = self.tick();
+        let mut survey = Survey {
+            verdict: Verdict::Fresh,
+            verdicts: Vec::with_capacity(parts.len()),
+            dead: true,
+            marked: false,
+            tick,
+        };
+        for part in parts {
+            let since = Since::Tick(clean.max(part.stamp.tick));
+            let cover = state.table.cover(cache, id, part.span.as_ref(), since);
+            let ruling = rule(&cover, part.stamp.read_at, lifetime, now);
+            survey.verdict = survey.verdict.max(ruling.verdict);
+            survey.verdicts.push(ruling.verdict);
+            survey.dead &= ruling.dead;
+            survey.marked |= cover.any();
+        }
+        survey
+    }
+
+    /// The parts of an entry that was read below memory, with ticks by which memory judges them as versions
+    /// do; `None` if one does not lie on the history, which refuses the whole entry.
+    ///
+    /// `before` is the tick that was read before the lookup: a mark that acted since may not have been
+    /// seen by what was looked up.
+    pub(crate) fn recall(&self, key: &Key, parts: &[Part], before: Tick) -> Option<Parts> {
+        let state = self.inner.state.read();
+        parts
+            .iter()
+            .map(|part| {
+                let version = part.stamp.version;
+                if !state.holds(version) {
+                    return None;
+                }
+                let since = Since::Seq(version.seq);
+                let cover = state.table.cover(&key.cache, &key.id, part.span.as_ref(), since);
+                let mut part = part.clone();
+                part.stamp.tick = match cover.first.tick {
+                    Some(first) => before.min(Tick(first.saturating_sub(1))),
+                    None => before,
+                };
+                Some(part)
+            })
+            .collect()
+    }
+
+    /// Takes in marks that were accepted here: they act at once, pending. To be followed by their `append`.
+    pub(crate) fn accept(&self, marks: &[Mark]) {
+        let mut state = self.inner.state.write();
+        let mut tick = self.tick();
+        for mark in marks {
+            tick = Tick(tick.0 + 1);
+            state.table.pend(mark, tick);
+            state.pending += 1;
+            state.remember(&mark.scope);
+        }
+        self.inner.tick.store(tick.0, Ordering::Release);
+    }
+
+    /// Applies marks that the log yielded.
+    ///
+    /// # Errors
+    /// If a number is missing, or the epoch is not the log's: then the fence takes in nothing more.
+    pub(crate) fn apply(&self, marks: &[Numbered]) -> Result<(), Error> {
+        let reached: Vec<(u64, oneshot::Sender<()>)>;
+        let outcome = {
+            let mut guard = self.inner.state.write();
+            let state = &mut *guard;
+            let mut tick = self.tick();
+            let outcome = marks.iter().try_for_each(|numbered| {
+                let (version, expected) = (numbered.version, state.seq + 1);
+                if version.epoch != state.epoch || version.seq != expected {
+                    return Err(Error::new(
+                        ErrorKind::Storage,
+                        format!(
+                            "the mark log has a gap: it yielded {version} where {} was expected; \
+                             restart to read it anew",
+                            Version { epoch: state.epoch, seq: expected }
+                        ),
+                    ));
+                }
+                state.seq = version.seq;
+                let next = Tick(tick.0 + 1);
+                if state.table.number(&numbered.mark, version.seq, next) {
+                    state.pending -= 1;
+                } else {
+                    tick = next;
+                    state.remember(&numbered.mark.scope);
+                }
+                Ok(())
+            });
+            self.inner.tick.store(tick.0, Ordering::Release);
+            let seq = state.seq;
+            let (done, waiting) =
+                std::mem::take(&mut state.waiters).into_iter().partition(|(want, _)| *want <= seq);
+            (reached, state.waiters) = (done, waiting);
+            outcome
+        };
+        // Outside the lock: this wakes strangers.
+        for (_, waiter) in reached {
+            let _ = waiter.send(());
+        }
+        outcome
+    }
+
+    /// Returns once the log has been applied up to a number.
+    ///
+    /// # Errors
+    /// If the fence has failed or fails before that.
+    pub(crate) async fn applied(&self, seq: u64) -> Result<(), Error> {
+        let wait = {
+            let mut state = self.inner.state.write();
+            if seq <= state.seq {
+                return Ok(());
+            }
+            if let Some(error) = &state.failed {
+                return Err(error.clone());
+            }
+            let (send, wait) = oneshot::channel();
+            state.waiters.push((seq, send));
+            wait
+        };
+        wait.await.map_err(|_| {
+            let failed = self.inner.state.read().failed.clone();
+            failed.unwrap_or_else(|| Error::new(ErrorKind::Closed, "the cache has been closed"))
+        })
+    }
+
+    /// Nothing will be applied any more. Marks that are accepted from now on stay pending, so what they cover stays
+    /// refused.
+    pub(crate) fn fail(&self, error: Error) {
+        let waiters = {
+            let mut state = self.inner.state.write();
+            state.failed.get_or_insert(error);
+            std::mem::take(&mut state.waiters)
+        };
+        drop(waiters);
+    }
+}
+
+impl State {
+    fn version(&self) -> Version {
+        Version { epoch: self.epoch, seq: self.seq }
+    }
+
+    /// A version beyond what was applied here comes from a log that has since lost its newest marks.
+    fn holds(&self, version: Version) -> bool {
+        self.history.holds(version) && (version.epoch != self.epoch || version.seq <= self.seq)
+    }
+
+    fn remember(&mut self, scope: &Scope) {
+        if self.recent.len() == RECENT {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(scope.clone());
+    }
+}
+
+impl Judge for Fence {
+    fn judge_stored(&self, key: &Key, parts: &[Part], lifetime: Lifetime) -> Keep {
+        let now = self.inner.clock.now();
+        let state = self.inner.state.read();
+        let mut first = None;
+        let mut dead = true;
+        for part in parts {
+            let version = part.stamp.version;
+            if !state.holds(version) {
+                return Keep::Drop;
+            }
+            let since = Since::Seq(version.seq);
+            let cover = state.table.cover(&key.cache, &key.id, part.span.as_ref(), since);
+            let Ruling { dead: gone, .. } = rule(&cover, part.stamp.read_at, lifetime, now);
+            dead &= gone;
+            first = [first, cover.first.seq].into_iter().flatten().min();
+        }
+        if dead { Keep::Drop } else { Keep::CleanTo(first.map_or(u64::MAX, |seq| seq - 1)) }
+    }
+
+    fn position(&self) -> Option<Version> {
+        let state = self.inner.state.read();
+        (state.pending == 0).then(|| state.version())
+    }
+
+    fn holds(&self, version: Version) -> bool {
+        self.inner.state.read().holds(version)
+    }
+}
+
+impl fmt::Debug for Fence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.inner.state.read();
+        f.debug_struct("Fence")
+            .field("tick", &self.tick())
+            .field("position", &state.version())
+            .field("pending", &state.pending)
+            .finish_non_exhaustive()
+    }
+}

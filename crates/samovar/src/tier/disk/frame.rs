@@ -1,0 +1,169 @@
+//! How an entry is laid out on disk.
+//!
+//! A frame is a *head* (one row of a small table: everything but the value) and *chunks* of the value. The head
+//! begins with its magic and format and ends with a checksum over itself, the key and the value's checksum, so
+//! every byte is covered and a head can be trusted before the value is read.
+
+use std::sync::Arc;
+
+use samovar_core::{Key, Lifetime, Millis, Part, Parts, Span, Stamp, Tick, Version};
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::{Xxh3, xxh3_64};
+
+const MAGIC: [u8; 3] = *b"SF\x01";
+
+/// A page of redb.
+const PAGE: usize = 4_096;
+/// What a leaf needs beside the one value in it.
+const LEAF_OVERHEAD: usize = 64;
+/// The largest chunk fills so many pages.
+const LARGEST: usize = 16;
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct StoredPart {
+    span: Option<Span>,
+    version: Version,
+    read_at: Millis,
+}
+
+/// What a frame says of its value.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Head {
+    /// Names its chunks.
+    pub(super) id: u64,
+    /// The value's length in bytes.
+    pub(super) length: u64,
+    /// The value's checksum.
+    sum: u64,
+    pub(super) lifetime: Lifetime,
+    parts: Vec<StoredPart>,
+}
+
+impl Head {
+    pub(super) fn new(id: u64, value: &[u8], parts: &[Part], lifetime: Lifetime) -> Head {
+        let stored = |part: &Part| StoredPart {
+            span: part.span.clone(),
+            version: part.stamp.version,
+            read_at: part.stamp.read_at,
+        };
+        let parts = parts.iter().map(stored).collect();
+        Head { id, length: value.len() as u64, sum: xxh3_64(value), lifetime, parts }
+    }
+
+    /// The row. `None` if it cannot be encoded.
+    pub(super) fn encode(&self, key: &Key) -> Option<Vec<u8>> {
+        let mut row = postcard::to_extend(self, MAGIC.to_vec()).ok()?;
+        row.extend_from_slice(&checksum(&key.cache, &key.id, &row).to_le_bytes());
+        Some(row)
+    }
+
+    /// Reads a row. `None` if it is damaged.
+    pub(super) fn decode(cache: &str, id: &str, row: &[u8]) -> Option<Head> {
+        let (body, sum) = row.split_last_chunk()?;
+        if checksum(cache, id, body) != u64::from_le_bytes(*sum) {
+            return None;
+        }
+        postcard::from_bytes(body.strip_prefix(&MAGIC)?).ok()
+    }
+
+    /// Whether these bytes are the value that was written.
+    pub(super) fn vouches_for(&self, value: &[u8]) -> bool {
+        self.length == value.len() as u64 && self.sum == xxh3_64(value)
+    }
+
+    /// Its parts, with the versions they had when they were written and no tick.
+    pub(super) fn parts(&self) -> Parts {
+        let part = |stored: &StoredPart| Part {
+            span: stored.span.clone(),
+            stamp: Stamp { version: stored.version, tick: Tick(0), read_at: stored.read_at },
+        };
+        Arc::from_iter(self.parts.iter().map(part))
+    }
+}
+
+fn checksum(cache: &str, id: &str, body: &[u8]) -> u64 {
+    let mut sum = Xxh3::new();
+    for field in [cache.as_bytes(), id.as_bytes(), body] {
+        sum.update(&(field.len() as u64).to_le_bytes());
+        sum.update(field);
+    }
+    sum.digest()
+}
+
+/// Cuts a value into chunks that fill redb's pages. redb gives a large value a power of two of pages; so full
+/// chunks are made of 64 KB, then of 32, 16, 8 and 4, and only the rest (below a page) wastes anything: half
+/// a page on average.
+pub(super) fn chunks(mut value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        let sizes = std::iter::successors(Some(LARGEST), |pages| (*pages > 1).then_some(pages / 2));
+        let fits =
+            sizes.map(|pages| pages * PAGE - LEAF_OVERHEAD).find(|size| *size <= value.len());
+        let (chunk, rest) = value.split_at(fits.unwrap_or(value.len()));
+        value = rest;
+        (!chunk.is_empty()).then_some(chunk)
+    })
+}
+
+/// The bytes that a frame takes in the file, about: as the budget counts them.
+pub(super) fn footprint(key: &Key, head: usize, value: u64) -> u64 {
+    // A full chunk takes its pages; the rest shares a page, half of which is in use on average in a tree
+    // that grows at its end.
+    let full = PAGE as u64;
+    let pages = value.div_ceil(full - LEAF_OVERHEAD as u64);
+    pages * full + 2 * (head + key.cache.len() + key.id.len()) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+    use samovar_core::{Day, Epoch};
+
+    use super::*;
+
+    fn head(value: &[u8]) -> Head {
+        let span = Span { store: "7".into(), from: Day(3), to: Day(5) };
+        let version = Version { epoch: Epoch(9), seq: 4 };
+        let stamp = Stamp { version, tick: Tick(1), read_at: Millis(12) };
+        let lifetime =
+            Lifetime { ttl: Duration::from_secs(5), stale_window: Duration::from_secs(6) };
+        Head::new(
+            1,
+            value,
+            &[Part { span: Some(span), stamp }, Part { span: None, stamp }],
+            lifetime,
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn chunks_are_the_value(length in 0usize..300_000) {
+            let value: Vec<u8> = (0..length).map(|at| at as u8).collect();
+            let chunks: Vec<&[u8]> = chunks(&value).collect();
+            prop_assert_eq!(&chunks.concat(), &value);
+            // All but the last fill their pages.
+            for chunk in chunks.iter().rev().skip(1) {
+                let taken = chunk.len() + LEAF_OVERHEAD;
+                prop_assert!(taken.is_power_of_two());
+                prop_assert!((PAGE..=LARGEST * PAGE).contains(&taken));
+            }
+        }
+    }
+
+    #[test]
+    fn every_flipped_bit_is_noticed() {
+        let value = b"value";
+        let key = Key::new("cache", "key");
+        let row = head(value).encode(&key).unwrap();
+        assert_eq!(Head::decode("cache", "key", &row), Some(head(value)));
+        for bit in 0..row.len() * 8 {
+            let mut damaged = row.clone();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(Head::decode("cache", "key", &damaged), None);
+        }
+        assert_eq!(Head::decode("cach", "ekey", &row), None);
+        assert!(head(value).vouches_for(value));
+        assert!(!head(value).vouches_for(b"valuE"));
+    }
+}

@@ -1,0 +1,138 @@
+//! What is on disk, in memory: so that a miss costs nothing and the least recently read goes first.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use samovar_core::{CacheUsage, Key, Usage};
+
+/// Where an entry lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Slot {
+    pub(super) id: u64,
+    /// As the budget counts them.
+    pub(super) bytes: u64,
+    /// Its place in the order of reading.
+    rank: u64,
+}
+
+/// The entries by key and by when they were last read or written.
+#[derive(Debug, Default)]
+pub(super) struct Index {
+    slots: HashMap<Key, Slot>,
+    order: BTreeMap<u64, Key>,
+    caches: BTreeMap<Arc<str>, CacheUsage>,
+    bytes: u64,
+    last_rank: u64,
+    last_id: u64,
+}
+
+impl Index {
+    pub(super) fn get(&self, key: &Key) -> Option<Slot> {
+        self.slots.get(key).copied()
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// A name for chunks that has not been used.
+    pub(super) fn new_id(&mut self) -> u64 {
+        self.last_id += 1;
+        self.last_id
+    }
+
+    /// Adds an entry, as the one read last; gives back the one that it replaces.
+    pub(super) fn insert(&mut self, key: Key, id: u64, bytes: u64) -> Option<Slot> {
+        let old = self.remove(&key);
+        self.last_id = self.last_id.max(id);
+        self.last_rank += 1;
+        let of_cache = self.caches.entry(Arc::clone(&key.cache)).or_default();
+        of_cache.entries += 1;
+        of_cache.bytes += bytes;
+        self.bytes += bytes;
+        self.order.insert(self.last_rank, key.clone());
+        self.slots.insert(key, Slot { id, bytes, rank: self.last_rank });
+        old
+    }
+
+    pub(super) fn remove(&mut self, key: &Key) -> Option<Slot> {
+        let slot = self.slots.remove(key)?;
+        self.order.remove(&slot.rank);
+        self.bytes -= slot.bytes;
+        if let Some(of_cache) = self.caches.get_mut(&key.cache) {
+            of_cache.entries -= 1;
+            of_cache.bytes -= slot.bytes;
+            if of_cache.entries == 0 {
+                self.caches.remove(&key.cache);
+            }
+        }
+        Some(slot)
+    }
+
+    /// It has been read: it goes last.
+    pub(super) fn touch(&mut self, key: &Key) {
+        if let Some(slot) = self.slots.get_mut(key)
+            && let Some(key) = self.order.remove(&slot.rank)
+        {
+            self.last_rank += 1;
+            slot.rank = self.last_rank;
+            self.order.insert(slot.rank, key);
+        }
+    }
+
+    /// The one that was read least recently.
+    pub(super) fn oldest(&self) -> Option<&Key> {
+        self.order.values().next()
+    }
+
+    pub(super) fn usage(&self, max_bytes: u64) -> Usage {
+        Usage { caches: self.caches.clone(), max_bytes }
+    }
+
+    /// Panics unless all views agree.
+    #[cfg(test)]
+    fn validate(&self) {
+        assert_eq!(self.slots.len(), self.order.len());
+        for (key, slot) in &self.slots {
+            assert_eq!(self.order.get(&slot.rank), Some(key));
+        }
+        assert_eq!(self.bytes, self.slots.values().map(|slot| slot.bytes).sum::<u64>());
+        assert_eq!(self.bytes, self.usage(0).total().bytes);
+        assert_eq!(self.slots.len() as u64, self.usage(0).total().entries);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn the_least_recently_used_is_first(ops in proptest::collection::vec((0u8..3, 0u8..12, 1u64..99), 0..200)) {
+            let mut index = Index::default();
+            let mut model: Vec<(Key, u64)> = Vec::new();
+            for (op, key, bytes) in ops {
+                let key = Key::new(if key % 2 == 0 { "even" } else { "odd" }, key.to_string());
+                let at = model.iter().position(|(k, _)| *k == key);
+                let old = at.map(|at| model.remove(at));
+                match op {
+                    0 => {
+                        let id = index.new_id();
+                        let replaced = index.insert(key.clone(), id, bytes);
+                        prop_assert_eq!(replaced.map(|slot| slot.bytes), old.map(|(_, bytes)| bytes));
+                        model.push((key, bytes));
+                    }
+                    1 => {
+                        index.touch(&key);
+                        model.extend(old);
+                    }
+                    _ => prop_assert_eq!(index.remove(&key).is_some(), old.is_some()),
+                }
+                index.validate();
+                prop_assert_eq!(index.oldest(), model.first().map(|(key, _)| key));
+            }
+        }
+    }
+}

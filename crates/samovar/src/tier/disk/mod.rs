@@ -1,0 +1,396 @@
+//! The disk tier: a redb file, one thread that writes and some that read.
+//!
+//! What is put stands in a queue, where `get` finds it, until the transaction that holds it is durable. Every
+//! fill is judged by the fence inside the writer's transaction, and every sweep writes, in its own, up to where
+//! the file is clean: so an old frame that arrives late cannot pass for a clean one.
+//!
+//! A file that turns out to be damaged is moved aside and made anew; a frame that is damaged is dropped. Both
+//! are counted and said. Nothing here can make a wrong answer, only a colder one.
+
+mod frame;
+mod index;
+mod store;
+mod writer;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_channel::oneshot;
+use parking_lot::{Mutex, RwLock};
+use redb::Database;
+use samovar_core::{BoxFuture, Clock, Entry, Error, Judge, Key, Tier, TierName, Usage};
+
+use crate::background::{Worker, closed};
+use crate::counters::{Counters, Event};
+use crate::file::{Trouble, guarded};
+use index::Index;
+use store::{Loaded, Read};
+use writer::{Command, Writer};
+
+/// The file's name in the data directory.
+pub(crate) const FILE: &str = "cache.redb";
+/// Beyond so many times the queue's size entries are turned down.
+const QUEUE_LIMIT: u64 = 4;
+
+/// How the disk tier works.
+#[derive(Clone, Copy, Debug)]
+pub struct DiskOptions {
+    /// The budget in bytes, as the file allots them. (The file itself is larger by what a transaction rewrites,
+    /// and never shrinks.)
+    pub max_bytes: u64,
+    /// After marks it is swept once so much time has passed; `None`: only when it is told to.
+    pub sweep_after: Option<Duration>,
+    /// `room` waits while more bytes than this are queued; four times as many, and entries are turned down.
+    pub queue_bytes: u64,
+    /// Bytes of memory for redb's pages, those being written included.
+    pub page_cache: usize,
+    /// Threads that read.
+    pub readers: usize,
+}
+
+impl Default for DiskOptions {
+    fn default() -> Self {
+        DiskOptions {
+            max_bytes: 4 << 30,
+            sweep_after: Some(Duration::from_secs(1)),
+            queue_bytes: 64 << 20,
+            page_cache: 64 << 20,
+            readers: 2,
+        }
+    }
+}
+
+/// Entries on this machine's disk. Dropping it stops it without waiting; [`Tier::close`] waits.
+pub struct DiskTier {
+    shared: Arc<Shared>,
+    options: DiskOptions,
+    commands: Sender<Command>,
+    reads: Mutex<Option<Sender<ReadJob>>>,
+    writer: Worker,
+    readers: Vec<Worker>,
+}
+
+struct Shared {
+    path: PathBuf,
+    database: RwLock<Option<Database>>,
+    index: Mutex<Index>,
+    queue: Mutex<Queue>,
+    judge: Arc<dyn Judge>,
+    clock: Arc<dyn Clock>,
+    counters: Arc<Counters>,
+}
+
+/// What was handed over and is not durable yet.
+#[derive(Default)]
+struct Queue {
+    waiting: HashMap<Key, (u64, Waiting)>,
+    bytes: u64,
+    last_serial: u64,
+    /// Those who wait for room.
+    waiters: Vec<oneshot::Sender<()>>,
+    ended: bool,
+}
+
+enum Waiting {
+    Put(Entry<Bytes>),
+    Removed,
+}
+
+impl Waiting {
+    fn bytes(&self) -> u64 {
+        match self {
+            Waiting::Put(entry) => entry.value.len() as u64 + 512,
+            Waiting::Removed => 512,
+        }
+    }
+}
+
+struct ReadJob {
+    key: Key,
+    reply: oneshot::Sender<Result<Option<Entry<Bytes>>, Error>>,
+}
+
+impl DiskTier {
+    /// Opens the tier in a directory, or makes it there. Fills, and what is swept, are for `judge` to decide.
+    ///
+    /// # Errors
+    /// If the file cannot be read or written, or is of a newer format or no cache at all.
+    pub(crate) fn open(
+        directory: &Path,
+        options: DiskOptions,
+        judge: Arc<dyn Judge>,
+        clock: Arc<dyn Clock>,
+        counters: Arc<Counters>,
+    ) -> Result<DiskTier, Error> {
+        let path = directory.join(FILE);
+        let opened = store::layout(options.page_cache).open(&path)?;
+        let Loaded { index, damaged } = opened.loaded;
+        let shared = Arc::new(Shared {
+            path,
+            database: RwLock::new(Some(opened.database)),
+            index: Mutex::new(index),
+            queue: Mutex::default(),
+            judge,
+            clock,
+            counters,
+        });
+        if let Some(notice) = opened.notice {
+            shared.say(notice);
+        }
+        let (commands, inbox) = channel();
+        for key in damaged {
+            shared.drop_damaged(key, &commands);
+        }
+        let (own, last) = (Arc::clone(&shared), Arc::clone(&shared));
+        let writer = Worker::spawn(
+            "samovar-disk",
+            move || Writer::new(own, options).run(&inbox),
+            move |_| last.end(),
+        )?;
+        let (reads, jobs) = channel();
+        let jobs = Arc::new(Mutex::new(jobs));
+        let reader = |number| {
+            let (shared, jobs, commands) =
+                (Arc::clone(&shared), Arc::clone(&jobs), commands.clone());
+            let body = move || {
+                shared.read_all(&jobs, &commands);
+                Ok(())
+            };
+            Worker::spawn(&format!("samovar-read-{number}"), body, |_| {})
+        };
+        let readers = (1..=options.readers.max(1)).map(reader).collect::<Result<_, _>>()?;
+        Ok(DiskTier { shared, options, commands, reads: Mutex::new(Some(reads)), writer, readers })
+    }
+
+    /// Queues something, in the order of the queue; false if nobody is there to write it.
+    fn hand_over(&self, key: &Key, waiting: Waiting) -> bool {
+        let mut queue = self.shared.queue.lock();
+        if queue.ended {
+            return false;
+        }
+        queue.last_serial += 1;
+        let serial = queue.last_serial;
+        let command = match &waiting {
+            Waiting::Put(entry) => Command::Put(key.clone(), serial, entry.clone()),
+            Waiting::Removed => Command::Remove(key.clone(), serial),
+        };
+        queue.bytes += waiting.bytes();
+        if let Some((_, old)) = queue.waiting.insert(key.clone(), (serial, waiting)) {
+            // Its command still goes to the writer, but its bytes are not kept for readers any more.
+            queue.bytes -= old.bytes();
+        }
+        // Under the lock, so that the queue and the channel have one order.
+        self.commands.send(command).is_ok()
+    }
+
+    fn ask(
+        &self,
+        command: impl FnOnce(writer::Reply) -> Command,
+    ) -> BoxFuture<'_, Result<(), Error>> {
+        let (reply, answer) = oneshot::channel();
+        let _ = self.commands.send(command(reply));
+        Box::pin(async move { answer.await.unwrap_or_else(|_| Err(self.writer.health().why())) })
+    }
+}
+
+impl Shared {
+    fn say(&self, text: impl Into<Arc<str>>) {
+        self.counters.say(self.clock.now(), text);
+    }
+
+    /// Whether nothing was queued under the key since.
+    fn is_newest(&self, key: &Key, serial: u64) -> bool {
+        self.queue.lock().waiting.get(key).is_some_and(|(newest, _)| *newest == serial)
+    }
+
+    /// What was queued under these serials is durable, or lost.
+    fn done(&self, done: Vec<(Key, u64)>) {
+        let mut queue = self.queue.lock();
+        for (key, serial) in done {
+            if queue.waiting.get(&key).is_some_and(|(waiting, _)| *waiting == serial)
+                && let Some((_, waiting)) = queue.waiting.remove(&key)
+            {
+                queue.bytes -= waiting.bytes();
+            }
+        }
+        let waiters = std::mem::take(&mut queue.waiters);
+        drop(queue);
+        // Each looks again whether there is room.
+        drop(waiters);
+    }
+
+    /// The writer is gone.
+    fn end(&self) {
+        {
+            let mut queue = self.queue.lock();
+            queue.ended = true;
+            queue.waiting.clear();
+            queue.bytes = 0;
+            drop(std::mem::take(&mut queue.waiters));
+        }
+        drop(self.database.write().take());
+    }
+
+    /// Closes the file and opens it again; if it is said to be damaged, anew.
+    fn reopen(&self, options: DiskOptions, damage: Option<&str>) -> Result<(), Error> {
+        let mut database = self.database.write();
+        // A database that has panicked may do so again.
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(database.take())));
+        let layout = store::layout(options.page_cache);
+        let opened = match damage {
+            None => layout.open(&self.path)?,
+            Some(why) => layout.replace(&self.path, why)?,
+        };
+        if let Some(notice) = opened.notice {
+            self.say(notice);
+        }
+        *self.index.lock() = opened.loaded.index;
+        *database = Some(opened.database);
+        Ok(())
+    }
+
+    fn drop_damaged(&self, key: Key, commands: &Sender<Command>) {
+        self.counters.count(Event::Damaged, 1);
+        self.say(format!("the entry {key} on disk is damaged; it was dropped"));
+        let _ = commands.send(Command::Drop(key));
+    }
+
+    /// A reader's life.
+    fn read_all(&self, jobs: &Mutex<Receiver<ReadJob>>, commands: &Sender<Command>) {
+        loop {
+            // The lock is held while waiting: whoever has it gets the next job.
+            let Ok(job) = jobs.lock().recv() else { return };
+            if job.reply.is_canceled() {
+                continue;
+            }
+            let outcome = guarded(|| match &*self.database.read() {
+                Some(database) => store::read(database, &job.key, &*self.judge),
+                None => Err(Trouble::Failed(closed())),
+            });
+            let answer = match outcome {
+                Ok(Read::Absent) => Ok(None),
+                Ok(Read::Found(entry)) => Ok(Some(entry)),
+                Ok(Read::Damaged) => {
+                    self.drop_damaged(job.key, commands);
+                    Ok(None)
+                }
+                Err(trouble) => {
+                    if let Trouble::Damaged(why) = &trouble {
+                        let _ = commands.send(Command::Rebuild(why.clone()));
+                    }
+                    Err(trouble.into_error(&self.path))
+                }
+            };
+            let _ = job.reply.send(answer);
+        }
+    }
+}
+
+impl Tier for DiskTier {
+    type Value = Bytes;
+
+    fn name(&self) -> TierName {
+        TierName::Disk
+    }
+
+    fn get<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<Option<Entry<Bytes>>, Error>> {
+        let ready = |found| -> BoxFuture<'a, _> { Box::pin(std::future::ready(Ok(found))) };
+        match self.shared.queue.lock().waiting.get(key) {
+            Some((_, Waiting::Put(entry))) => return ready(Some(entry.clone())),
+            Some((_, Waiting::Removed)) => return ready(None),
+            None => {}
+        }
+        {
+            let mut index = self.shared.index.lock();
+            if index.get(key).is_none() {
+                return ready(None);
+            }
+            index.touch(key);
+        }
+        let (reply, answer) = oneshot::channel();
+        if let Some(reads) = &*self.reads.lock() {
+            let _ = reads.send(ReadJob { key: key.clone(), reply });
+        }
+        Box::pin(async move { answer.await.unwrap_or_else(|_| Err(self.writer.health().why())) })
+    }
+
+    fn put(&self, key: &Key, entry: Entry<Bytes>) {
+        let limit = self.options.queue_bytes.saturating_mul(QUEUE_LIMIT);
+        let full = self.shared.queue.lock().bytes >= limit;
+        if full || !self.hand_over(key, Waiting::Put(entry)) {
+            self.shared.counters.count(Event::FillDropped, 1);
+        }
+    }
+
+    fn remove<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<bool, Error>> {
+        let there = match self.shared.queue.lock().waiting.get(key) {
+            Some((_, Waiting::Put(_))) => true,
+            Some((_, Waiting::Removed)) => false,
+            None => self.shared.index.lock().get(key).is_some(),
+        };
+        let outcome = match there && !self.hand_over(key, Waiting::Removed) {
+            true => Err(self.writer.health().why()),
+            false => Ok(there),
+        };
+        Box::pin(std::future::ready(outcome))
+    }
+
+    fn flush(&self) -> BoxFuture<'_, Result<(), Error>> {
+        self.ask(Command::Flush)
+    }
+
+    fn room(&self) -> BoxFuture<'_, Result<(), Error>> {
+        Box::pin(async move {
+            loop {
+                let wait = {
+                    let mut queue = self.shared.queue.lock();
+                    if queue.ended {
+                        return Err(self.writer.health().why());
+                    }
+                    if queue.bytes <= self.options.queue_bytes {
+                        return Ok(());
+                    }
+                    let (send, wait) = oneshot::channel();
+                    queue.waiters.push(send);
+                    wait
+                };
+                let _ = wait.await;
+            }
+        })
+    }
+
+    fn sweep(&self) -> BoxFuture<'_, Result<(), Error>> {
+        self.ask(Command::Sweep)
+    }
+
+    fn close(&self) -> BoxFuture<'_, Result<(), Error>> {
+        let _ = self.commands.send(Command::Close);
+        drop(self.reads.lock().take());
+        Box::pin(async move {
+            let outcome = self.writer.ended().await;
+            for reader in &self.readers {
+                reader.ended().await?;
+            }
+            outcome
+        })
+    }
+
+    fn usage(&self) -> Usage {
+        self.shared.index.lock().usage(self.options.max_bytes)
+    }
+}
+
+impl fmt::Debug for DiskTier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DiskTier")
+            .field("path", &self.shared.path)
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,249 @@
+//! The tables of the file, and what one transaction does to them.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use redb::{
+    Database, ReadTransaction, ReadableDatabase, ReadableTable, Table, TableDefinition,
+    WriteTransaction,
+};
+use samovar_core::{Entry, Epoch, Judge, Keep, Key, Version};
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::frame::{Head, chunks, footprint};
+use super::index::{Index, Slot};
+use crate::file::{Layout, Trouble, trouble};
+
+/// (cache, key) → head.
+const HEADS: TableDefinition<'static, (&str, &str), &[u8]> = TableDefinition::new("heads");
+/// (frame, number of the chunk) → bytes.
+const CHUNKS: TableDefinition<'static, (u64, u32), &[u8]> = TableDefinition::new("chunks");
+/// One row: the version up to which every frame here was swept.
+const CLEAN: TableDefinition<'static, (), &[u8]> = TableDefinition::new("clean");
+
+/// What is read when the file is opened.
+pub(super) struct Loaded {
+    pub(super) index: Index,
+    /// Heads that cannot be read; their chunks, if any, are lost space until the file is cleared.
+    pub(super) damaged: Vec<Key>,
+}
+
+pub(super) fn layout(page_cache: usize) -> Layout<Loaded> {
+    Layout { page_cache, format: 1, create, load }
+}
+
+fn create(transaction: &WriteTransaction) -> Result<(), Trouble> {
+    transaction.open_table(HEADS).map_err(trouble)?;
+    transaction.open_table(CHUNKS).map_err(trouble)?;
+    transaction.open_table(CLEAN).map_err(trouble)?;
+    Ok(())
+}
+
+/// The index, from the heads alone. The order of writing stands in for that of reading.
+fn load(database: &Database) -> Result<Loaded, Trouble> {
+    let transaction = database.begin_read().map_err(trouble)?;
+    let heads = transaction.open_table(HEADS).map_err(trouble)?;
+    let (mut by_id, mut damaged) = (BTreeMap::new(), Vec::new());
+    for row in heads.iter().map_err(trouble)? {
+        let (key, row) = row.map_err(trouble)?;
+        let ((cache, id), row) = (key.value(), row.value());
+        let key = Key::new(cache, id);
+        match Head::decode(cache, id, row) {
+            Some(head) => {
+                let bytes = footprint(&key, row.len(), head.length);
+                by_id.insert(head.id, (key, bytes));
+            }
+            None => damaged.push(key),
+        }
+    }
+    let mut index = Index::default();
+    for (id, (key, bytes)) in by_id {
+        index.insert(key, id, bytes);
+    }
+    Ok(Loaded { index, damaged })
+}
+
+/// What was read under a key.
+pub(super) enum Read {
+    Absent,
+    Damaged,
+    Found(Entry<Bytes>),
+}
+
+/// Reads a frame and, in the same snapshot, up to where the file was swept: a part counts as the greater of the
+/// two, if both lie on the history. (No mark between the two covers it, or the sweep would not have said so.)
+pub(super) fn read(database: &Database, key: &Key, judge: &dyn Judge) -> Result<Read, Trouble> {
+    let transaction = database.begin_read().map_err(trouble)?;
+    let heads = transaction.open_table(HEADS).map_err(trouble)?;
+    let Some(row) = heads.get((&*key.cache, &*key.id)).map_err(trouble)? else {
+        return Ok(Read::Absent);
+    };
+    let Some(head) = Head::decode(&key.cache, &key.id, row.value()) else {
+        return Ok(Read::Damaged);
+    };
+    let Some(value) = read_value(&transaction, &head)? else { return Ok(Read::Damaged) };
+    let clean = decode_clean(&transaction.open_table(CLEAN).map_err(trouble)?)?;
+    let clean = clean.filter(|clean| judge.holds(*clean));
+    let mut parts = head.parts().to_vec();
+    for part in &mut parts {
+        let own = part.stamp.version;
+        if let Some(clean) = clean
+            && clean.seq > own.seq
+            && judge.holds(own)
+        {
+            part.stamp.version = clean;
+        }
+    }
+    let lifetime = head.lifetime;
+    Ok(Read::Found(Entry { value, parts: parts.into(), lifetime }))
+}
+
+fn read_value(transaction: &ReadTransaction, head: &Head) -> Result<Option<Bytes>, Trouble> {
+    let table = transaction.open_table(CHUNKS).map_err(trouble)?;
+    let mut value = Vec::with_capacity(usize::try_from(head.length).unwrap_or(0));
+    for row in table.range((head.id, 0)..=(head.id, u32::MAX)).map_err(trouble)? {
+        value.extend_from_slice(row.map_err(trouble)?.1.value());
+    }
+    Ok(head.vouches_for(&value).then(|| value.into()))
+}
+
+/// Epoch, number, checksum. What does not add up says nothing: colder, never wrong.
+fn decode_clean(table: &impl ReadableTable<(), &'static [u8]>) -> Result<Option<Version>, Trouble> {
+    let Some(row) = table.get(()).map_err(trouble)? else { return Ok(None) };
+    let Some((body, sum)) = row.value().split_last_chunk() else { return Ok(None) };
+    let Some((epoch, seq)) = body.split_first_chunk() else { return Ok(None) };
+    let Ok(seq) = seq.try_into() else { return Ok(None) };
+    let version =
+        Version { epoch: Epoch(u64::from_le_bytes(*epoch)), seq: u64::from_le_bytes(seq) };
+    Ok((xxh3_64(body) == u64::from_le_bytes(*sum)).then_some(version))
+}
+
+fn encode_clean(version: Version) -> Vec<u8> {
+    let mut row = [version.epoch.0.to_le_bytes(), version.seq.to_le_bytes()].concat();
+    row.extend_from_slice(&xxh3_64(&row).to_le_bytes());
+    row
+}
+
+/// What became of a fill.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fill {
+    Written,
+    Refused,
+    TooLarge,
+    NoForm,
+}
+
+/// A write transaction with its tables.
+pub(super) struct Tables<'t> {
+    heads: Table<'t, (&'static str, &'static str), &'static [u8]>,
+    chunks: Table<'t, (u64, u32), &'static [u8]>,
+    clean: Table<'t, (), &'static [u8]>,
+}
+
+impl<'t> Tables<'t> {
+    pub(super) fn open(transaction: &'t WriteTransaction) -> Result<Tables<'t>, Trouble> {
+        Ok(Tables {
+            heads: transaction.open_table(HEADS).map_err(trouble)?,
+            chunks: transaction.open_table(CHUNKS).map_err(trouble)?,
+            clean: transaction.open_table(CLEAN).map_err(trouble)?,
+        })
+    }
+
+    /// Writes an entry, if the fence lets it. It is asked here, where nothing can be swept in between: a
+    /// frame older than *clean as of* would count as clean.
+    pub(super) fn fill(
+        &mut self,
+        key: &Key,
+        entry: &Entry<Bytes>,
+        judge: &dyn Judge,
+        max_bytes: u64,
+        index: &parking_lot::Mutex<Index>,
+    ) -> Result<Fill, Trouble> {
+        let Keep::CleanTo(clean_to) = judge.judge_stored(key, &entry.parts, entry.lifetime) else {
+            return Ok(Fill::Refused);
+        };
+        let id = index.lock().new_id();
+        let head = Head::new(id, &entry.value, &entry.parts, entry.lifetime);
+        let Some(row) = head.encode(key) else { return Ok(Fill::NoForm) };
+        let bytes = footprint(key, row.len(), head.length);
+        if bytes > max_bytes {
+            return Ok(Fill::TooLarge);
+        }
+        // Some of it is stale or refused already: then the file is clean up to before that mark only.
+        self.lower_clean(clean_to)?;
+        for (number, chunk) in (0u32..).zip(chunks(&entry.value)) {
+            self.chunks.insert((id, number), chunk).map_err(trouble)?;
+        }
+        self.heads.insert((&*key.cache, &*key.id), &*row).map_err(trouble)?;
+        let old = index.lock().insert(key.clone(), id, bytes);
+        if let Some(old) = old {
+            self.remove_chunks(old)?;
+        }
+        Ok(Fill::Written)
+    }
+
+    fn lower_clean(&mut self, to: u64) -> Result<(), Trouble> {
+        match decode_clean(&self.clean)? {
+            Some(clean) if clean.seq > to => self.set_clean(Version { seq: to, ..clean }),
+            _ => Ok(()),
+        }
+    }
+
+    fn set_clean(&mut self, version: Version) -> Result<(), Trouble> {
+        self.clean.insert((), &*encode_clean(version)).map_err(trouble)?;
+        Ok(())
+    }
+
+    /// Deletes an entry. True if it was there.
+    pub(super) fn remove(
+        &mut self,
+        key: &Key,
+        index: &parking_lot::Mutex<Index>,
+    ) -> Result<bool, Trouble> {
+        let there = self.heads.remove((&*key.cache, &*key.id)).map_err(trouble)?.is_some();
+        let slot = index.lock().remove(key);
+        if let Some(slot) = slot {
+            self.remove_chunks(slot)?;
+        }
+        Ok(there)
+    }
+
+    fn remove_chunks(&mut self, slot: Slot) -> Result<(), Trouble> {
+        let mut number = 0;
+        while self.chunks.remove((slot.id, number)).map_err(trouble)?.is_some() {
+            number += 1;
+        }
+        Ok(())
+    }
+
+    /// Deletes what the fence refuses and writes up to where the file is clean then. Returns how many were deleted.
+    ///
+    /// What is kept although a mark covers it (it is stale, or some of its days are refused) must go on being
+    /// judged by that mark: so the file is clean only up to before the first of those.
+    pub(super) fn sweep(
+        &mut self,
+        judge: &dyn Judge,
+        index: &parking_lot::Mutex<Index>,
+    ) -> Result<u64, Trouble> {
+        // Before anything is judged: marks that act meanwhile belong to the next sweep.
+        let position = judge.position();
+        let (mut refused, mut clean_to) = (Vec::new(), u64::MAX);
+        for row in self.heads.iter().map_err(trouble)? {
+            let (key, row) = row.map_err(trouble)?;
+            let (cache, id) = key.value();
+            let (key, head) = (Key::new(cache, id), Head::decode(cache, id, row.value()));
+            match head.map(|head| judge.judge_stored(&key, &head.parts(), head.lifetime)) {
+                Some(Keep::CleanTo(to)) => clean_to = clean_to.min(to),
+                Some(Keep::Drop) | None => refused.push(key),
+            }
+        }
+        for key in &refused {
+            self.remove(key, index)?;
+        }
+        // With a mark pending nobody can say up to which number the file is clean.
+        if let Some(position) = position {
+            self.set_clean(Version { seq: position.seq.min(clean_to), ..position })?;
+        }
+        Ok(refused.len() as u64)
+    }
+}
