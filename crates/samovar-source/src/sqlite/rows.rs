@@ -4,196 +4,162 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow_array::builder::Int64Builder;
-use arrow_array::{
-    ArrayRef, Date32Array, DictionaryArray, Int32Array, RecordBatch, RecordBatchOptions,
-    StringArray,
-};
-use arrow_schema::{DataType, Field, Schema, SchemaRef};
-use jiff::Timestamp;
+use arrow_array::{ArrayRef, Date32Array, DictionaryArray, Int32Array, RecordBatch, StringArray};
+use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef};
 use rusqlite::Row;
-use rusqlite::types::ValueRef;
+use rusqlite::types::{Value, ValueRef};
 use samovar_core::Day;
 
-use super::sql;
-use crate::{ColumnKind, Dataset, DateKind, SourceError, SourceErrorKind, text_type};
+use super::days::{self, Dates};
+use super::failed;
+use crate::{ColumnKind, Dataset, Days, SourceError, SourceErrorKind, text_type};
 
-/// A text column while rows arrive. The dictionary is kept from one batch to the next, until it is larger than a batch.
+/// A dictionary is begun anew when it has more texts than a batch has rows, and more than this.
+const FEW_TEXTS: usize = 1_000;
+
+/// A text column while rows arrive. The dictionary goes on from one batch to the next: a text keeps its
+/// number, and where nothing new appeared the array is the very same.
 #[derive(Default)]
 struct Texts {
     keys: Vec<Option<i32>>,
     numbers: HashMap<Box<str>, i32, foldhash::fast::RandomState>,
     texts: Vec<Box<str>>,
+    array: Option<Arc<StringArray>>,
 }
 
 impl Texts {
-    fn push(&mut self, text: Option<&str>) {
-        let Some(text) = text else { return self.keys.push(None) };
+    fn push(&mut self, text: &str) {
         let number = match self.numbers.get(text) {
             Some(number) => *number,
             None => {
+                // There are never more than two batches' worth.
                 let number = self.texts.len() as i32;
                 self.numbers.insert(text.into(), number);
                 self.texts.push(text.into());
+                self.array = None;
                 number
             }
         };
         self.keys.push(Some(number));
     }
 
-    fn finish(&mut self) -> Result<ArrayRef, arrow_schema::ArrowError> {
+    fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
         let keys = Int32Array::from(std::mem::take(&mut self.keys));
-        let texts = StringArray::from_iter_values(&self.texts);
-        if self.texts.len() > keys.len().max(1_000) {
-            self.numbers.clear();
-            self.texts.clear();
+        let texts = self
+            .array
+            .get_or_insert_with(|| Arc::new(StringArray::from_iter_values(&self.texts)))
+            .clone();
+        if self.texts.len() > keys.len().max(FEW_TEXTS) {
+            *self = Texts::default();
         }
-        Ok(Arc::new(DictionaryArray::try_new(keys, Arc::new(texts))?))
+        Ok(Arc::new(DictionaryArray::try_new(keys, texts)?))
     }
 }
 
+/// A column while rows arrive.
 enum Growing {
-    Fixed { name: String, scale: f64, whole: i64, values: Int64Builder },
-    Text { name: String, values: Texts },
+    Fixed { scale: i64, values: Int64Builder },
+    Text(Texts),
 }
 
 /// Batches while rows arrive.
-pub(super) struct Batcher {
-    dataset: Arc<Dataset>,
+pub(super) struct Batcher<'a> {
+    dataset: &'a Dataset,
     schema: SchemaRef,
     batch_size: usize,
+    wanted: &'a Days,
+    dates: Dates,
+    days: Vec<i32>,
+    /// The store and day of the last row.
+    last: Option<(Value, Day)>,
+    /// The text of its id.
+    store: String,
     /// Only where all stores are read.
     stores: Option<Texts>,
-    days: Vec<i32>,
-    columns: Vec<Growing>,
-    /// The last date read, as it was and as a day: the next is nearly always the same.
-    last: (Vec<u8>, Day),
-    days_wanted: (Option<Day>, Option<Day>),
-    store: String,
+    columns: Vec<(&'a str, Growing)>,
 }
 
-impl Batcher {
+/// What became of a row.
+pub(super) enum Pushed {
+    /// It is on a day that was not asked for.
+    Left,
+    /// It is in the batch.
+    Taken,
+    /// It is in the batch, which is full.
+    Full,
+}
+
+impl<'a> Batcher<'a> {
+    /// For rows of one store, or of all, where each row begins with the id.
     pub(super) fn new(
-        dataset: Arc<Dataset>,
+        dataset: &'a Dataset,
+        wanted: &'a Days,
         one_store: Option<&str>,
         batch_size: usize,
-    ) -> Batcher {
+    ) -> Batcher<'a> {
         let mut fields = Vec::new();
         if one_store.is_none() {
             fields.push(Field::new("store_id", text_type(), false));
         }
         fields.push(Field::new("date", DataType::Date32, false));
-        let mut columns = Vec::new();
+        let mut columns: Vec<(&str, Growing)> = Vec::new();
         for (word, name) in [("product", &dataset.product), ("category", &dataset.category)] {
             if let Some(name) = name {
                 fields.push(Field::new(word, text_type(), true));
-                columns.push(Growing::Text { name: name.clone(), values: Texts::default() });
+                columns.push((name, Growing::Text(Texts::default())));
             }
         }
         for column in &dataset.columns {
-            let name = column.name.clone();
             let (kind, growing) = match column.kind {
                 ColumnKind::Fixed { decimals } => {
-                    let whole = 10i64.pow(u32::from(decimals.min(18)));
-                    let values = Int64Builder::new();
-                    (DataType::Int64, Growing::Fixed { name, scale: whole as f64, whole, values })
+                    // 10^18 is the greatest power in 64 bits.
+                    let scale = 10i64.pow(u32::from(decimals.min(18)));
+                    (DataType::Int64, Growing::Fixed { scale, values: Int64Builder::new() })
                 }
-                ColumnKind::Text => (text_type(), Growing::Text { name, values: Texts::default() }),
+                ColumnKind::Text => (text_type(), Growing::Text(Texts::default())),
             };
             fields.push(Field::new(&column.name, kind, true));
-            columns.push(growing);
+            columns.push((&column.name, growing));
         }
         Batcher {
-            schema: Arc::new(Schema::new(fields)),
-            batch_size,
-            stores: one_store.is_none().then(Texts::default),
-            days: Vec::new(),
-            columns,
-            last: (Vec::new(), Day(0)),
-            days_wanted: (None, None),
-            store: one_store.unwrap_or_default().to_string(),
             dataset,
+            schema: Arc::new(Schema::new(fields)),
+            batch_size: batch_size.max(1),
+            wanted,
+            dates: Dates::new(dataset),
+            days: Vec::new(),
+            last: None,
+            store: one_store.unwrap_or_default().to_string(),
+            stores: one_store.is_none().then(Texts::default),
+            columns,
         }
     }
 
-    /// Rows of other days are left out from now on.
-    pub(super) fn only(&mut self, from: Option<Day>, to: Option<Day>) {
-        self.days_wanted = (from, to);
-    }
-
-    /// Takes a row; true if the batch is full.
-    pub(super) fn push(&mut self, row: &Row<'_>) -> Result<bool, SourceError> {
+    pub(super) fn push(&mut self, row: &Row<'_>) -> Result<Pushed, SourceError> {
+        let get = |at| row.get_ref(at).map_err(failed);
         let mut at = 0;
+        let mut id = ValueRef::Null;
         if self.stores.is_some() {
-            self.store = id_text(get(row, 0)?).ok_or_else(|| {
-                unreadable("?", None, &self.dataset.store_id, &get(row, 0), "a number or text")
-            })?;
-            at = 1;
+            id = get(at)?;
+            at += 1;
         }
-        let day = self.day(get(row, at)?)?;
-        let (from, to) = self.days_wanted;
-        if from.is_some_and(|from| day < from) || to.is_some_and(|to| to < day) {
-            return Ok(false);
+        let date = get(at)?;
+        let day = self.turn_to(id, date)?;
+        if !wants(self.wanted, day) {
+            return Ok(Pushed::Left);
         }
         if let Some(stores) = &mut self.stores {
-            stores.push(Some(&self.store));
+            stores.push(&self.store);
         }
         self.days.push(day.0);
-        let (store, mut number) = (&self.store, String::new());
-        for (column, at) in self.columns.iter_mut().zip(at + 1..) {
-            let value = get(row, at)?;
-            match column {
-                Growing::Fixed { name, scale, whole, values } => {
-                    let fixed = match value {
-                        ValueRef::Null => None,
-                        ValueRef::Integer(n) => Some(n.checked_mul(*whole)),
-                        ValueRef::Real(n) => Some(fixed(n * *scale)),
-                        ValueRef::Text(bytes) => {
-                            let parsed = std::str::from_utf8(bytes)
-                                .ok()
-                                .and_then(|t| t.trim().parse::<f64>().ok());
-                            Some(parsed.and_then(|n| fixed(n * *scale)))
-                        }
-                        ValueRef::Blob(_) => Some(None),
-                    };
-                    match fixed {
-                        None => values.append_null(),
-                        Some(Some(fixed)) => values.append_value(fixed),
-                        Some(None) => {
-                            return Err(unreadable(
-                                store,
-                                Some(day),
-                                name,
-                                &Ok(value),
-                                "a number that fits 64 bits",
-                            ));
-                        }
-                    }
-                }
-                Growing::Text { name, values } => match value {
-                    ValueRef::Null => values.push(None),
-                    ValueRef::Text(bytes) => match std::str::from_utf8(bytes) {
-                        Ok(text) => values.push(Some(text)),
-                        Err(_) => {
-                            return Err(unreadable(
-                                store,
-                                Some(day),
-                                name,
-                                &Ok(value),
-                                "text in UTF-8",
-                            ));
-                        }
-                    },
-                    other => {
-                        number.clear();
-                        number.push_str(&id_text(other).ok_or_else(|| {
-                            unreadable(store, Some(day), name, &Ok(other), "text or a number")
-                        })?);
-                        values.push(Some(&number));
-                    }
-                },
+        for (name, column) in &mut self.columns {
+            at += 1;
+            let value = get(at)?;
+            if let Err(expected) = column.push(value) {
+                return Err(unreadable(Some(&self.store), Some(day), name, value, expected));
             }
         }
-        Ok(self.days.len() >= self.batch_size)
+        Ok(if self.days.len() >= self.batch_size { Pushed::Full } else { Pushed::Taken })
     }
 
     /// The rows taken since the last batch, if any.
@@ -202,61 +168,97 @@ impl Batcher {
             return Ok(None);
         }
         let days = std::mem::replace(&mut self.days, Vec::with_capacity(self.batch_size));
-        let options = RecordBatchOptions::new().with_row_count(Some(days.len()));
         let build = || {
             let mut arrays: Vec<ArrayRef> = Vec::new();
             if let Some(stores) = &mut self.stores {
                 arrays.push(stores.finish()?);
             }
             arrays.push(Arc::new(Date32Array::from(days)));
-            for column in &mut self.columns {
+            for (_, column) in &mut self.columns {
                 arrays.push(match column {
                     Growing::Fixed { values, .. } => Arc::new(values.finish()),
-                    Growing::Text { values, .. } => values.finish()?,
+                    Growing::Text(texts) => texts.finish()?,
                 });
             }
-            RecordBatch::try_new_with_options(Arc::clone(&self.schema), arrays, &options)
+            RecordBatch::try_new(Arc::clone(&self.schema), arrays)
         };
-        let failed = |e| SourceError::new(SourceErrorKind::Failed, "building a batch").because(e);
-        build().map(Some).map_err(failed)
+        let wrong =
+            |e| SourceError::new(SourceErrorKind::Failed, "cannot build a batch").because(e);
+        build().map(Some).map_err(wrong)
     }
 
-    fn day(&mut self, value: ValueRef<'_>) -> Result<Day, SourceError> {
-        if let ValueRef::Text(bytes) = value
-            && bytes == self.last.0
-        {
-            return Ok(self.last.1);
+    /// Takes store and day of the next row.
+    fn turn_to(&mut self, id: ValueRef<'_>, date: ValueRef<'_>) -> Result<Day, SourceError> {
+        let same_store = self.last.as_ref().is_some_and(|(last, _)| ValueRef::from(last) == id);
+        if !same_store && self.stores.is_some() {
+            self.store = id_text(id).ok_or_else(|| {
+                let expected = "a number or text in UTF-8";
+                unreadable(None, None, &self.dataset.store_id, id, expected)
+            })?;
         }
-        let day = day(&self.dataset, value).ok_or_else(|| {
-            unreadable(
-                &self.store,
-                None,
-                &self.dataset.date,
-                &Ok(value),
-                date_words(self.dataset.date_kind),
-            )
-        })?;
-        if let ValueRef::Text(bytes) = value {
-            self.last.0.clear();
-            self.last.0.extend_from_slice(bytes);
-            self.last.1 = day;
+        let unfit =
+            |expected| unreadable(Some(&self.store), None, &self.dataset.date, date, expected);
+        let day =
+            self.dates.day(date).ok_or_else(|| unfit(days::expected(self.dataset.date_kind)))?;
+        match &mut self.last {
+            Some((_, last)) if same_store => {
+                // The source sorts by its values, and mixed spellings sort otherwise than their days.
+                if day < *last {
+                    return Err(unfit("one spelling for all, so that they sort as their days do"));
+                }
+                *last = day;
+            }
+            last => *last = Some((Value::try_from(id).map_err(|e| failed(e.into()))?, day)),
         }
         Ok(day)
     }
 }
 
-fn get<'a>(row: &'a Row<'_>, at: usize) -> Result<ValueRef<'a>, SourceError> {
-    row.get_ref(at)
-        .map_err(|e| SourceError::new(SourceErrorKind::Failed, "reading a row").because(e))
+impl Growing {
+    /// Takes a value, or says what it should have been.
+    fn push(&mut self, value: ValueRef<'_>) -> Result<(), &'static str> {
+        match self {
+            Growing::Fixed { scale, values } => match value {
+                ValueRef::Null => values.append_null(),
+                _ => values.append_value(fixed(value, *scale).ok_or("a number that fits 64 bits")?),
+            },
+            Growing::Text(texts) => match value {
+                ValueRef::Null => texts.keys.push(None),
+                ValueRef::Text(bytes) => {
+                    texts.push(std::str::from_utf8(bytes).map_err(|_| "text in UTF-8")?);
+                }
+                _ => texts.push(&id_text(value).ok_or("text or a number")?),
+            },
+        }
+        Ok(())
+    }
 }
 
-/// Rounds half away from zero; `None` if the number does not fit.
-fn fixed(scaled: f64) -> Option<i64> {
+/// A number times a scale, rounded half away from zero; `None` if it is none, or does not fit.
+fn fixed(value: ValueRef<'_>, scale: i64) -> Option<i64> {
+    let scaled = match value {
+        ValueRef::Integer(number) => return number.checked_mul(scale),
+        ValueRef::Real(number) => number * scale as f64,
+        ValueRef::Text(bytes) => {
+            std::str::from_utf8(bytes).ok()?.trim().parse::<f64>().ok()? * scale as f64
+        }
+        ValueRef::Null | ValueRef::Blob(_) => return None,
+    };
     let rounded = scaled.round();
-    (rounded.abs() < 9.2e18).then_some(rounded as i64)
+    // 2^63: the first float that does not fit.
+    (rounded.abs() < 9_223_372_036_854_775_808.0).then_some(rounded as i64)
 }
 
-/// An id as text.
+fn wants(wanted: &Days, day: Day) -> bool {
+    match wanted {
+        Days::Range(from, to) => {
+            from.is_none_or(|from| from <= day) && to.is_none_or(|to| day <= to)
+        }
+        Days::These(days) => days.binary_search(&day).is_ok(),
+    }
+}
+
+/// An id, or a number in a column of texts, as text.
 pub(super) fn id_text(value: ValueRef<'_>) -> Option<String> {
     match value {
         ValueRef::Integer(number) => Some(number.to_string()),
@@ -266,61 +268,77 @@ pub(super) fn id_text(value: ValueRef<'_>) -> Option<String> {
     }
 }
 
-/// The day of a value of the date column.
-pub(super) fn day(dataset: &Dataset, value: ValueRef<'_>) -> Option<Day> {
-    match (dataset.date_kind, value) {
-        (DateKind::Date, ValueRef::Text(bytes)) => {
-            std::str::from_utf8(bytes.get(..10)?).ok()?.parse().ok()
-        }
-        (DateKind::UtcDatetime, ValueRef::Text(bytes)) => {
-            let text = std::str::from_utf8(bytes).ok()?.trim().trim_end_matches('Z');
-            let instant = text
-                .parse::<jiff::civil::DateTime>()
-                .ok()?
-                .to_zoned(jiff::tz::TimeZone::UTC)
-                .ok()?;
-            sql::day_of(instant.timestamp(), &dataset.time_zone)
-        }
-        (DateKind::EpochSeconds, ValueRef::Integer(seconds)) => {
-            sql::day_of(Timestamp::from_second(seconds).ok()?, &dataset.time_zone)
-        }
-        (DateKind::EpochMillis, ValueRef::Integer(millis)) => {
-            sql::day_of(Timestamp::from_millisecond(millis).ok()?, &dataset.time_zone)
-        }
-        _ => None,
-    }
-}
-
-fn date_words(kind: DateKind) -> &'static str {
-    match kind {
-        DateKind::Date => "a date as text, YYYY-MM-DD first (or set dataset.date_kind)",
-        DateKind::UtcDatetime => "a time in UTC as text, YYYY-MM-DD HH:MM:SS",
-        DateKind::EpochSeconds => "whole seconds since 1970",
-        DateKind::EpochMillis => "whole milliseconds since 1970",
-    }
-}
-
+/// The error for a value that cannot be read.
 pub(super) fn unreadable(
-    store: &str,
+    store: Option<&str>,
     day: Option<Day>,
     column: &str,
-    value: &Result<ValueRef<'_>, SourceError>,
-    allowed: &str,
+    value: ValueRef<'_>,
+    expected: &str,
 ) -> SourceError {
     let found = match value {
-        Ok(ValueRef::Null) => "nothing (NULL)".to_string(),
-        Ok(ValueRef::Integer(n)) => format!("the integer {n}"),
-        Ok(ValueRef::Real(n)) => format!("the number {n}"),
-        Ok(ValueRef::Text(bytes)) => {
-            format!(
-                "the text {:?}",
-                String::from_utf8_lossy(bytes).chars().take(60).collect::<String>()
-            )
+        ValueRef::Null => "nothing (NULL)".to_string(),
+        ValueRef::Integer(number) => format!("the integer {number}"),
+        ValueRef::Real(number) => format!("the number {number}"),
+        ValueRef::Text(bytes) => {
+            let start: String = String::from_utf8_lossy(bytes).chars().take(60).collect();
+            format!("the text {start:?}")
         }
-        Ok(ValueRef::Blob(bytes)) => format!("a blob of {} bytes", bytes.len()),
-        Err(failed) => failed.to_string(),
+        ValueRef::Blob(bytes) => format!("a blob of {} bytes", bytes.len()),
     };
-    let on = day.map(|day| format!(" on {day}")).unwrap_or_default();
-    let message = format!("store {store}{on}: column {column} holds {found}; allowed is {allowed}");
+    let place = match (store, day) {
+        (Some(store), Some(day)) => format!("store {store} on {day}: "),
+        (Some(store), None) => format!("store {store}: "),
+        _ => String::new(),
+    };
+    let message = format!("{place}column {column} holds {found}; allowed is {expected}");
     SourceError::new(SourceErrorKind::Value, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn money_is_rounded_half_away_from_zero() {
+        let cents = |number| fixed(ValueRef::Real(number), 100);
+        assert_eq!([cents(0.125), cents(-0.125), cents(19.99)], [Some(13), Some(-13), Some(1_999)]);
+        assert_eq!(fixed(ValueRef::Integer(-7), 100), Some(-700));
+        assert_eq!(fixed(ValueRef::Text(b" 1234.56 "), 100), Some(123_456));
+        for value in [
+            ValueRef::Real(f64::INFINITY),
+            ValueRef::Real(9.3e16),
+            ValueRef::Integer(i64::MAX / 99),
+            ValueRef::Text(b"nan"),
+            ValueRef::Text(b"$1"),
+            ValueRef::Blob(b"1"),
+        ] {
+            assert_eq!(fixed(value, 100), None, "{value:?}");
+        }
+    }
+
+    #[test]
+    fn a_dictionary_goes_on_and_starts_anew_when_it_is_large() {
+        let mut texts = Texts::default();
+        let mut batch = |from: usize, to: usize| {
+            (from..to).for_each(|n| texts.push(&n.to_string()));
+            let array = texts.finish().unwrap();
+            let array = array
+                .as_any()
+                .downcast_ref::<DictionaryArray<arrow_array::types::Int32Type>>()
+                .unwrap()
+                .clone();
+            (array.keys().values().to_vec(), array.values().clone())
+        };
+        let (first, names) = batch(0, 3);
+        let (again, same) = batch(1, 3);
+        assert_eq!((first, again), (vec![0, 1, 2], vec![1, 2]));
+        assert!(Arc::ptr_eq(&names, &same) || names.to_data().ptr_eq(&same.to_data()));
+        assert_eq!(batch(0, 2_000).1.len(), 2_000);
+        // Larger than the batch that it now serves: handed over for the last time.
+        let (keys, names) = batch(500, 501);
+        assert_eq!((keys, names.len()), (vec![500], 2_000));
+        let (keys, names) = batch(500, 501);
+        assert_eq!((keys, names.len()), (vec![0], 1));
+    }
 }

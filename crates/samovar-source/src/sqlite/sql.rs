@@ -1,15 +1,9 @@
 //! The text of the queries. Names are quoted as identifiers; values are always bound.
 
-use jiff::Timestamp;
-use jiff::civil::Date;
-use jiff::tz::TimeZone;
-use rusqlite::types::Value;
-use samovar_core::Day;
-
-use crate::{Dataset, DateKind};
+use crate::Dataset;
 
 /// A name as an identifier.
-pub(super) fn quoted(name: &str) -> String {
+fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
@@ -20,16 +14,30 @@ fn column(name: &str) -> String {
 }
 
 /// The raw query as something to select from.
-pub(super) fn from(query: &str) -> String {
+fn from(query: &str) -> String {
     let text = query.trim().trim_end_matches(';').trim_end();
-    let first = text.split(|c: char| c.is_whitespace() || c == '(').next().unwrap_or("");
-    let blank = text.contains(char::is_whitespace);
-    if blank && ["select", "with", "values"].contains(&first.to_ascii_lowercase().as_str()) {
+    if is_select(text) {
         // The line break ends a comment that the query may close with.
         format!("({text}\n) AS q")
     } else {
         format!("{} AS q", quoted(text))
     }
+}
+
+/// Whether a text begins as a query does: after comments and blanks, with a word that is not all of it.
+fn is_select(text: &str) -> bool {
+    let mut rest = text.trim_start();
+    loop {
+        let after = match rest.get(..2) {
+            Some("--") => rest.split_once('\n').map(|(_, after)| after),
+            Some("/*") => rest.split_once("*/").map(|(_, after)| after),
+            _ => break,
+        };
+        rest = after.unwrap_or("").trim_start();
+    }
+    let word = rest.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or("");
+    word.len() < rest.len()
+        && ["select", "with", "values"].iter().any(|known| known.eq_ignore_ascii_case(word))
 }
 
 pub(super) fn columns_of(dataset: &Dataset) -> String {
@@ -50,69 +58,33 @@ pub(super) fn stores(dataset: &Dataset, with_name: bool) -> String {
     )
 }
 
+/// The id of one store as the database has it, if it has lines.
+pub(super) fn id_of(dataset: &Dataset) -> String {
+    let (from, id) = (from(&dataset.query), column(&dataset.store_id));
+    format!("SELECT {id} FROM {from} WHERE {id} = ? LIMIT 1")
+}
+
 /// The name of one store.
 pub(super) fn name_of(dataset: &Dataset) -> Option<String> {
     let name = column(dataset.store_name.as_ref()?);
     let (from, id) = (from(&dataset.query), column(&dataset.store_id));
-    Some(format!("SELECT {name} FROM {from} WHERE {id} = ?1 LIMIT 1"))
+    Some(format!("SELECT {name} FROM {from} WHERE {id} = ? AND {name} IS NOT NULL LIMIT 1"))
 }
 
-/// The rows of one store (`?1`) from `?2` until before `?3`, or of all stores.
-pub(super) fn rows(dataset: &Dataset, one_store: bool) -> String {
+/// The rows of one store or of all; parameters are the store's id if it is one, and the bounds that there are.
+pub(super) fn rows(dataset: &Dataset, one_store: bool, lower: bool, upper: bool) -> String {
     let (id, date) = (column(&dataset.store_id), column(&dataset.date));
     let mut wanted = if one_store { Vec::new() } else { vec![id.clone()] };
     wanted.push(date.clone());
     wanted.extend(dataset.product.iter().chain(&dataset.category).map(|name| column(name)));
     wanted.extend(dataset.columns.iter().map(|c| column(&c.name)));
+    // A value of a type that is no date stays within an open end, so that it is met and told.
+    let store = if one_store { format!("{id} = ?") } else { format!("{id} IS NOT NULL") };
+    let lower = if lower { format!("{date} >= ?") } else { format!("{date} IS NOT NULL") };
+    let upper = if upper { format!(" AND {date} < ?") } else { String::new() };
+    let order = if one_store { date } else { format!("{id}, {date}") };
     let (wanted, from) = (wanted.join(", "), from(&dataset.query));
-    if one_store {
-        format!(
-            "SELECT {wanted} FROM {from} WHERE {id} = ?1 AND {date} >= ?2 AND {date} < ?3 ORDER BY {date}"
-        )
-    } else {
-        let there = format!("{id} IS NOT NULL AND {date} IS NOT NULL");
-        format!(
-            "SELECT {wanted} FROM {from} WHERE {there} AND {date} >= ?1 AND {date} < ?2 ORDER BY {id}, {date}"
-        )
-    }
-}
-
-/// What the date column is compared with so that no row of the days is missed. Instants in text come in more
-/// than one spelling, so their range is a day wider on either side; whoever reads checks the day.
-pub(super) fn bounds(dataset: &Dataset, from: Option<Day>, to: Option<Day>) -> (Value, Value) {
-    let next = to.map(|day| day.plus(1));
-    let text = |day: Day| Value::Text(day.to_string());
-    let least_text = || Value::Text(String::new());
-    // Blobs sort after all texts, and texts after all numbers.
-    let greatest = || Value::Blob(Vec::new());
-    match dataset.date_kind {
-        DateKind::Date => (from.map_or_else(least_text, text), next.map_or_else(greatest, text)),
-        DateKind::UtcDatetime => (
-            from.map_or_else(least_text, |day| text(day.plus(-1))),
-            next.map_or_else(greatest, |day| text(day.plus(1))),
-        ),
-        DateKind::EpochSeconds | DateKind::EpochMillis => {
-            let unit = if dataset.date_kind == DateKind::EpochSeconds { 1 } else { 1_000 };
-            let start =
-                |day| Value::Integer(start_of(day, &dataset.time_zone).saturating_mul(unit));
-            let (least, most) = (Value::Integer(i64::MIN), Value::Integer(i64::MAX));
-            (from.map_or(least, start), next.map_or(most, start))
-        }
-    }
-}
-
-/// The second at which a day begins in a time zone.
-fn start_of(day: Day, zone: &TimeZone) -> i64 {
-    let (year, month, of_month) = day.ymd();
-    let date = Date::new(year as i16, month as i8, of_month as i8).ok();
-    let start = date.and_then(|date| date.to_zoned(zone.clone()).ok());
-    start.map_or(i64::from(day.0) * 86_400, |start| start.timestamp().as_second())
-}
-
-/// The day of an instant in a time zone.
-pub(super) fn day_of(instant: Timestamp, zone: &TimeZone) -> Option<Day> {
-    let date = zone.to_datetime(instant).date();
-    Day::from_ymd(date.year().into(), date.month() as u32, date.day() as u32)
+    format!("SELECT {wanted} FROM {from} WHERE {store} AND {lower}{upper} ORDER BY {order}")
 }
 
 #[cfg(test)]
@@ -121,12 +93,17 @@ mod tests {
 
     #[test]
     fn a_query_or_a_table() {
-        assert_eq!(from("orders"), "\"orders\" AS q");
+        for table in ["orders", "weird name", "select", "selection of 2026", "with_index"] {
+            assert_eq!(from(table), format!("\"{table}\" AS q"));
+        }
         assert_eq!(from("weird \"name\""), "\"weird \"\"name\"\"\" AS q");
         assert_eq!(from("select 1 -- done"), "(select 1 -- done\n) AS q");
         assert_eq!(
             from(" WITH a AS (SELECT 1) SELECT * FROM a; "),
             "(WITH a AS (SELECT 1) SELECT * FROM a\n) AS q"
         );
+        assert_eq!(from("SELECT\"a\"FROM b"), "(SELECT\"a\"FROM b\n) AS q");
+        let commented = "-- the year's sales\n/* joined */ select 1";
+        assert_eq!(from(commented), format!("({commented}\n) AS q"));
     }
 }

@@ -1,0 +1,90 @@
+//! Ends a query when its reader has gone, or when it takes too long.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode};
+use samovar_core::Clock;
+
+use super::failed;
+use crate::{SourceError, SourceErrorKind};
+
+/// Steps of SQLite's machine between two looks at the clock: about a tenth of a millisecond.
+const STEPS: i32 = 10_000;
+
+/// Cancels its query when it is dropped.
+pub(super) struct CancelOnDrop(Arc<AtomicBool>);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Watches over one query. The time that its reader takes for the batches is not counted.
+pub(super) struct Watch {
+    clock: Arc<dyn Clock>,
+    timeout: Duration,
+    cancelled: Arc<AtomicBool>,
+    waited: Arc<AtomicU64>,
+}
+
+impl Watch {
+    pub(super) fn new(clock: Arc<dyn Clock>, timeout: Duration) -> (Watch, CancelOnDrop) {
+        let cancelled = Arc::new(AtomicBool::new(false));
+        let cancel = CancelOnDrop(Arc::clone(&cancelled));
+        (Watch { clock, timeout, cancelled, waited: Arc::default() }, cancel)
+    }
+
+    /// Does what is the reader's time.
+    pub(super) fn not_counting<T>(&self, wait: impl FnOnce() -> T) -> T {
+        let begun = self.clock.elapsed();
+        let outcome = wait();
+        let took = self.clock.elapsed().saturating_sub(begun).as_micros();
+        self.waited.fetch_add(u64::try_from(took).unwrap_or(u64::MAX), Ordering::Relaxed);
+        outcome
+    }
+
+    /// Runs queries on a connection; they are interrupted when it is time.
+    pub(super) fn over<T>(
+        &self,
+        connection: &mut Connection,
+        work: impl FnOnce(&Connection) -> Result<T, SourceError>,
+    ) -> Result<T, SourceError> {
+        if self.is_cancelled() {
+            return Err(SourceError::new(SourceErrorKind::Failed, "cancelled"));
+        }
+        let (clock, timeout) = (Arc::clone(&self.clock), self.timeout);
+        let (cancelled, waited) = (Arc::clone(&self.cancelled), Arc::clone(&self.waited));
+        let begun = clock.elapsed();
+        let stop = move || {
+            let spent = clock.elapsed().saturating_sub(begun);
+            let waited = Duration::from_micros(waited.load(Ordering::Relaxed));
+            cancelled.load(Ordering::Relaxed) || spent.saturating_sub(waited) > timeout
+        };
+        connection.progress_handler(STEPS, Some(stop)).map_err(failed)?;
+        let outcome = work(connection);
+        connection.progress_handler(0, None::<fn() -> bool>).map_err(failed)?;
+        outcome.map_err(|wrong| self.explain(wrong))
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Relaxed)
+    }
+
+    /// An interrupted query was cancelled, or took too long.
+    fn explain(&self, wrong: SourceError) -> SourceError {
+        let interrupted = std::error::Error::source(&wrong)
+            .and_then(|cause| cause.downcast_ref::<rusqlite::Error>())
+            .is_some_and(|e| e.sqlite_error_code() == Some(ErrorCode::OperationInterrupted));
+        if !interrupted || self.is_cancelled() {
+            return wrong;
+        }
+        let message = format!(
+            "a query ran longer than {} s; add an index on the store and date columns, or raise source.timeout",
+            self.timeout.as_secs_f64()
+        );
+        SourceError::new(SourceErrorKind::Timeout, message)
+    }
+}
