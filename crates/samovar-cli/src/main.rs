@@ -1,21 +1,33 @@
-//! The samovar command line.
+//! The samovar command line: one file for each command.
 
+mod clear;
+mod demo;
+mod host;
 mod import;
+mod serve;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
-/// A cache of analytics that is always warm.
+/// A tiered cache that is warm before anyone asks, and never serves what it was told is gone
 #[derive(Debug, Parser)]
 #[command(name = "samovar", version)]
 enum Cli {
-    /// Import a CSV file into a table of a SQLite database, all or nothing
+    /// Make a shop's data, serve its dashboard, keep it warm
+    Demo(demo::DemoArgs),
+    /// Serve the dashboard of your own database
+    Serve(serve::ServeArgs),
     Import(import::ImportArgs),
+    /// Empty a data directory of what is ours
+    Clear(clear::ClearArgs),
 }
 
 fn main() -> ExitCode {
     match Cli::parse() {
+        Cli::Demo(args) => demo::run(&args),
+        Cli::Serve(args) => serve::run(&args),
         Cli::Import(args) => import::run(args),
+        Cli::Clear(args) => clear::run(&args),
     }
 }

@@ -1,1 +1,81 @@
 //! The HTTP doors of Samovar and its dashboard.
+//!
+//! [`router`] makes the doors over an [`App`]; the caller brings the listener and says when to stop. Answers hold
+//! in their body only what is equal for equal data, so that bodies are cached encoded and entity tags mean
+//! something; what differs by request stands in headers. Whatever changes state passes the guard: the bearer
+//! token, or loopback where none is set.
+
+mod api;
+mod app;
+mod ask;
+mod encoding;
+mod error;
+mod guard;
+mod ops;
+mod page;
+mod settings;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+
+pub use app::{App, Labels};
+pub use settings::{
+    DISK_MAX_BYTES, DatasetSettings, MEMORY_MAX_BYTES, Problem, Settings, SourceSettings,
+};
+
+/// Bodies of requests may have so many bytes.
+const MAX_BODY: usize = 2 << 20;
+
+/// All doors. Serve it with `into_make_service_with_connect_info::<SocketAddr>()`: the guard asks where a request
+/// comes from.
+pub fn router(app: App) -> Router {
+    let changing = Router::new()
+        .route("/api/refresh", post(api::refresh))
+        .route("/api/events/{event}", post(api::event))
+        .route("/api/stats/reset", post(ops::reset))
+        .route_layer(middleware::from_fn_with_state(app.clone(), guard::changes_state));
+    Router::new()
+        .route("/api/diagnosis", get(api::diagnosis))
+        .route("/api/dataset", get(api::dataset))
+        .route("/api/stats", get(ops::stats))
+        .route("/healthz", get(ops::healthz))
+        .route("/readyz", get(ops::readyz))
+        .route("/metrics", get(ops::metrics))
+        .merge(changing)
+        .fallback(file)
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(middleware::from_fn(house_headers))
+        .with_state(app)
+}
+
+/// The page and its files.
+async fn file(request: Request) -> Response {
+    let Some(file) = page::file(request.uri().path()) else {
+        return error::Refusal::NotFound.into_response();
+    };
+    let fresh = request.headers().get(header::IF_NONE_MATCH).is_some_and(|tag| tag == file.etag.as_str());
+    let headers = [
+        (header::CONTENT_TYPE, file.content_type.to_string()),
+        (header::CACHE_CONTROL, "no-cache".to_string()),
+        (header::ETAG, file.etag.clone()),
+    ];
+    if fresh {
+        return (StatusCode::NOT_MODIFIED, headers).into_response();
+    }
+    (headers, file.bytes).into_response()
+}
+
+/// What every response says to browsers.
+async fn house_headers(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    let policy = "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'";
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
+    response
+}

@@ -1,0 +1,63 @@
+//! `samovar clear`: empties a data directory of what is ours, and of nothing else.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Args;
+
+use crate::demo::say;
+use crate::host::Failure;
+
+#[derive(Args, Debug)]
+pub(crate) struct ClearArgs {
+    /// The data directory
+    #[arg(long, default_value = "samovar-data")]
+    data: PathBuf,
+    /// Remove the demo's databases too
+    #[arg(long)]
+    demo: bool,
+}
+
+pub(crate) fn run(args: &ClearArgs) -> ExitCode {
+    match clear(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure(why)) => {
+            eprintln!("samovar: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn clear(args: &ClearArgs) -> Result<(), Failure> {
+    let report = samovar::clear(&args.data)?;
+    let mut removed = report.removed;
+    if args.demo {
+        for path in demo_databases(&args.data)? {
+            std::fs::remove_file(&path)
+                .map_err(|failed| Failure(format!("cannot remove {}: {failed}", path.display())))?;
+            removed.push(path);
+        }
+    }
+    for path in &removed {
+        say(&format!("removed {}", path.display()));
+    }
+    if removed.is_empty() {
+        say(&format!("nothing of ours in {}", args.data.display()));
+    }
+    Ok(())
+}
+
+/// The files of the directory that carry the demo's mark; links are not looked behind.
+fn demo_databases(data: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let mut found = Vec::new();
+    let entries = std::fs::read_dir(data)
+        .map_err(|failed| Failure(format!("cannot read {}: {failed}", data.display())))?;
+    for entry in entries {
+        let entry = entry?;
+        if entry.file_type()?.is_file() && samovar_demo::is_ours(&entry.path())? {
+            found.push(entry.path());
+        }
+    }
+    found.sort();
+    Ok(found)
+}

@@ -1,0 +1,182 @@
+//! `samovar demo`: a shop that is made, served at once, and warm before anyone asks.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use clap::Args;
+use samovar::Samovar;
+use samovar_demo::Shape;
+use samovar_levels::{Engine, WarmReport};
+use samovar_server::{App, DISK_MAX_BYTES, Labels, MEMORY_MAX_BYTES, Settings};
+use serde_json::{Map, Value, json};
+
+use crate::host::{self, Failure, Host};
+
+#[derive(Args, Debug)]
+pub(crate) struct DemoArgs {
+    /// Number of stores
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    stores: u32,
+    /// Order lines per store
+    #[arg(long, default_value_t = 30_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    rows: u32,
+    /// Port to listen on; 0 picks a free one
+    #[arg(long, default_value_t = 8051)]
+    port: u16,
+    /// Address to listen on; beyond loopback only with a token
+    #[arg(long, default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
+    listen: IpAddr,
+    /// Who changes state must bear this token
+    #[arg(long, env = "SAMOVAR_TOKEN", hide_env_values = true)]
+    token: Option<String>,
+    /// Directory of the demo's database and of what is cached on disk
+    #[arg(long, default_value = "samovar-data")]
+    data: PathBuf,
+    /// Stop as soon as everything is warm
+    #[arg(long)]
+    exit_when_warm: bool,
+    /// Print the final report as one JSON object on the last line
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(args: &DemoArgs) -> ExitCode {
+    host::block_on(demo(args))
+}
+
+/// The demo's configuration, as a user would write it.
+const CONFIG: &str = include_str!("../../../recipes/demo/samovar.toml");
+
+async fn demo(args: &DemoArgs) -> Result<(), Failure> {
+    let shape = Shape { stores: args.stores, rows_per_store: args.rows, ..Shape::default() };
+    let mut settings = Settings::parse(CONFIG, &args.data).map_err(|problems| {
+        let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        Failure(format!(
+            "the demo's own configuration is wrong; this is a bug: {}",
+            told.join("; ")
+        ))
+    })?;
+    settings.source.path = args.data.join(samovar_demo::file_name(&shape));
+    let labels = Labels {
+        name: settings.dataset.name.as_str().into(),
+        currency: settings.dataset.currency.clone(),
+        time_zone: settings.dataset.time_zone_name.clone(),
+    };
+    let samovar = host::open(args.data.clone(), MEMORY_MAX_BYTES, DISK_MAX_BYTES).await?;
+    let app = App::new(labels, args.token.clone());
+    app.generating(0, shape.rows());
+    let listen = SocketAddr::new(args.listen, args.port);
+    let server = Host::start(listen, args.token.as_deref(), app.clone()).await?;
+    say(&format!("Samovar is on http://{}", server.address));
+    let outcome = tokio::select! {
+        outcome = work(args, &shape, &settings, samovar.clone(), &app) => outcome,
+        () = host::interrupted() => Ok(None),
+    };
+    server.stop().await?;
+    let engine = match outcome? {
+        Some((engine, report)) => {
+            engine.close().await?;
+            report
+        }
+        None => {
+            samovar.close().await?;
+            None
+        }
+    };
+    if let Some(report) = engine {
+        say(&report);
+    }
+    Ok(())
+}
+
+type Done = Option<(Engine, Option<String>)>;
+
+/// Makes the data, warms up, and waits for Ctrl-C unless told to stop when warm.
+async fn work(
+    args: &DemoArgs,
+    shape: &Shape,
+    settings: &Settings,
+    samovar: Samovar,
+    app: &App,
+) -> Result<Done, Failure> {
+    let clock = Arc::clone(samovar.clock());
+    let begun = clock.elapsed();
+    let made = generate(&settings.source.path, shape, app).await?;
+    let generated = clock.elapsed();
+    let engine = host::engine(samovar, &settings.source, &settings.dataset, settings.lifetimes)?;
+    app.ready(engine.clone());
+    let before_warming = clock.elapsed().saturating_sub(generated);
+    let report = host::warm(&engine).await?;
+    let seconds =
+        |duration: std::time::Duration| (duration.as_secs_f64() * 1_000.0).round() / 1_000.0;
+    let generating = if made { generated.saturating_sub(begun) } else { std::time::Duration::ZERO };
+    let hot = seconds(before_warming + report.first_hot_answer);
+    let warm = seconds(before_warming + report.fully_warm);
+    eprintln!("warm: {} stores in {warm} s, the hot ones after {hot} s", report.stores);
+    let told = args
+        .json
+        .then(|| json_report(&engine, &report, seconds(generating), hot, warm).to_string());
+    if args.exit_when_warm {
+        return Ok(Some((engine, told)));
+    }
+    host::interrupted().await;
+    Ok(Some((engine, told)))
+}
+
+/// Makes the database unless it is there. True if it was made now.
+async fn generate(path: &std::path::Path, shape: &Shape, app: &App) -> Result<bool, Failure> {
+    if samovar_demo::is_complete(path, shape)? {
+        return Ok(false);
+    }
+    let cancel = Arc::new(AtomicBool::new(false));
+    let stop = StopOnDrop(Arc::clone(&cancel));
+    let (path, shape, app) = (path.to_path_buf(), shape.clone(), app.clone());
+    let making = tokio::task::spawn_blocking(move || {
+        let bar = host::bar(shape.rows(), "making the demo's data {bar:30} {pos}/{len} lines");
+        let progress = |done: u64| {
+            app.generating(done, shape.rows());
+            bar.set_position(done);
+        };
+        let made = samovar_demo::generate(&path, &shape, &progress, &cancel);
+        bar.finish_and_clear();
+        made
+    });
+    making.await??;
+    drop(stop);
+    Ok(true)
+}
+
+/// Ends the making of data when whoever waits for it has gone.
+struct StopOnDrop(Arc<AtomicBool>);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+fn json_report(engine: &Engine, report: &WarmReport, generate: f64, hot: f64, warm: f64) -> Value {
+    let mut tiers = Map::new();
+    for (tier, used) in engine.samovar().usage() {
+        let levels: Map<String, Value> =
+            used.caches.iter().map(|(cache, one)| (cache.to_string(), one.bytes.into())).collect();
+        tiers.insert(tier.as_str().into(), Value::Object(levels));
+    }
+    json!({
+        "stores": report.stores,
+        "rows": report.lines,
+        "seconds_to_generate": generate,
+        "seconds_to_first_hot_answer": hot,
+        "seconds_to_fully_warm": warm,
+        "resident_bytes": memory_stats::memory_stats().map(|stats| stats.physical_mem),
+        "bytes": tiers,
+    })
+}
+
+#[expect(clippy::print_stdout, reason = "the command line speaks here")]
+pub(crate) fn say(line: &str) {
+    println!("{line}");
+}

@@ -1,0 +1,229 @@
+//! What `demo` and `serve` share: the runtime, the listener, warming up, and the way out.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use samovar::Samovar;
+use samovar_levels::{Dataset, Engine, Schema, WarmReport};
+use samovar_server::{App, DatasetSettings, SourceSettings};
+use samovar_source::{ColumnKind, Limits, Source, SourceColumn, SqliteSource};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// How long open requests may take after Ctrl-C.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Why a command ends without success: a sentence for people.
+pub(crate) struct Failure(pub(crate) String);
+
+impl<E: std::error::Error> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Failure(error.to_string())
+    }
+}
+
+/// Runs a command on a runtime of its own.
+pub(crate) fn block_on(work: impl Future<Output = Result<(), Failure>>) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let outcome = match runtime {
+        Ok(runtime) => {
+            let outcome = runtime.block_on(work);
+            // A thread that is stuck in the source must not keep the process.
+            runtime.shutdown_timeout(GRACE);
+            outcome
+        }
+        Err(failed) => Err(Failure(format!("the runtime cannot start: {failed}"))),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure(why)) => {
+            eprintln!("samovar: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// A server that listens.
+pub(crate) struct Host {
+    pub(crate) address: SocketAddr,
+    server: JoinHandle<std::io::Result<()>>,
+    stop: watch::Sender<bool>,
+}
+
+impl Host {
+    /// Listens and serves at once. Beyond loopback only with a token.
+    pub(crate) async fn start(
+        listen: SocketAddr,
+        token: Option<&str>,
+        app: App,
+    ) -> Result<Host, Failure> {
+        if !listen.ip().is_loopback() && token.is_none() {
+            return Err(Failure(format!(
+                "listening on {listen}, beyond this machine, needs a token: set --token or SAMOVAR_TOKEN"
+            )));
+        }
+        let listener = TcpListener::bind(listen).await.map_err(|failed| {
+            Failure(format!(
+                "cannot listen on {listen}: {failed}; choose another --port, 0 picks a free one"
+            ))
+        })?;
+        let address = listener.local_addr()?;
+        let (stop, mut stopped) = watch::channel(false);
+        let service =
+            samovar_server::router(app).into_make_service_with_connect_info::<SocketAddr>();
+        let server = tokio::spawn(async move {
+            let until = async move {
+                // A sender that is gone means stop, too.
+                let _ = stopped.wait_for(|stop| *stop).await;
+            };
+            axum::serve(listener, service).with_graceful_shutdown(until).await
+        });
+        Ok(Host { address, server, stop })
+    }
+
+    /// Lets open requests finish, for a while, and stops.
+    pub(crate) async fn stop(self) -> Result<(), Failure> {
+        self.stop.send_replace(true);
+        match tokio::time::timeout(GRACE, self.server).await {
+            Ok(served) => Ok(served??),
+            Err(_) => Ok(()),
+        }
+    }
+}
+
+/// Ends when somebody presses Ctrl-C or the process is told to terminate.
+pub(crate) async fn interrupted() {
+    let interrupt = async {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    #[cfg(unix)]
+    let terminate = async {
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(mut signal) => {
+                signal.recv().await;
+            }
+            Err(_) => std::future::pending().await,
+        }
+    };
+    #[cfg(not(unix))]
+    let terminate = std::future::pending::<()>();
+    tokio::select! {
+        () = interrupt => {}
+        () = terminate => {}
+    }
+}
+
+/// Opens the stack of tiers in a data directory.
+pub(crate) async fn open(
+    data: std::path::PathBuf,
+    memory: u64,
+    disk: u64,
+) -> Result<Samovar, Failure> {
+    let settings = samovar::Settings {
+        data_dir: Some(data),
+        memory_max_bytes: memory,
+        disk_max_bytes: disk,
+        ..samovar::Settings::default()
+    };
+    Ok(Samovar::open(settings).await?)
+}
+
+/// The engine over a configured source.
+pub(crate) fn engine(
+    samovar: Samovar,
+    source: &SourceSettings,
+    dataset: &DatasetSettings,
+    lifetimes: samovar_levels::Lifetimes,
+) -> Result<Engine, Failure> {
+    let limits = Limits {
+        batch_size: source.batch_size,
+        timeout: source.timeout,
+        max_rows: source.max_rows,
+        ..Limits::default()
+    };
+    let asked = samovar_source::Dataset {
+        query: source.query.clone(),
+        store_id: dataset.store_id.clone(),
+        store_name: dataset.store_name.clone(),
+        date: dataset.date.clone(),
+        date_kind: dataset.date_kind,
+        time_zone: dataset.time_zone.clone(),
+        product: dataset.product.clone(),
+        category: dataset.category.clone(),
+        columns: source_columns(&dataset.schema),
+    };
+    let fingerprint = fingerprint(&asked, &dataset.time_zone_name);
+    let source: Arc<dyn Source> = Arc::new(SqliteSource::open(&source.path, asked, limits)?);
+    let dataset = Dataset {
+        name: dataset.name.as_str().into(),
+        schema: dataset.schema.clone(),
+        rules: samovar_levels::HealthRules::default(),
+        lifetimes,
+        product_metrics: dataset.product_metrics,
+        block_rows: samovar_levels::BLOCK_ROWS,
+        fingerprint,
+    };
+    Ok(Engine::new(samovar, source, dataset))
+}
+
+/// What the source is asked for, for the measures of a schema.
+fn source_columns(schema: &Schema) -> Vec<SourceColumn> {
+    let kind = |column: &samovar_levels::Column| match column.text {
+        true => ColumnKind::Text,
+        false => ColumnKind::Fixed { decimals: column.decimals },
+    };
+    schema.columns.iter().map(|c| SourceColumn { name: c.name.clone(), kind: kind(c) }).collect()
+}
+
+/// Differs whenever the same source would be read differently.
+fn fingerprint(asked: &samovar_source::Dataset, time_zone: &str) -> u64 {
+    let what = format!(
+        "{:?}",
+        (
+            &asked.query,
+            &asked.store_id,
+            &asked.store_name,
+            &asked.date,
+            asked.date_kind,
+            time_zone,
+            &asked.product,
+            &asked.category,
+        )
+    );
+    samovar_levels::fingerprint(&what)
+}
+
+/// Warms up, with a bar on the terminal.
+pub(crate) async fn warm(engine: &Engine) -> Result<WarmReport, Failure> {
+    let bar = bar(0, "warming {bar:30} {pos}/{len} stores");
+    let warming = engine.warm();
+    tokio::pin!(warming);
+    let report = loop {
+        tokio::select! {
+            report = &mut warming => break report,
+            () = tokio::time::sleep(Duration::from_millis(50)) => {
+                let warmth = engine.warmth();
+                bar.set_length(warmth.stores as u64);
+                bar.set_position(warmth.stores_warm as u64);
+            }
+        }
+    };
+    bar.finish_and_clear();
+    Ok(report?)
+}
+
+/// A bar on standard error; nothing where that is no terminal.
+pub(crate) fn bar(length: u64, template: &str) -> ProgressBar {
+    let bar = ProgressBar::new(length);
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+    bar
+}

@@ -1,0 +1,75 @@
+//! `samovar serve`: the same on the user's own database.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Args;
+use samovar_server::{App, Labels, Settings};
+
+use crate::demo::say;
+use crate::host::{self, Failure, Host};
+
+#[derive(Args, Debug)]
+pub(crate) struct ServeArgs {
+    /// The configuration
+    #[arg(long, default_value = "samovar.toml")]
+    config: PathBuf,
+    /// Port to listen on instead of the configured one; 0 picks a free one
+    #[arg(long)]
+    port: Option<u16>,
+    /// Who changes state must bear this token
+    #[arg(long, env = "SAMOVAR_TOKEN", hide_env_values = true)]
+    token: Option<String>,
+}
+
+pub(crate) fn run(args: &ServeArgs) -> ExitCode {
+    host::block_on(serve(args))
+}
+
+/// Reads a configuration; every mistake in it is told at once.
+fn configured(path: &Path) -> Result<Settings, Failure> {
+    let shown = path.display();
+    let text = std::fs::read_to_string(path)
+        .map_err(|failed| Failure(format!("cannot read the configuration {shown}: {failed}")))?;
+    let directory = path.parent().unwrap_or(Path::new("."));
+    Settings::parse(&text, directory).map_err(|problems| {
+        let lines: Vec<String> = problems.iter().map(|problem| format!("  {problem}")).collect();
+        let count = problems.len();
+        let what = if count == 1 { "mistake" } else { "mistakes" };
+        Failure(format!("{shown} has {count} {what}:\n{}", lines.join("\n")))
+    })
+}
+
+async fn serve(args: &ServeArgs) -> Result<(), Failure> {
+    let settings = configured(&args.config)?;
+    let token = args.token.clone().or(settings.token);
+    let labels = Labels {
+        name: settings.dataset.name.as_str().into(),
+        currency: settings.dataset.currency.clone(),
+        time_zone: settings.dataset.time_zone_name.clone(),
+    };
+    let samovar =
+        host::open(settings.data, settings.memory_max_bytes, settings.disk_max_bytes).await?;
+    let engine = host::engine(samovar, &settings.source, &settings.dataset, settings.lifetimes)?;
+    let app = App::new(labels, token.clone());
+    app.ready(engine.clone());
+    let port = args.port.unwrap_or(settings.listen.port());
+    let listen = SocketAddr::new(settings.listen.ip(), port);
+    let server = Host::start(listen, token.as_deref(), app).await?;
+    say(&format!("Samovar is on http://{}", server.address));
+    let work = async {
+        let report = host::warm(&engine).await?;
+        let warm = report.fully_warm.as_secs_f64();
+        eprintln!("warm: {} stores, {} lines in {warm:.1} s", report.stores, report.lines);
+        host::interrupted().await;
+        Ok::<_, Failure>(())
+    };
+    let outcome = tokio::select! {
+        outcome = work => outcome,
+        () = host::interrupted() => Ok(()),
+    };
+    server.stop().await?;
+    engine.close().await?;
+    outcome
+}

@@ -1,0 +1,372 @@
+//! The merge: blocks of any stores and days → the body of an answer.
+//!
+//! The body holds only what is equal for equal data; what differs by request stands in the proof.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use samovar_core::Day;
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+
+use crate::derive::product_columns;
+use crate::health::{Health, HealthRules};
+use crate::metrics::{Merged, MetricsBlock, scale};
+use crate::names;
+use crate::products::ProductBlock;
+use crate::raw::RawBlock;
+use crate::schema::{Aggregate, Schema};
+use crate::selection::{Selection, Stores};
+
+/// How many products are listed for each word of health.
+const ITEMS_PER_HEALTH: usize = 25;
+
+/// Where product figures come from.
+#[derive(Clone, Debug)]
+pub(crate) enum Products {
+    Figures(Arc<ProductBlock>),
+    Raw(Arc<RawBlock>),
+}
+
+/// What one block contributes.
+#[derive(Clone, Debug)]
+pub(crate) struct Piece {
+    /// Which of the answer's stores.
+    pub(crate) store: usize,
+    pub(crate) metrics: Arc<MetricsBlock>,
+    pub(crate) products: Option<Products>,
+}
+
+/// A store of an answer.
+#[derive(Clone, Debug)]
+pub(crate) struct StoreName {
+    pub(crate) id: Arc<str>,
+    pub(crate) name: Option<Arc<str>>,
+}
+
+/// What the merge is asked to make.
+pub(crate) struct Question<'a> {
+    pub(crate) schema: &'a Schema,
+    pub(crate) rules: &'a HealthRules,
+    pub(crate) selection: &'a Selection,
+    pub(crate) stores: &'a [StoreName],
+    /// The days that were looked at: blocks hold others too, which nobody vouches for.
+    pub(crate) within: (Day, Day),
+    /// How many partitions and stores the answer should cover and does not.
+    pub(crate) missing: (u64, u64),
+    pub(crate) covered: u64,
+    pub(crate) digest: u128,
+}
+
+impl Question<'_> {
+    /// Both periods, as far as they were looked at.
+    fn periods(&self) -> ((Day, Day), (Day, Day)) {
+        let (first, last) = self.within;
+        let clip = |(from, to): (Day, Day)| (from.max(first), to.min(last));
+        (clip((self.selection.from, self.selection.to)), clip(self.selection.previous()))
+    }
+}
+
+/// Merges the pieces and writes the body as JSON.
+pub(crate) fn write(
+    question: &Question<'_>,
+    pieces: &[Piece],
+) -> Result<Vec<u8>, serde_json::Error> {
+    let Question { schema, selection, .. } = question;
+    let from = selection.from;
+    let (previous_from, previous_to) = selection.previous();
+    let (now, before) = question.periods();
+    let mut stores = vec![(Merged::new(schema), Merged::new(schema)); question.stores.len()];
+    let mut daily = vec![Merged::new(schema); selection.days() as usize];
+    for piece in pieces {
+        let block = &piece.metrics;
+        let (current, previous) = &mut stores[piece.store];
+        for at in block.range(now.0, now.1) {
+            current.add(block, at);
+            daily[(block.days[at].0 - from.0) as usize].add(block, at);
+        }
+        for at in block.range(before.0, before.1) {
+            previous.add(block, at);
+        }
+    }
+    let mut total = (Merged::new(schema), Merged::new(schema));
+    for (current, previous) in &stores {
+        total.0.merge(current);
+        total.1.merge(previous);
+    }
+    let mut ranking: Vec<Ranked<'_>> = question
+        .stores
+        .iter()
+        .zip(&stores)
+        .map(|(store, (current, previous))| Ranked {
+            store_id: &store.id,
+            name: store.name.as_deref().unwrap_or(&store.id),
+            measures: Values { schema, current, previous },
+        })
+        .collect();
+    ranking.sort_by(|a, b| {
+        let key =
+            |ranked: &Ranked<'_>| ranked.measures.current.value(schema, 0).unwrap_or(f64::MIN);
+        key(b).total_cmp(&key(a)).then_with(|| a.store_id.cmp(b.store_id))
+    });
+    let products = (schema.products && schema.sum_column("sales").is_some())
+        .then(|| ProductList::of(question, pieces));
+    let body = Body {
+        selection: Selected {
+            stores: match &selection.stores {
+                Stores::These(ids) => StoresJson::These(ids),
+                other => StoresJson::Named(other.to_string()),
+            },
+            from: from.to_string(),
+            to: selection.to.to_string(),
+            previous_from: previous_from.to_string(),
+            previous_to: previous_to.to_string(),
+        },
+        store_count: question.stores.len(),
+        digest: format!("{:032x}", question.digest),
+        covered: question.covered,
+        missing: Missing {
+            partitions: question.missing.0,
+            stores: question.missing.1,
+            values: missing_values(schema, &total.0),
+        },
+        totals: Values { schema, current: &total.0, previous: &total.1 },
+        daily: Daily { schema, from, days: &daily },
+        ranking,
+        products,
+    };
+    serde_json::to_vec(&body)
+}
+
+/// By measure: how many lines of the period lack its value.
+fn missing_values<'a>(schema: &'a Schema, total: &Merged) -> BTreeMap<&'a str, u64> {
+    let lacking = schema.measures.iter().filter_map(|measure| match measure.aggregate {
+        Aggregate::Sum(c) | Aggregate::Mean(c) | Aggregate::Min(c) | Aggregate::Max(c) => {
+            Some((&*measure.name, total.rows - total.columns[c].valid))
+        }
+        _ => None,
+    });
+    lacking.filter(|(_, n)| *n > 0).collect()
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    selection: Selected<'a>,
+    store_count: usize,
+    digest: String,
+    covered: u64,
+    missing: Missing<'a>,
+    totals: Values<'a>,
+    daily: Daily<'a>,
+    ranking: Vec<Ranked<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    products: Option<ProductList>,
+}
+
+#[derive(Serialize)]
+struct Selected<'a> {
+    stores: StoresJson<'a>,
+    from: String,
+    to: String,
+    previous_from: String,
+    previous_to: String,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum StoresJson<'a> {
+    Named(String),
+    These(&'a [Arc<str>]),
+}
+
+#[derive(Serialize)]
+struct Missing<'a> {
+    partitions: u64,
+    stores: u64,
+    values: BTreeMap<&'a str, u64>,
+}
+
+#[derive(Serialize)]
+struct Ranked<'a> {
+    store_id: &'a str,
+    name: &'a str,
+    measures: Values<'a>,
+}
+
+/// Every measure, now and before.
+struct Values<'a> {
+    schema: &'a Schema,
+    current: &'a Merged,
+    previous: &'a Merged,
+}
+
+#[derive(Serialize)]
+struct Value {
+    value: Option<f64>,
+    previous: Option<f64>,
+}
+
+impl Serialize for Values<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.schema.measures.iter().enumerate().map(|(at, measure)| {
+            let value = self.current.value(self.schema, at);
+            (&*measure.name, Value { value, previous: self.previous.value(self.schema, at) })
+        }))
+    }
+}
+
+/// Every measure, day by day.
+struct Daily<'a> {
+    schema: &'a Schema,
+    from: Day,
+    days: &'a [Merged],
+}
+
+impl Serialize for Daily<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(1 + self.schema.measures.len()))?;
+        let dates: Vec<String> =
+            (0..self.days.len()).map(|at| self.from.plus(at as i32).to_string()).collect();
+        map.serialize_entry("date", &dates)?;
+        for (at, measure) in self.schema.measures.iter().enumerate() {
+            let values: Vec<_> = self.days.iter().map(|day| day.value(self.schema, at)).collect();
+            map.serialize_entry(&*measure.name, &values)?;
+        }
+        map.end()
+    }
+}
+
+#[derive(Serialize)]
+struct ProductList {
+    rules: HealthRules,
+    counts: BTreeMap<Health, usize>,
+    items: Vec<Item>,
+}
+
+#[derive(Serialize)]
+struct Item {
+    product: Option<Arc<str>>,
+    category: Option<Arc<str>>,
+    health: Health,
+    sales: f64,
+    previous_sales: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    profit: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    margin: Option<f64>,
+    lines: i64,
+    share: f64,
+}
+
+/// Sums by item over one period: `width` numbers for each, the first the number of lines.
+struct Sums {
+    width: usize,
+    values: Vec<i64>,
+}
+
+impl Sums {
+    fn add_figures(&mut self, block: &ProductBlock, from: Day, to: Day) {
+        for at in block.range(from, to) {
+            let base = block.items[at] as usize * self.width;
+            self.values[base] += i64::from(block.rows[at]);
+            for (column, sums) in block.sums.iter().enumerate() {
+                self.values[base + 1 + column] += sums[at];
+            }
+        }
+    }
+
+    fn add_rows(&mut self, block: &RawBlock, columns: &[usize], from: Day, to: Day) {
+        let mut wide = Vec::new();
+        for day in (from.0..=to.0).map(Day) {
+            let rows = block.rows(day);
+            let items = &block.items()[rows.clone()];
+            for item in items {
+                self.values[*item as usize * self.width] += 1;
+            }
+            for (at, column) in columns.iter().enumerate() {
+                wide.clear();
+                crate::ints::widen(&block.columns()[*column], rows.clone(), &mut wide);
+                for (item, value) in items.iter().zip(&wide) {
+                    self.values[*item as usize * self.width + 1 + at] += value;
+                }
+            }
+        }
+    }
+}
+
+impl ProductList {
+    fn of(question: &Question<'_>, pieces: &[Piece]) -> ProductList {
+        let Question { schema, rules, .. } = question;
+        let (this, last) = question.periods();
+        let columns = product_columns(schema);
+        let items = names::items();
+        let width = columns.len() + 1;
+        let empty = || Sums { width, values: vec![0; items.len() * width] };
+        let (mut now, mut before) = (empty(), empty());
+        for piece in pieces {
+            match &piece.products {
+                Some(Products::Figures(block)) => {
+                    now.add_figures(block, this.0, this.1);
+                    before.add_figures(block, last.0, last.1);
+                }
+                Some(Products::Raw(block)) => {
+                    now.add_rows(block, &columns, this.0, this.1);
+                    before.add_rows(block, &columns, last.0, last.1);
+                }
+                None => {}
+            }
+        }
+        let place = |measure: &str| {
+            let column = schema.sum_column(measure)?;
+            Some((1 + columns.iter().position(|c| *c == column)?, scale(schema, column)))
+        };
+        let (sales, unit) = place("sales").unwrap_or((0, 1.0));
+        let profit = place("profit");
+        let mut list: Vec<(u32, Item)> = Vec::new();
+        let mut all_sales = 0.0;
+        for number in 0..items.len() {
+            let current = &now.values[number * width..][..width];
+            let previous = &before.values[number * width..][..width];
+            if current[0] == 0 && previous[0] == 0 {
+                continue;
+            }
+            let value = current[sales] as f64 / unit;
+            let before = previous[sales] as f64 / unit;
+            let profit = profit.map(|(at, unit)| current[at] as f64 / unit);
+            all_sales += value;
+            let item = Item {
+                product: None,
+                category: None,
+                health: rules.judge(value, before, profit),
+                sales: value,
+                previous_sales: before,
+                profit,
+                margin: profit.filter(|_| value > 0.0).map(|profit| profit / value),
+                lines: current[0],
+                share: 0.0,
+            };
+            list.push((number as u32, item));
+        }
+        let mut counts: BTreeMap<Health, usize> = Health::ALL.iter().map(|h| (*h, 0)).collect();
+        let size = |item: &Item| item.sales.max(item.previous_sales);
+        let mut top: Vec<(u32, Item)> = Vec::new();
+        for health in Health::ALL {
+            let (mut of_health, rest): (Vec<_>, Vec<_>) =
+                list.into_iter().partition(|(_, item)| item.health == health);
+            list = rest;
+            counts.insert(health, of_health.len());
+            // Equal sizes are told apart by name, so that equal data give equal bodies.
+            of_health.sort_unstable_by(|(a, x), (b, y)| {
+                size(y).total_cmp(&size(x)).then_with(|| items.name(*a).cmp(items.name(*b)))
+            });
+            of_health.truncate(ITEMS_PER_HEALTH);
+            top.extend(of_health);
+        }
+        let named = top.into_iter().map(|(number, item)| {
+            let (product, category) = items.name(number).clone();
+            let share = if all_sales > 0.0 { item.sales / all_sales } else { 0.0 };
+            Item { product, category, share, ..item }
+        });
+        ProductList { rules: **rules, counts, items: named.collect() }
+    }
+}

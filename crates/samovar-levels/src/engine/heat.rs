@@ -1,0 +1,71 @@
+//! Which stores are asked for, so that the next start warms those first.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use samovar_core::{Part, Parts, Stamp};
+
+use super::Engine;
+use super::values::{Heat, Members};
+
+/// Each start of the process halves what earlier ones counted.
+const DECAY: f64 = 0.5;
+
+/// Counts of accesses by store.
+#[derive(Default)]
+pub(crate) struct HeatMap(Mutex<HashMap<Arc<str>, f64>>);
+
+impl HeatMap {
+    pub(crate) fn touch<'a>(&self, stores: impl Iterator<Item = &'a Arc<str>>) {
+        let mut map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for store in stores {
+            match map.get_mut(store) {
+                Some(heat) => *heat += 1.0,
+                None => {
+                    map.insert(Arc::clone(store), 1.0);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn of(&self, store: &str) -> f64 {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(store).copied().unwrap_or(0.0)
+    }
+}
+
+impl Engine {
+    /// Takes over what earlier runs counted.
+    pub(crate) async fn load_heat(&self) {
+        let Some(found) = self.inner.caches.heat.get("stores").await else { return };
+        let mut map = self.inner.heat.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for (store, heat) in &found.value.0 {
+            *map.entry(Arc::clone(store)).or_insert(0.0) += heat * DECAY;
+        }
+    }
+
+    pub(crate) fn save_heat(&self) {
+        let map = self.inner.heat.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if map.is_empty() {
+            return;
+        }
+        let mut heat: Vec<_> = map.iter().map(|(store, heat)| (Arc::clone(store), *heat)).collect();
+        heat.sort_by(|a, b| a.0.cmp(&b.0));
+        drop(map);
+        let stamp =
+            Stamp::new(self.inner.samovar.fence().token(), self.inner.samovar.clock().now());
+        let parts: Parts = Arc::from([Part { span: None, stamp }]);
+        self.inner.caches.heat.put("stores", Heat(heat), parts);
+    }
+
+    /// The stores, hottest first: by accesses where any were counted, then by number of lines.
+    pub(crate) fn hottest_first(&self, members: &Members) -> Vec<usize> {
+        let heat: Vec<f64> =
+            members.stores.iter().map(|store| self.inner.heat.of(&store.id)).collect();
+        let mut order: Vec<usize> = (0..members.stores.len()).collect();
+        order.sort_by(|a, b| {
+            let lines = |at: &usize| members.stores[*at].lines;
+            heat[*b].total_cmp(&heat[*a]).then_with(|| lines(b).cmp(&lines(a)))
+        });
+        order
+    }
+}

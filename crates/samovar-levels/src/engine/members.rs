@@ -1,0 +1,148 @@
+//! The list of stores, and what is decided from it: the size of blocks, and whether product metrics pay.
+
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+use samovar_core::{Day, Error, ErrorKind, Key, Part, Parts, Stamp, Token, Verdict};
+use samovar_source::{Ask, Days, Which};
+
+use super::survey::flight_key;
+use super::values::{Member, Members};
+use super::{Engine, PAYS, ProductMetrics, count};
+use crate::background::on_thread;
+use crate::raw::Numbering;
+
+/// Blocks are between so many days long.
+const BLOCK_DAYS: std::ops::RangeInclusive<i64> = 1..=128;
+
+/// So many rows decide whether product metrics pay.
+const SAMPLE_ROWS: usize = 20_000;
+
+const LIST: &str = "members";
+
+impl Engine {
+    pub(crate) fn members_key(&self) -> Key {
+        Key::new(LIST, self.key("", 0))
+    }
+
+    /// The stores and dates of the dataset; read from the source if no tier has the list.
+    ///
+    /// # Errors
+    /// If the source cannot be read.
+    pub async fn members(&self) -> Result<Arc<Members>, Error> {
+        if let Some(known) = self.known_members().await {
+            return Ok(known);
+        }
+        self.load_members().await
+    }
+
+    /// The list as far as a tier has it.
+    pub async fn known_members(&self) -> Option<Arc<Members>> {
+        let key = self.members_key();
+        let cache = &self.inner.caches.members;
+        let found = match cache.peek(&key.id) {
+            Some(found) if found.verdict != Verdict::Refused => found,
+            _ => cache.get(&key.id).await?,
+        };
+        match found.verdict {
+            Verdict::Refused => None,
+            Verdict::Stale => {
+                self.inner.queue.push_list();
+                Some(found.value)
+            }
+            Verdict::Fresh => Some(found.value),
+        }
+    }
+
+    /// Reads the list from the source.
+    pub(crate) async fn load_members(&self) -> Result<Arc<Members>, Error> {
+        let key = self.members_key();
+        let engine = self.clone();
+        self.inner
+            .lists
+            .join(
+                &flight_key(LIST, &key.id),
+                |scope| scope.covers(&key),
+                move |token| on_thread(async move { engine.read_members(token).await }),
+            )
+            .await
+    }
+
+    async fn read_members(&self, token: Token) -> Result<Arc<Members>, Error> {
+        let failed = |e| Error::new(ErrorKind::Source, "reading the list of stores").because(e);
+        let stamp = Stamp::new(token, self.inner.samovar.clock().now());
+        let inventory = self.inner.source.stores().await.map_err(failed)?;
+        let mut stores = inventory.stores;
+        count(&self.inner.counters.source_reads, 1);
+        stores.sort_by(|a, b| a.id.cmp(&b.id));
+        let cache = &self.inner.caches.members;
+        let before = cache.get(&self.members_key().id).await.map(|found| found.value);
+        let lines: u64 = stores.iter().map(|store| store.lines).sum();
+        let store_days: i64 = stores.iter().map(|s| i64::from(s.last.0 - s.first.0) + 1).sum();
+        let first = stores.iter().map(|store| store.first).min();
+        let last = stores.iter().map(|store| store.last).max();
+        // Blocks once cut stay as they are, else nothing that is stored would be found again.
+        let (block_days, product_metrics, ratio) = match before {
+            Some(known) => {
+                (known.block_days, known.product_metrics, known.lines_per_product_figure)
+            }
+            None => {
+                let per_day = lines.checked_div(store_days.max(1) as u64).unwrap_or(0).max(1);
+                let days = (self.inner.dataset.block_rows / per_day).max(1).ilog2();
+                let days = (1i64 << days).clamp(*BLOCK_DAYS.start(), *BLOCK_DAYS.end());
+                let largest = stores.iter().max_by_key(|store| store.lines);
+                let ratio = match largest {
+                    Some(store) => self.lines_per_figure(&store.id, store.first).await?,
+                    None => 1.0,
+                };
+                let keep = match self.inner.dataset.product_metrics {
+                    ProductMetrics::Keep => true,
+                    ProductMetrics::Derive => false,
+                    ProductMetrics::Auto => ratio >= PAYS,
+                };
+                (days as i32, keep, ratio)
+            }
+        };
+        let members = Members {
+            stores: stores
+                .into_iter()
+                .map(|store| Member { id: store.id, name: store.name, lines: store.lines })
+                .collect(),
+            dates: first.zip(last),
+            block_days,
+            product_metrics,
+            lines_per_product_figure: ratio,
+            unplaced: inventory.unplaced,
+        };
+        let parts: Parts = Arc::from([Part { span: None, stamp }]);
+        Ok(cache.put(&self.members_key().id, members, parts))
+    }
+
+    /// Lines for each (day, product) among the first rows of a store.
+    async fn lines_per_figure(&self, store: &Arc<str>, first: Day) -> Result<f64, Error> {
+        let schema = &self.inner.dataset.schema;
+        if !schema.products {
+            return Ok(1.0);
+        }
+        let days = Days::Range(Some(first), None);
+        let mut batches =
+            self.inner.source.read(Ask { stores: Which::One(Arc::clone(store)), days });
+        let numbering = Numbering::default();
+        let mut figures = std::collections::HashSet::new();
+        let mut rows = 0;
+        while rows < SAMPLE_ROWS
+            && let Some(batch) = batches.next().await
+        {
+            let batch = batch
+                .map_err(|e| Error::new(ErrorKind::Source, "sampling the source").because(e))?;
+            let category = schema.categories.then(|| batch.column(2));
+            let items = numbering.items(Some(batch.column(1)), category, batch.num_rows());
+            let dates = arrow_array::cast::as_primitive_array::<arrow_array::types::Date32Type>(
+                batch.column(0),
+            );
+            figures.extend(dates.values().iter().copied().zip(items));
+            rows += batch.num_rows();
+        }
+        Ok(rows as f64 / figures.len().max(1) as f64)
+    }
+}

@@ -1,0 +1,328 @@
+//! The engine: answers questions from the levels, loads what is missing, keeps it warm.
+
+mod answer;
+mod blocks;
+mod heat;
+mod members;
+mod refresh;
+mod survey;
+mod values;
+mod warm;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use samovar::flight::Flights;
+use samovar::{Cache, CachePolicy, Samovar};
+use samovar_core::{Error, ErrorKind, Mode, Partition, Scope, Version};
+use samovar_source::Source;
+
+pub use answer::{Answer, Missing};
+pub use values::{Body, Encoding, Member, Members};
+pub use warm::{Phase, WarmReport, Warmth};
+
+use crate::background::Task;
+use crate::health::HealthRules;
+use crate::metrics::MetricsBlock;
+use crate::products::ProductBlock;
+use crate::raw::RawBlock;
+use crate::schema::Schema;
+use crate::selection::Selection;
+use blocks::Blocks;
+use heat::HeatMap;
+use refresh::Queue;
+use values::Heat;
+use warm::Progress;
+
+/// Whether figures by store, day and product are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum ProductMetrics {
+    /// Where they pay: at least [`PAYS`] lines for each figure, by a sample.
+    #[default]
+    Auto,
+    /// Always.
+    Keep,
+    /// Never: product figures are computed from raw.
+    Derive,
+}
+
+/// Lines for each product figure from which on figures are worth keeping beside the rows.
+pub const PAYS: f64 = 1.5;
+
+/// Rows to a block of raw, about, unless told otherwise.
+pub const BLOCK_ROWS: u64 = 16_000;
+
+/// How long the entries of each level are fresh, and for how long after that they are still served, labelled.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Lifetimes {
+    /// Raw rows.
+    pub raw: Duration,
+    /// Metrics and product metrics.
+    pub metrics: Duration,
+    /// Results.
+    pub results: Duration,
+    /// Past its lifetime a level is served labelled for so long, while it is read again.
+    pub stale_window: Duration,
+    /// Each lifetime is spread by up to this share either way.
+    pub jitter: f64,
+}
+
+impl Default for Lifetimes {
+    fn default() -> Self {
+        let hours = |n: u64| Duration::from_secs(n * 3_600);
+        Lifetimes {
+            raw: hours(24),
+            metrics: hours(6),
+            results: hours(1),
+            stale_window: hours(168),
+            jitter: 0.2,
+        }
+    }
+}
+
+/// What the engine must know of a dataset.
+#[derive(Clone, Debug)]
+pub struct Dataset {
+    /// Its name; its event is `{name}_changed`.
+    pub name: Arc<str>,
+    /// Its measures.
+    pub schema: Schema,
+    /// Rules of product health.
+    pub rules: HealthRules,
+    /// Lifetimes of the levels.
+    pub lifetimes: Lifetimes,
+    /// Whether product metrics are kept.
+    pub product_metrics: ProductMetrics,
+    /// Rows to a block of raw, about.
+    pub block_rows: u64,
+    /// A number that differs whenever the same source would be read differently (another query, time zone,
+    /// column): what was stored under another is not found.
+    pub fingerprint: u64,
+}
+
+/// What the engine counts.
+#[derive(Debug, Default)]
+pub struct EngineCounters {
+    /// Questions answered.
+    pub requests: AtomicU64,
+    /// Of these, without asking the source.
+    pub hits: AtomicU64,
+    /// Of these, by a cached result.
+    pub result_hits: AtomicU64,
+    /// Results merged anew.
+    pub results_computed: AtomicU64,
+    /// Queries sent to the source.
+    pub source_reads: AtomicU64,
+    /// Rows read from the source.
+    pub rows_read: AtomicU64,
+    /// Partitions derived anew.
+    pub partitions_derived: AtomicU64,
+    /// Of these, with the same state as before: what rests on them stayed valid.
+    pub partitions_unchanged: AtomicU64,
+}
+
+impl EngineCounters {
+    /// Every counter with its name.
+    pub fn snapshot(&self) -> [(&'static str, u64); 8] {
+        [
+            ("requests", &self.requests),
+            ("hits", &self.hits),
+            ("result_hits", &self.result_hits),
+            ("results_computed", &self.results_computed),
+            ("source_reads", &self.source_reads),
+            ("rows_read", &self.rows_read),
+            ("partitions_derived", &self.partitions_derived),
+            ("partitions_unchanged", &self.partitions_unchanged),
+        ]
+        .map(|(name, counter)| (name, counter.load(Ordering::Relaxed)))
+    }
+
+    /// Sets every counter to zero.
+    pub fn reset(&self) {
+        for counter in [
+            &self.requests,
+            &self.hits,
+            &self.result_hits,
+            &self.results_computed,
+            &self.source_reads,
+            &self.rows_read,
+            &self.partitions_derived,
+            &self.partitions_unchanged,
+        ] {
+            counter.store(0, Ordering::Relaxed);
+        }
+    }
+}
+
+pub(crate) fn count(counter: &AtomicU64, by: u64) {
+    counter.fetch_add(by, Ordering::Relaxed);
+}
+
+/// Answers questions about a dataset. Cheap to clone; needs a tokio runtime around it.
+#[derive(Clone)]
+pub struct Engine {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    samovar: Samovar,
+    source: Arc<dyn Source>,
+    dataset: Dataset,
+    caches: Caches,
+    loads: Flights<Arc<Blocks>>,
+    lists: Flights<Arc<Members>>,
+    results: Flights<Answer>,
+    counters: EngineCounters,
+    progress: Progress,
+    heat: HeatMap,
+    queue: Arc<Queue>,
+    refresher: OnceLock<Task>,
+}
+
+struct Caches {
+    members: Cache<Members>,
+    raw: Cache<RawBlock>,
+    metrics: Cache<MetricsBlock>,
+    products: Cache<ProductBlock>,
+    results: Cache<Body>,
+    heat: Cache<Heat>,
+}
+
+impl Engine {
+    /// An engine over a stack of tiers and a source. Starts the task that reads stale blocks again; loads
+    /// nothing until it is asked or told to [`Engine::warm`].
+    pub fn new(samovar: Samovar, source: Arc<dyn Source>, dataset: Dataset) -> Engine {
+        let lifetimes = dataset.lifetimes;
+        let policy = |name: &str, ttl: Duration| CachePolicy {
+            name: name.into(),
+            ttl,
+            jitter: lifetimes.jitter,
+            stale_window: lifetimes.stale_window,
+            memory: true,
+            disk: true,
+        };
+        let caches = Caches {
+            members: samovar.cache(policy("members", lifetimes.metrics)),
+            raw: samovar.cache(policy("raw", lifetimes.raw)),
+            metrics: samovar.cache(policy("metrics", lifetimes.metrics)),
+            products: samovar.cache(policy("products", lifetimes.metrics)),
+            results: samovar.cache(policy("results", lifetimes.results)),
+            heat: samovar.cache(policy("heat", Duration::from_secs(90 * 86_400))),
+        };
+        let fence = samovar.fence().clone();
+        let engine = Engine {
+            inner: Arc::new(Inner {
+                samovar,
+                source,
+                dataset,
+                caches,
+                loads: Flights::new(fence.clone()),
+                lists: Flights::new(fence.clone()),
+                results: Flights::new(fence),
+                counters: EngineCounters::default(),
+                progress: Progress::default(),
+                heat: HeatMap::default(),
+                queue: Arc::default(),
+                refresher: OnceLock::new(),
+            }),
+        };
+        engine.start_refresher();
+        engine
+    }
+
+    /// The dataset.
+    pub fn dataset(&self) -> &Dataset {
+        &self.inner.dataset
+    }
+
+    /// The stack of tiers below.
+    pub fn samovar(&self) -> &Samovar {
+        &self.inner.samovar
+    }
+
+    /// What has been counted.
+    pub fn counters(&self) -> &EngineCounters {
+        &self.inner.counters
+    }
+
+    /// Says that partitions changed in the source, after the change was committed there. Returns once that is
+    /// durable: from then on no answer holds what was read before. They are read again in the background.
+    ///
+    /// A partition that the list of stores and days lacks is a change of that list too.
+    ///
+    /// # Errors
+    /// If the mark could not be made durable: then it holds here and now, but perhaps not after a restart.
+    pub async fn changed(
+        &self,
+        partitions: Vec<Partition>,
+        mode: Mode,
+        reason: &str,
+    ) -> Result<Version, Error> {
+        if partitions.is_empty() {
+            return Err(Error::new(ErrorKind::Invalid, "an event names at least one partition"));
+        }
+        let mut scopes: Vec<Scope> = partitions.iter().cloned().map(Scope::Partition).collect();
+        let known = self.known_members().await;
+        let listed = |partition: &Partition| {
+            known.as_ref().is_some_and(|members| {
+                let dated =
+                    members.dates.is_some_and(|(a, b)| a <= partition.day && partition.day <= b);
+                dated && members.find(&partition.store).is_some()
+            })
+        };
+        if !partitions.iter().all(listed) {
+            scopes.push(Scope::Key(self.members_key()));
+        }
+        let version = self.inner.samovar.mark(scopes, mode, reason).await?;
+        if let Some(members) = known {
+            for partition in &partitions {
+                let block = partition.day.0.div_euclid(members.block_days);
+                self.inner.queue.push(&partition.store, block, f64::MAX);
+            }
+        }
+        Ok(version)
+    }
+
+    /// Marks what a selection covers and answers it anew.
+    ///
+    /// # Errors
+    /// As [`Engine::changed`] and [`Engine::diagnose`].
+    pub async fn refresh(&self, selection: &Selection) -> Result<Answer, Error> {
+        let members = self.members().await?;
+        let stores = self.resolve(&members, selection).await?;
+        let (from, to) = (selection.from, selection.to);
+        let scopes = if stores.len() as i64 * i64::from(selection.days()) > MAX_PARTITION_MARKS {
+            ["raw", "metrics", "products"].map(|cache| Scope::Cache(cache.into())).to_vec()
+        } else {
+            let days = move || (from.0..=to.0).map(samovar_core::Day);
+            let of = |at: &usize| {
+                let store = Arc::clone(&members.stores[*at].id);
+                days()
+                    .map(move |day| Scope::Partition(Partition { store: Arc::clone(&store), day }))
+            };
+            stores.iter().flat_map(of).collect()
+        };
+        self.inner.samovar.mark(scopes, Mode::Remove, "refresh").await?;
+        self.diagnose(selection, Missing::Wait).await
+    }
+
+    /// Saves what should survive, and waits until it is durable.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub async fn close(&self) -> Result<(), Error> {
+        self.save_heat();
+        self.inner.samovar.close().await
+    }
+
+    fn key(&self, store: &str, block: i32) -> String {
+        format!(
+            "{:x}/{store}/{block}",
+            self.inner.dataset.schema.fingerprint() ^ self.inner.dataset.fingerprint
+        )
+    }
+}
+
+/// A refresh of more partitions than this marks the levels as a whole: colder, but one mark each.
+const MAX_PARTITION_MARKS: i64 = 20_000;

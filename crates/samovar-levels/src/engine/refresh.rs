@@ -1,0 +1,146 @@
+//! What is stale is read again in the background, hottest first.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use samovar_core::Error;
+use tokio::sync::Notify;
+
+use super::blocks::Place;
+use super::{Engine, Inner};
+use crate::background::Task;
+
+/// After a failure the refresher waits so long, twice as long after each further one.
+const PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// Blocks waiting to be read again.
+#[derive(Default)]
+pub(crate) struct Queue {
+    waiting: Mutex<Waiting>,
+    woken: Notify,
+}
+
+#[derive(Default)]
+struct Waiting {
+    blocks: HashMap<(Arc<str>, i32), f64>,
+    list: bool,
+    /// What is being read at this moment.
+    busy: usize,
+}
+
+enum Job {
+    List,
+    Block(Arc<str>, i32, f64),
+}
+
+impl Queue {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a block, or makes it more urgent.
+    pub(crate) fn push(&self, store: &Arc<str>, block: i32, heat: f64) {
+        let mut waiting = self.lock();
+        let of = waiting.blocks.entry((Arc::clone(store), block)).or_insert(heat);
+        *of = of.max(heat);
+        drop(waiting);
+        self.woken.notify_one();
+    }
+
+    pub(crate) fn push_list(&self) {
+        self.lock().list = true;
+        self.woken.notify_one();
+    }
+
+    /// Number of blocks that wait or are being read.
+    pub(crate) fn len(&self) -> u64 {
+        let waiting = self.lock();
+        (waiting.blocks.len() + waiting.busy + usize::from(waiting.list)) as u64
+    }
+
+    fn pop(&self) -> Option<Job> {
+        let mut waiting = self.lock();
+        let job = if std::mem::take(&mut waiting.list) {
+            Job::List
+        } else {
+            let hottest = waiting.blocks.iter().max_by(|a, b| a.1.total_cmp(b.1));
+            let (key, heat) = hottest.map(|(key, heat)| (key.clone(), *heat))?;
+            waiting.blocks.remove(&key);
+            Job::Block(key.0, key.1, heat)
+        };
+        waiting.busy += 1;
+        Some(job)
+    }
+
+    fn done(&self) {
+        self.lock().busy -= 1;
+    }
+}
+
+impl Engine {
+    /// Number of blocks that wait to be read again, or are.
+    pub fn refreshing(&self) -> u64 {
+        self.inner.queue.len()
+    }
+
+    async fn read_again(&self, store: &Arc<str>, block: i32) -> Result<(), Error> {
+        let members = self.members().await?;
+        let place = Place::of(&members, store, block);
+        // A flight of readers that was under way gives what they wanted: stale, perhaps. The next is ours.
+        if self.load(&place, true).await?.stale {
+            self.load(&place, true).await?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn start_refresher(&self) {
+        let weak = Arc::downgrade(&self.inner);
+        let owner = Weak::clone(&weak);
+        let died = move || {
+            if let Some(inner) = owner.upgrade() {
+                inner.progress.poison(
+                    "the task that reads stale blocks again has panicked; restart the process",
+                );
+            }
+        };
+        let task = Task::start(refresher(weak), died);
+        // Only set here, once, right after the engine was made.
+        let _ = self.inner.refresher.set(task);
+    }
+}
+
+/// Holds the engine only while there is work, so that dropping the engine ends it.
+async fn refresher(weak: Weak<Inner>) {
+    let mut pause = PAUSE;
+    loop {
+        let Some(inner) = weak.upgrade() else { return };
+        let Some(job) = inner.queue.pop() else {
+            // Waiting holds the queue alone, so that dropping the engine ends this task.
+            let queue = Arc::clone(&inner.queue);
+            drop(inner);
+            queue.woken.notified().await;
+            continue;
+        };
+        let engine = Engine { inner };
+        let outcome = match &job {
+            Job::List => engine.load_members().await.map(|_| ()),
+            Job::Block(store, block, _) => engine.read_again(store, *block).await,
+        };
+        engine.inner.queue.done();
+        match outcome {
+            Ok(()) => pause = PAUSE,
+            Err(failed) => {
+                engine.inner.progress.trouble(&failed);
+                match job {
+                    Job::List => engine.inner.queue.push_list(),
+                    Job::Block(store, block, heat) => engine.inner.queue.push(&store, block, heat),
+                }
+                drop(engine);
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+        }
+    }
+}

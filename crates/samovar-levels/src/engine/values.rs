@@ -1,0 +1,183 @@
+//! The levels as values of named caches.
+
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use bytes::Bytes;
+use samovar::Value;
+use samovar_core::{Day, Error, ErrorKind, Millis, Tick};
+use serde::{Deserialize, Serialize};
+
+use crate::metrics::MetricsBlock;
+use crate::products::ProductBlock;
+use crate::proof::Proof;
+use crate::raw::RawBlock;
+
+macro_rules! block_value {
+    ($($block:ty),*) => {$(
+        impl Value for $block {
+            fn encode(&self, out: &mut Vec<u8>) -> Result<(), Error> {
+                <$block>::encode(self, out)
+            }
+            fn decode(bytes: &[u8]) -> Result<Self, Error> {
+                <$block>::decode(bytes)
+            }
+            fn weight(&self) -> usize {
+                <$block>::weight(self)
+            }
+        }
+    )*};
+}
+block_value!(RawBlock, MetricsBlock, ProductBlock);
+
+/// A store of the dataset.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Member {
+    /// Its id.
+    pub id: Arc<str>,
+    /// Its name, if the source has one.
+    pub name: Option<Arc<str>>,
+    /// Number of its lines when the list was read.
+    pub lines: u64,
+}
+
+/// The list of stores, with what was decided from their sizes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Members {
+    /// The stores, by id.
+    pub stores: Vec<Member>,
+    /// The first and the last day that has lines; `None` if nothing has.
+    pub dates: Option<(Day, Day)>,
+    /// Days to a block.
+    pub(crate) block_days: i32,
+    /// Whether product metrics are kept (they pay) or product figures are computed from raw.
+    pub product_metrics: bool,
+    /// Lines for each product figure in the sample that decided `product_metrics`.
+    pub lines_per_product_figure: f64,
+    /// Lines of the source without a store or a day: in no answer.
+    pub unplaced: u64,
+}
+
+impl Members {
+    /// Where a store stands in the list.
+    pub(crate) fn find(&self, id: &str) -> Option<usize> {
+        self.stores.binary_search_by(|member| (*member.id).cmp(id)).ok()
+    }
+}
+
+impl Value for Members {
+    fn encode(&self, out: &mut Vec<u8>) -> Result<(), Error> {
+        encode(self, out)
+    }
+    fn decode(bytes: &[u8]) -> Result<Self, Error> {
+        decode(bytes)
+    }
+    fn weight(&self) -> usize {
+        let text = |member: &Member| member.id.len() + member.name.as_ref().map_or(0, |n| n.len());
+        size_of::<Self>()
+            + self.stores.iter().map(|m| size_of::<Member>() + 32 + text(m)).sum::<usize>()
+    }
+}
+
+/// How often each store was asked for, with decay.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Heat(pub(crate) Vec<(Arc<str>, f64)>);
+
+impl Value for Heat {
+    fn encode(&self, out: &mut Vec<u8>) -> Result<(), Error> {
+        encode(self, out)
+    }
+    fn decode(bytes: &[u8]) -> Result<Self, Error> {
+        decode(bytes)
+    }
+    fn weight(&self) -> usize {
+        size_of::<Self>() + self.0.iter().map(|(id, _)| 40 + id.len()).sum::<usize>()
+    }
+}
+
+fn encode<T: Serialize>(value: &T, out: &mut Vec<u8>) -> Result<(), Error> {
+    let bytes = postcard::to_stdvec(value)
+        .map_err(|e| Error::new(ErrorKind::Format, "encoding a value").because(e))?;
+    out.extend_from_slice(&bytes);
+    Ok(())
+}
+
+fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Error> {
+    postcard::from_bytes(bytes)
+        .map_err(|e| Error::new(ErrorKind::Format, "a stored value is not readable").because(e))
+}
+
+/// The body of an answer, as JSON and in the encodings it was asked for in.
+#[derive(Debug)]
+pub struct Body {
+    /// The JSON text.
+    pub json: Bytes,
+    /// The sum of the digests of all partitions it was merged from.
+    pub(crate) digest: u128,
+    pub(crate) covered: u64,
+    gzip: OnceLock<Bytes>,
+    zstd: OnceLock<Bytes>,
+    checked: Mutex<Option<Checked>>,
+}
+
+/// A body found valid: until a mark acts, or a block's time is up, it need not be looked at again.
+#[derive(Clone, Debug)]
+pub(crate) struct Checked {
+    pub(crate) tick: Tick,
+    pub(crate) until: Millis,
+    pub(crate) proof: Proof,
+}
+
+/// A content encoding that bodies are kept in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encoding {
+    /// As it is.
+    Identity,
+    /// `gzip` (RFC 1952).
+    Gzip,
+    /// `zstd` (RFC 8878).
+    Zstd,
+}
+
+impl Body {
+    pub(crate) fn new(json: Bytes, digest: u128, covered: u64) -> Self {
+        let (gzip, zstd) = (OnceLock::new(), OnceLock::new());
+        Body { json, digest, covered, gzip, zstd, checked: Mutex::new(None) }
+    }
+
+    /// The body in an encoding: made by `encode` the first time, kept after that.
+    pub fn encoded(&self, encoding: Encoding, encode: impl FnOnce(&[u8]) -> Vec<u8>) -> Bytes {
+        let kept = match encoding {
+            Encoding::Identity => return self.json.clone(),
+            Encoding::Gzip => &self.gzip,
+            Encoding::Zstd => &self.zstd,
+        };
+        kept.get_or_init(|| encode(&self.json).into()).clone()
+    }
+
+    pub(crate) fn checked(&self) -> Option<Checked> {
+        self.checked.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn check(&self, checked: Option<Checked>) {
+        *self.checked.lock().unwrap_or_else(PoisonError::into_inner) = checked;
+    }
+}
+
+impl Value for Body {
+    fn encode(&self, out: &mut Vec<u8>) -> Result<(), Error> {
+        let json = zstd::bulk::compress(&self.json, 1)
+            .map_err(|e| Error::new(ErrorKind::Format, "compressing a result").because(e))?;
+        encode(&(self.digest, self.covered, json), out)
+    }
+    fn decode(bytes: &[u8]) -> Result<Self, Error> {
+        let (digest, covered, json): (u128, u64, Vec<u8>) = decode(bytes)?;
+        let json = zstd::stream::decode_all(json.as_slice()).map_err(|e| {
+            Error::new(ErrorKind::Format, "a stored result is not readable").because(e)
+        })?;
+        Ok(Body::new(json.into(), digest, covered))
+    }
+    fn weight(&self) -> usize {
+        // The encodings are made later; together they are smaller than the text.
+        size_of::<Self>() + 2 * self.json.len()
+    }
+}

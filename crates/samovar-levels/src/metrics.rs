@@ -1,0 +1,343 @@
+//! Metrics: the mergeable states of one store over a block of days, a row for each day that has lines.
+
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Date32Type, Int16Type, Int64Type, UInt32Type};
+use arrow_array::{
+    Array, ArrayRef, Date32Array, FixedSizeBinaryArray, Int16Array, Int64Array, ListArray,
+    RecordBatch, UInt32Array,
+};
+use arrow_buffer::{OffsetBuffer, ScalarBuffer};
+use arrow_schema::{DataType, Field, Schema as ArrowSchema};
+use samovar_core::{Day, Error, ErrorKind};
+use serde::{Deserialize, Serialize};
+
+use crate::schema::{Aggregate, Schema};
+use crate::sketch::Bins;
+use crate::store;
+
+/// The states of a block of days.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct MetricsBlock {
+    /// The days that have lines, ascending.
+    pub(crate) days: Vec<Day>,
+    /// By day: 128 bits over its whole state (see `derive`).
+    pub(crate) digests: Vec<u128>,
+    /// By day: number of lines.
+    pub(crate) rows: Vec<u32>,
+    /// By column of the schema.
+    pub(crate) columns: Vec<ColumnStates>,
+}
+
+/// The states of one column, by day.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ColumnStates {
+    pub(crate) sum: Vec<i64>,
+    /// Number of values that are there.
+    pub(crate) valid: Vec<u32>,
+    /// Least and greatest; empty if not kept. Meaningless where `valid` is 0.
+    pub(crate) min: Vec<i64>,
+    pub(crate) max: Vec<i64>,
+    /// Number of distinct values; empty if not kept.
+    pub(crate) distinct: Vec<u32>,
+    /// Bins of the sketch: those of day `i` stand at `offsets[i]..offsets[i + 1]`; empty if not kept.
+    pub(crate) offsets: Vec<u32>,
+    pub(crate) codes: Vec<i16>,
+    pub(crate) counts: Vec<u32>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Head {
+    /// Which of the optional states each column keeps: extremes, distinct, sketch.
+    kept: Vec<(bool, bool, bool)>,
+}
+
+impl MetricsBlock {
+    pub(crate) fn new(schema: &Schema) -> Self {
+        let column = |c: &crate::schema::Column| ColumnStates {
+            offsets: if c.sketch { vec![0] } else { Vec::new() },
+            ..ColumnStates::default()
+        };
+        MetricsBlock { columns: schema.columns.iter().map(column).collect(), ..Self::default() }
+    }
+
+    /// The rows of the days in a range; none if it ends before it begins.
+    pub(crate) fn range(&self, from: Day, to: Day) -> std::ops::Range<usize> {
+        let start = self.days.partition_point(|day| *day < from);
+        start..self.days.partition_point(|day| *day <= to).max(start)
+    }
+
+    /// This block with the days that `newer` says replaced by those of `other`.
+    pub(crate) fn spliced(
+        &self,
+        other: &MetricsBlock,
+        newer: impl Fn(Day) -> bool,
+    ) -> MetricsBlock {
+        let mut rows: Vec<(Day, &MetricsBlock, usize)> = Vec::new();
+        for (block, wanted) in [(self, false), (other, true)] {
+            let chosen = block.days.iter().enumerate().filter(|(_, day)| newer(**day) == wanted);
+            rows.extend(chosen.map(|(at, day)| (*day, block, at)));
+        }
+        rows.sort_by_key(|(day, ..)| *day);
+        let mut out = MetricsBlock {
+            columns: self
+                .columns
+                .iter()
+                .map(|column| ColumnStates {
+                    offsets: if column.offsets.is_empty() { Vec::new() } else { vec![0] },
+                    ..ColumnStates::default()
+                })
+                .collect(),
+            ..Self::default()
+        };
+        for (day, block, at) in rows {
+            out.days.push(day);
+            out.digests.push(block.digests[at]);
+            out.rows.push(block.rows[at]);
+            for (mine, theirs) in out.columns.iter_mut().zip(&block.columns) {
+                mine.push_from(theirs, at);
+            }
+        }
+        out
+    }
+
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) -> Result<(), Error> {
+        let bad = |e| Error::new(ErrorKind::Format, "building a metrics block").because(e);
+        let digests: Vec<[u8; 16]> = self.digests.iter().map(|d| d.to_le_bytes()).collect();
+        let digests = if digests.is_empty() {
+            FixedSizeBinaryArray::new(16, Vec::<u8>::new().into(), None)
+        } else {
+            FixedSizeBinaryArray::try_from_iter(digests.iter()).map_err(bad)?
+        };
+        let days = Date32Array::from(self.days.iter().map(|day| day.0).collect::<Vec<_>>());
+        let mut columns: Vec<ArrayRef> =
+            vec![Arc::new(days), Arc::new(digests), Arc::new(UInt32Array::from(self.rows.clone()))];
+        let mut kept = Vec::new();
+        for column in &self.columns {
+            kept.push((
+                !column.min.is_empty(),
+                !column.distinct.is_empty(),
+                !column.offsets.is_empty(),
+            ));
+            column.arrays(&mut columns);
+        }
+        let fields: Vec<Field> = columns
+            .iter()
+            .enumerate()
+            .map(|(at, column)| Field::new(format!("s{at}"), column.data_type().clone(), false))
+            .collect();
+        let batch =
+            RecordBatch::try_new(Arc::new(ArrowSchema::new(fields)), columns).map_err(bad)?;
+        store::encode(&Head { kept }, &batch, out)
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<MetricsBlock, Error> {
+        let (head, batch): (Head, RecordBatch) = store::decode(bytes)?;
+        Self::from_batch(&head, &batch).ok_or_else(|| {
+            Error::new(ErrorKind::Format, "a stored metrics block has other columns")
+        })
+    }
+
+    fn from_batch(head: &Head, batch: &RecordBatch) -> Option<MetricsBlock> {
+        let mut columns = batch.columns().iter();
+        let days = columns.next()?.as_primitive_opt::<Date32Type>()?;
+        let digests = columns.next()?.as_fixed_size_binary_opt()?;
+        let digests = digests.iter().map(|d| d?.try_into().ok().map(u128::from_le_bytes));
+        let mut block = MetricsBlock {
+            days: days.values().iter().map(|day| Day(*day)).collect(),
+            digests: digests.collect::<Option<_>>()?,
+            rows: u32s(columns.next()?)?,
+            columns: Vec::new(),
+        };
+        for (extremes, distinct, sketch) in &head.kept {
+            let mut column = ColumnStates {
+                sum: i64s(columns.next()?)?,
+                valid: u32s(columns.next()?)?,
+                ..ColumnStates::default()
+            };
+            if *extremes {
+                column.min = i64s(columns.next()?)?;
+                column.max = i64s(columns.next()?)?;
+            }
+            if *distinct {
+                column.distinct = u32s(columns.next()?)?;
+            }
+            if *sketch {
+                let codes = columns.next()?.as_list_opt::<i32>()?;
+                let counts = columns.next()?.as_list_opt::<i32>()?;
+                column.offsets = codes.offsets().iter().map(|o| *o as u32).collect();
+                column.codes = codes.values().as_primitive_opt::<Int16Type>()?.values().to_vec();
+                column.counts = u32s(counts.values())?;
+                if column.codes.len() != column.counts.len() {
+                    return None;
+                }
+            }
+            block.columns.push(column);
+        }
+        let ascending = block.days.windows(2).all(|pair| pair[0] < pair[1]);
+        (ascending && columns.next().is_none()).then_some(block)
+    }
+
+    pub(crate) fn weight(&self) -> usize {
+        let by_day = self.days.len() * (4 + 16 + 4);
+        size_of::<Self>() + by_day + self.columns.iter().map(ColumnStates::weight).sum::<usize>()
+    }
+}
+
+fn i64s(column: &ArrayRef) -> Option<Vec<i64>> {
+    Some(column.as_primitive_opt::<Int64Type>()?.values().to_vec())
+}
+
+fn u32s(column: &ArrayRef) -> Option<Vec<u32>> {
+    Some(column.as_primitive_opt::<UInt32Type>()?.values().to_vec())
+}
+
+impl ColumnStates {
+    fn push_from(&mut self, other: &ColumnStates, at: usize) {
+        self.sum.push(other.sum[at]);
+        self.valid.push(other.valid[at]);
+        if !other.min.is_empty() {
+            self.min.push(other.min[at]);
+            self.max.push(other.max[at]);
+        }
+        if !other.distinct.is_empty() {
+            self.distinct.push(other.distinct[at]);
+        }
+        if !other.offsets.is_empty() {
+            let (codes, counts) = other.bins(at);
+            self.codes.extend_from_slice(codes);
+            self.counts.extend_from_slice(counts);
+            self.offsets.push(self.codes.len() as u32);
+        }
+    }
+
+    /// The sketch of a day: codes and their counts.
+    pub(crate) fn bins(&self, at: usize) -> (&[i16], &[u32]) {
+        let range = self.offsets[at] as usize..self.offsets[at + 1] as usize;
+        (&self.codes[range.clone()], &self.counts[range])
+    }
+
+    fn arrays(&self, out: &mut Vec<ArrayRef>) {
+        out.push(Arc::new(Int64Array::from(self.sum.clone())));
+        out.push(Arc::new(UInt32Array::from(self.valid.clone())));
+        if !self.min.is_empty() {
+            out.push(Arc::new(Int64Array::from(self.min.clone())));
+            out.push(Arc::new(Int64Array::from(self.max.clone())));
+        }
+        if !self.distinct.is_empty() {
+            out.push(Arc::new(UInt32Array::from(self.distinct.clone())));
+        }
+        if !self.offsets.is_empty() {
+            let offsets: ScalarBuffer<i32> =
+                self.offsets.iter().map(|o| *o as i32).collect::<Vec<_>>().into();
+            let list = |kind: DataType, values: ArrayRef| -> ArrayRef {
+                let field = Arc::new(Field::new("item", kind, false));
+                Arc::new(ListArray::new(field, OffsetBuffer::new(offsets.clone()), values, None))
+            };
+            out.push(list(DataType::Int16, Arc::new(Int16Array::from(self.codes.clone()))));
+            out.push(list(DataType::UInt32, Arc::new(UInt32Array::from(self.counts.clone()))));
+        }
+    }
+
+    fn weight(&self) -> usize {
+        size_of::<Self>()
+            + (self.sum.len() + self.min.len() + self.max.len()) * 8
+            + (self.valid.len() + self.distinct.len() + self.offsets.len() + self.counts.len()) * 4
+            + self.codes.len() * 2
+    }
+}
+
+/// States merged over any set of partitions.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Merged {
+    pub(crate) rows: u64,
+    pub(crate) columns: Vec<MergedColumn>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct MergedColumn {
+    pub(crate) sum: i128,
+    pub(crate) valid: u64,
+    min: Option<i64>,
+    max: Option<i64>,
+    distinct: u64,
+    bins: Bins,
+}
+
+impl Merged {
+    pub(crate) fn new(schema: &Schema) -> Self {
+        Merged { rows: 0, columns: vec![MergedColumn::default(); schema.columns.len()] }
+    }
+
+    /// Adds one day of a block.
+    pub(crate) fn add(&mut self, block: &MetricsBlock, at: usize) {
+        self.rows += u64::from(block.rows[at]);
+        for (mine, theirs) in self.columns.iter_mut().zip(&block.columns) {
+            mine.sum += i128::from(theirs.sum[at]);
+            mine.valid += u64::from(theirs.valid[at]);
+            if !theirs.min.is_empty() && theirs.valid[at] > 0 {
+                mine.take(Some(theirs.min[at]), Some(theirs.max[at]));
+            }
+            if !theirs.distinct.is_empty() {
+                mine.distinct += u64::from(theirs.distinct[at]);
+            }
+            if !theirs.offsets.is_empty() {
+                let (codes, counts) = theirs.bins(at);
+                mine.bins.add(codes, counts);
+            }
+        }
+    }
+
+    /// Adds all of another.
+    pub(crate) fn merge(&mut self, other: &Merged) {
+        self.rows += other.rows;
+        for (mine, theirs) in self.columns.iter_mut().zip(&other.columns) {
+            mine.sum += theirs.sum;
+            mine.valid += theirs.valid;
+            mine.take(theirs.min, theirs.max);
+            mine.distinct += theirs.distinct;
+            mine.bins.merge(&theirs.bins);
+        }
+    }
+
+    /// A measure's value; `None` where there is nothing to tell (no lines, or a ratio over zero).
+    pub(crate) fn value(&self, schema: &Schema, measure: usize) -> Option<f64> {
+        if self.rows == 0 {
+            return None;
+        }
+        let scaled = |column: usize, value: f64| value / scale(schema, column);
+        match schema.measures[measure].aggregate {
+            Aggregate::Count => Some(self.rows as f64),
+            Aggregate::Sum(c) => {
+                (self.columns[c].valid > 0).then(|| scaled(c, self.columns[c].sum as f64))
+            }
+            Aggregate::Min(c) => self.columns[c].min.map(|v| scaled(c, v as f64)),
+            Aggregate::Max(c) => self.columns[c].max.map(|v| scaled(c, v as f64)),
+            Aggregate::Mean(c) => {
+                let column = &self.columns[c];
+                (column.valid > 0).then(|| scaled(c, column.sum as f64 / column.valid as f64))
+            }
+            Aggregate::Distinct(c) => Some(self.columns[c].distinct as f64),
+            Aggregate::Quantile(c, q) => self.columns[c].bins.quantile(q),
+            Aggregate::Ratio(over, under) => {
+                let (over, under) = (self.value(schema, over)?, self.value(schema, under)?);
+                (under != 0.0).then(|| over / under)
+            }
+        }
+    }
+}
+
+impl MergedColumn {
+    fn take(&mut self, min: Option<i64>, max: Option<i64>) {
+        if let Some(min) = min {
+            self.min = Some(self.min.map_or(min, |mine| mine.min(min)));
+        }
+        self.max = self.max.max(max);
+    }
+}
+
+/// How many units of the fixed-point column make one.
+pub(crate) fn scale(schema: &Schema, column: usize) -> f64 {
+    10f64.powi(i32::from(schema.columns[column].decimals))
+}

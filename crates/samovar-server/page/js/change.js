@@ -1,0 +1,18 @@
+// How a figure changed: an arrow, the size, words for those who see neither arrow nor colour.
+
+import { el, hidden } from "./dom.js";
+import { changeWords } from "./format.js";
+import { t } from "./words.js";
+
+const ARROWS = { up: "▲", down: "▼", same: "=" };
+
+/** The node that shows a `change` of `format.js`. */
+export function changeNode(found) {
+  if (found.direction === null) return el("span", { class: "change neutral" }, "–", hidden(changeWords(found)));
+  const words = [changeWords(found)];
+  if (found.verdict === "good") words.push(t("change.good"));
+  if (found.verdict === "bad") words.push(t("change.bad"));
+  return el("span", { class: `change ${found.verdict}`, "data-direction": found.direction },
+    el("span", { "aria-hidden": "true" }, `${ARROWS[found.direction]} ${found.size}`),
+    hidden(words.join(", ")));
+}

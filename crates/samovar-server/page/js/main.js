@@ -1,0 +1,304 @@
+// Composes the page: what is selected, what is asked when, what is shown.
+
+import { dataset, diagnosis, onTokenWanted, Problem, refresh } from "./api.js";
+import { setDates, setUpDates, lastDays, showDates } from "./dates.js";
+import { $ } from "./dom.js";
+import { change, changeWords, format, list, measureName, range, setMoney } from "./format.js";
+import { showProducts } from "./products.js";
+import { showProof, stateOf } from "./proof.js";
+import { showRanking } from "./ranking.js";
+import { address, readAddress, same } from "./selection.js";
+import {
+  announce, clearNotice, showBusy, showLost, showNotice, showPhase, showProblem, showRefreshing,
+} from "./status.js";
+import { choosing, setStores, setUpStores, showStores, storesName } from "./stores.js";
+import { setUpTheme } from "./theme.js";
+import { markTile, showTiles } from "./tiles.js";
+import { askForToken, setUpToken } from "./token.js";
+import { setUpTrend, showTrend } from "./trend.js";
+import { fillWords, loadWords, t } from "./words.js";
+
+const POLL = 1000; // ms between looks at the warm-up
+const BACKOFF = [1000, 2000, 4000, 8000, 10_000];
+const PROOF_TICK = 15_000; // ms after which the age shown is counted on
+const OLD = 60_000; // ms after which a page that is looked at again asks again
+
+let data = null; // what /api/dataset said last
+let selection = null; // { stores, from, to }
+let answer = null; // the answer shown
+let answered = null; // its selection, whether it was asked as incomplete, and when it came
+let request = null; // the one request for figures under way: { controller, kind }
+let picked = "sales"; // the measure of the trend
+let later = 0; // the timer of the next quiet question
+let failed = null; // the kind of the question that failed last
+let tries = 0; // quiet questions in a row, for the back-off
+
+const measures = () => data.measures ?? [];
+
+// ── Asking ──────────────────────────────────────────────────────────────────────────────────
+
+/**
+ * Puts one question; it ends the one before, so answers never overtake each other. `kind`: `ask`
+ * (the reader chose something), `quiet` (the page itself asks again), `refresh`.
+ */
+async function put(kind) {
+  clearTimeout(later);
+  request?.controller.abort();
+  const own = { controller: new AbortController(), kind };
+  request = own;
+  const { signal } = own.controller;
+  const asked = { ...selection, incomplete: data.phase !== "warm" && kind !== "refresh" };
+  showBusy(kind === "quiet" ? "quiet" : "ask");
+  showRefreshing(kind === "refresh");
+  try {
+    const found = kind === "refresh" ? await refresh(asked, data.token_required, signal) : await diagnosis(asked, asked, signal);
+    if (request !== own) return;
+    answered = { ...asked, at: Date.now() };
+    answer = found;
+    show(kind);
+  } catch (error) {
+    if (request !== own) return;
+    if (!(error instanceof Problem)) throw error;
+    fail(error, kind);
+  } finally {
+    if (request === own) {
+      request = null;
+      showBusy(null);
+      showRefreshing(false);
+    }
+  }
+}
+
+function ask(kind) {
+  if (kind !== "quiet") tries = 0;
+  if (!data || data.phase === "generating" || !selection) return;
+  if (selection.stores.length === 0) {
+    request?.controller.abort();
+    request = null;
+    clearTimeout(later);
+    showBusy(null);
+    showRefreshing(false);
+    hideAnswer();
+    showNotice({ kind: "none", title: t("notice.none.title"), text: t("notice.none.text"), reset: true });
+    return;
+  }
+  put(kind);
+}
+
+function askLater() {
+  clearTimeout(later);
+  const wait = BACKOFF[Math.min(tries, BACKOFF.length - 1)];
+  tries += 1;
+  later = setTimeout(() => {
+    if (!request) ask("quiet");
+  }, wait);
+}
+
+function fail(problem, kind) {
+  if (problem.code === "preparing") {
+    hideAnswer();
+    watch();
+    return;
+  }
+  const kept = answer !== null && same(answered, selection);
+  if (!kept) hideAnswer();
+  failed = kind;
+  showProblem(problem, { refresh: kind === "refresh", kept });
+  // The server may only be restarting; what it refused, it would refuse again.
+  const passing = problem.status === 0 || problem.status === 503;
+  if (passing && kind !== "refresh") askLater();
+  if (problem.status === 0) showLost();
+}
+
+// ── Showing ─────────────────────────────────────────────────────────────────────────────────
+
+function hideAnswer() {
+  answer = null;
+  $("answer").hidden = true;
+  $("answer").dataset.state = "none";
+}
+
+function pick(name) {
+  picked = name;
+  markTile(name);
+  showTrend(measures(), answer, name);
+}
+
+function show(kind) {
+  const { selection: named } = answer;
+  const state = stateOf(answer);
+  const from = named?.from ?? answered.from;
+  const to = named?.to ?? answered.to;
+  const period = range(from, to);
+  const stores = storesName(answered.stores);
+  clearNotice();
+  showPhase(data);
+  $("answer").hidden = false;
+  Object.assign($("answer").dataset, { state, digest: answer.digest ?? "", stores: answer.store_count ?? "" });
+  $("answer-title").textContent = stores;
+  $("answer-period").textContent = named?.previous_from
+    ? t("answer.period", { period, previous: range(named.previous_from, named.previous_to) })
+    : period;
+  document.title = t("title", { stores, period });
+
+  const known = measures().filter(({ name }) => name in answer.totals);
+  if (!known.some(({ name }) => name === picked)) picked = known[0]?.name;
+  showTiles(known, answer, picked, pick);
+  showProof(answer, measures());
+  if (picked) showTrend(known, answer, picked);
+  showRanking(known, answer, (id) => choose({ stores: [id] }));
+  $("stores-all").hidden = answered.stores === "all";
+  showProducts(data.products === false ? null : answer.products, measures().some(({ name }) => name === "profit"));
+  if (!choosing()) showStores(selection.stores, answer.ranking.map(({ store_id: id }) => id));
+  if (kind !== "quiet") announceAnswer(known, stores, period, state, kind);
+  follow(state);
+}
+
+function announceAnswer(known, stores, period, state, kind) {
+  const figures = known.slice(0, 3).map((measure) => {
+    const { value, previous } = answer.totals[measure.name];
+    return t("answer.figure", {
+      measure: measureName(measure),
+      value: format(measure, value, "tile"),
+      change: changeWords(change(measure, value, previous)),
+    });
+  });
+  const said = t("answer.announce", { stores, period, figures: list(figures), state: $("proof").querySelector("p").textContent });
+  announce(kind === "refresh" ? `${t("refresh.done")} ${said}` : said);
+}
+
+/** Asks again by itself until the answer is fresh and the server warm. */
+function follow(state) {
+  const warmNow = data.phase === "warm" && answered.incomplete; // the final answer is yet to come
+  const settled = state !== "stale" && state !== "incomplete" && answer.proof.refreshing === 0 && !warmNow;
+  // While the server warms up, its progress (`watch`) says when to ask again.
+  if (settled || data.phase === "warming") tries = 0;
+  else askLater();
+}
+
+// ── The selection ───────────────────────────────────────────────────────────────────────────
+
+const opening = () => ({ stores: "all", ...lastDays(28, data.dates) });
+
+function showSelection() {
+  showStores(selection.stores, same(answered, selection) ? answer?.ranking.map(({ store_id: id }) => id) : undefined);
+  showDates(selection);
+}
+
+/** Takes a change of the selection into the address, and asks. */
+function choose(part) {
+  if (!selection) return;
+  const wanted = { ...selection, ...part };
+  const changed = !same(wanted, selection);
+  selection = wanted;
+  showSelection();
+  if (!changed) return;
+  history.pushState(null, "", address(selection));
+  ask("ask");
+}
+
+function readSelection() {
+  selection = { ...opening(), ...readAddress() };
+  showSelection();
+}
+
+// ── The server's phase ──────────────────────────────────────────────────────────────────────
+
+let watching = false;
+let lost = 0;
+
+/** Follows the server from preparing to warm, and asks whenever there is more to see. */
+async function watch() {
+  if (watching) return;
+  watching = true;
+  for (;;) {
+    try {
+      const found = await dataset();
+      if (lost > 0) clearNotice();
+      lost = 0;
+      take(found);
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error;
+      showLost();
+      showProblem(error, { refresh: false, kept: answer !== null });
+      lost += 1;
+    }
+    if (lost === 0 && data.phase === "warm" && data.dates) break;
+    await new Promise((resolve) => {
+      setTimeout(resolve, lost === 0 ? POLL : BACKOFF[Math.min(lost, BACKOFF.length) - 1]);
+    });
+  }
+  watching = false;
+}
+
+function take(found) {
+  const before = data;
+  data = found;
+  setMoney(data.currency, measures().find(({ unit }) => unit === "money")?.decimals);
+  $("dataset-name").textContent = data.name ?? "";
+  showPhase(data);
+  setStores(data.stores ?? []);
+  const ready = data.phase !== "generating" && Boolean(data.dates);
+  if ($("refresh").disabled === ready) {
+    for (const control of $("selection").elements) control.disabled = !ready;
+  }
+  if (!ready) {
+    hideAnswer();
+    if (data.phase === "warm") showNotice({ kind: "none", title: t("notice.empty.title"), text: t("notice.empty.text") });
+    else clearNotice();
+    return;
+  }
+  setDates(data.dates);
+  if (!selection) {
+    readSelection();
+    history.replaceState(null, "", address(selection));
+    ask("ask");
+    return;
+  }
+  if (before?.phase === "generating") showSelection();
+  if (request) return; // it is not cut off; the next look asks
+  const warmer = before?.warming?.stores_warm !== data.warming?.stores_warm || before?.phase !== data.phase;
+  if (!answer || (answered.incomplete && warmer)) ask("quiet");
+}
+
+// ── Wiring ──────────────────────────────────────────────────────────────────────────────────
+
+function setUp() {
+  setUpTheme();
+  setUpToken();
+  onTokenWanted(askForToken);
+  setUpStores((stores) => choose({ stores }));
+  setUpDates((dates) => choose(dates));
+  setUpTrend(pick, announce);
+  $("selection").addEventListener("submit", async (event) => {
+    event.preventDefault();
+    if (request?.kind === "refresh" || !selection || selection.stores.length === 0) return;
+    await put("refresh");
+    watch(); // a refresh may have brought stores or days
+  });
+  $("stores-all").addEventListener("click", () => choose({ stores: "all" }));
+  $("retry").addEventListener("click", () => {
+    if (!selection) watch();
+    else if (failed === "refresh") put("refresh");
+    else ask("ask");
+  });
+  $("reset").addEventListener("click", () => choose(opening()));
+  addEventListener("popstate", () => {
+    if (!data?.dates) return;
+    readSelection();
+    ask("ask");
+  });
+  document.addEventListener("visibilitychange", () => {
+    if (document.visibilityState === "visible" && answer && !request && Date.now() - answered.at > OLD) ask("quiet");
+  });
+  setInterval(() => {
+    if (answer) showProof(answer, measures(), (Date.now() - answered.at) / 1000);
+  }, PROOF_TICK);
+}
+
+await loadWords();
+fillWords();
+setUp();
+showBusy(null);
+$("warm-state").textContent = t("state.loading");
+watch();

@@ -1,0 +1,187 @@
+//! The doors that answer questions and take events.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::{Body as HttpBody, Bytes};
+use axum::extract::{Path, RawQuery, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use samovar_core::Millis;
+use samovar_levels::{Answer, Better, Level, Missing, Phase};
+use serde_json::{Value, json};
+
+use crate::app::App;
+use crate::ask;
+use crate::encoding;
+use crate::error::Refusal;
+
+const PROOF: HeaderName = HeaderName::from_static("samovar-proof");
+const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+
+/// `GET /api/diagnosis`
+pub(crate) async fn diagnosis(
+    State(app): State<App>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let engine = app.engine()?;
+    let clock = engine.samovar().clock();
+    let begun = clock.elapsed();
+    let asked = ask::diagnosis(query.as_deref().unwrap_or(""))?;
+    let missing = if asked.incomplete { Missing::Allow } else { Missing::Wait };
+    let answer = engine.diagnose(&asked.selection, missing).await?;
+    Ok(tell(&answer, &headers, clock.now(), clock.elapsed().saturating_sub(begun)))
+}
+
+/// `POST /api/refresh`
+pub(crate) async fn refresh(
+    State(app): State<App>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Refusal> {
+    let engine = app.engine()?;
+    let clock = engine.samovar().clock();
+    let begun = clock.elapsed();
+    let answer = engine.refresh(&ask::refresh(&body)?).await?;
+    Ok(tell(&answer, &headers, clock.now(), clock.elapsed().saturating_sub(begun)))
+}
+
+/// The answer over HTTP: the body as it is kept, all that differs by request in the headers.
+fn tell(answer: &Answer, asked: &HeaderMap, now: Millis, took: Duration) -> Response {
+    let proof = &answer.proof;
+    let encoding = encoding::choose(asked.get(header::ACCEPT_ENCODING));
+    let bytes = answer.body.encoded(encoding, |json| encoding::encode(encoding, json));
+    let etag = encoding::etag(&bytes);
+    let unchanged = asked
+        .get_all(header::IF_NONE_MATCH)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|tag| tag.trim().trim_start_matches("W/") == etag || tag.trim() == "*");
+    let mut response = if unchanged {
+        StatusCode::NOT_MODIFIED.into_response()
+    } else {
+        HttpBody::from(bytes).into_response()
+    };
+    let headers = response.headers_mut();
+    let mut set = |name: HeaderName, value: &str| {
+        // Built from numbers, words and dates alone: always a valid header.
+        if let Ok(value) = HeaderValue::from_str(value) {
+            headers.insert(name, value);
+        }
+    };
+    set(header::CONTENT_TYPE, "application/json");
+    set(header::VARY, "Accept-Encoding");
+    set(header::CACHE_CONTROL, "private, no-cache");
+    set(header::ETAG, &etag);
+    if let Some(name) = encoding::name(encoding) {
+        set(header::CONTENT_ENCODING, name);
+    }
+    let age = proof.oldest.and_then(|oldest| now.since(oldest)).unwrap_or_default();
+    set(header::AGE, &age.as_secs().to_string());
+    let status = match proof.level {
+        Level::Source => "samovar; fwd=miss".to_string(),
+        level => format!("samovar; hit; detail={}", level.as_str()),
+    };
+    set(CACHE_STATUS, &status);
+    set(SERVER_TIMING, &format!("total;dur={:.3}", took.as_secs_f64() * 1_000.0));
+    let oldest = proof.oldest.map(timestamp).unwrap_or_default();
+    set(PROOF, &format!("{proof}; oldest={oldest}"));
+    response
+}
+
+/// RFC 3339, in UTC.
+fn timestamp(at: Millis) -> String {
+    jiff::Timestamp::from_millisecond(at.0).map(|at| at.to_string()).unwrap_or_default()
+}
+
+/// `GET /api/dataset`
+pub(crate) async fn dataset(State(app): State<App>) -> Response {
+    let labels = app.labels();
+    let mut told = json!({
+        "name": &*labels.name,
+        "currency": labels.currency,
+        "time_zone": labels.time_zone,
+        "token_required": app.token().is_some(),
+        "phase": "generating",
+        "generating": null,
+        "warming": { "stores_warm": 0, "stores_total": 0 },
+        "dates": null,
+        "stores": [],
+        "measures": [],
+        "products": false,
+        "categories": false,
+    });
+    match app.engine() {
+        Err(_) => {
+            let (done, total) = app.generation();
+            told["generating"] = json!({ "done": done, "total": total });
+        }
+        Ok(engine) => {
+            let warmth = engine.warmth();
+            let phase = if warmth.phase == Phase::Warm { "warm" } else { "warming" };
+            told["phase"] = phase.into();
+            told["trouble"] = warmth.trouble.into();
+            told["warming"] = json!({ "stores_warm": warmth.stores_warm, "stores_total": warmth.stores });
+            let schema = &engine.dataset().schema;
+            told["products"] = schema.products.into();
+            told["categories"] = schema.categories.into();
+            told["measures"] = schema.measures.iter().map(measure).collect();
+            if let Some(members) = engine.known_members().await {
+                let warm = engine.warm_stores();
+                told["stores"] = members
+                    .stores
+                    .iter()
+                    .enumerate()
+                    .map(|(at, store)| {
+                        json!({
+                            "store_id": &*store.id,
+                            "name": store.name.as_deref().unwrap_or(&store.id),
+                            "lines": store.lines,
+                            "warm": warm.get(at).copied().unwrap_or(false),
+                        })
+                    })
+                    .collect();
+                told["dates"] = members.dates.map_or(Value::Null, |(first, last)| {
+                    json!({ "first": first.to_string(), "last": last.to_string() })
+                });
+                told["product_metrics"] = json!({
+                    "kept": members.product_metrics,
+                    "lines_per_figure": members.lines_per_product_figure,
+                });
+            }
+        }
+    }
+    ([(header::CACHE_CONTROL, "no-store")], Json(told)).into_response()
+}
+
+fn measure(measure: &samovar_levels::Measure) -> Value {
+    json!({
+        "name": &*measure.name,
+        "label": measure.label,
+        "unit": measure.unit.as_str(),
+        "decimals": measure.decimals,
+        "better": match measure.better { Better::Up => "up", Better::Down => "down" },
+    })
+}
+
+/// `POST /api/events/{event}`
+pub(crate) async fn event(
+    State(app): State<App>,
+    Path(event): Path<String>,
+    body: Bytes,
+) -> Result<Response, Refusal> {
+    let engine = app.engine()?;
+    let known = format!("{}_changed", app.labels().name);
+    if event != known {
+        return Err(Refusal::field("event", &event, known));
+    }
+    let (partitions, mode) = ask::event(&body)?;
+    let count = partitions.len();
+    let reason: Arc<str> = known.into();
+    let version = engine.changed(partitions, mode, &reason).await?;
+    Ok(Json(json!({ "version": version.to_string(), "partitions": count })).into_response())
+}

@@ -1,0 +1,77 @@
+//! What all requests share.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use samovar_levels::Engine;
+
+use crate::error::Refusal;
+
+/// What the page and the API tell about a dataset beside its figures.
+#[derive(Clone, Debug)]
+pub struct Labels {
+    /// The dataset's name.
+    pub name: Arc<str>,
+    /// ISO 4217 code of the currency of money measures.
+    pub currency: String,
+    /// IANA name of the time zone of a day.
+    pub time_zone: String,
+}
+
+/// The state of a server. Cheap to clone.
+#[derive(Clone)]
+pub struct App {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    labels: Labels,
+    token: Option<String>,
+    engine: OnceLock<Engine>,
+    generated: AtomicU64,
+    to_generate: AtomicU64,
+}
+
+impl App {
+    /// A server's state before there is an engine: until [`App::ready`] it tells that data are being made.
+    pub fn new(labels: Labels, token: Option<String>) -> App {
+        let inner = Inner {
+            labels,
+            token,
+            engine: OnceLock::new(),
+            generated: AtomicU64::new(0),
+            to_generate: AtomicU64::new(0),
+        };
+        App { inner: Arc::new(inner) }
+    }
+
+    /// Tells how many of how many rows have been made.
+    pub fn generating(&self, done: u64, total: u64) {
+        self.inner.generated.store(done, Ordering::Relaxed);
+        self.inner.to_generate.store(total, Ordering::Relaxed);
+    }
+
+    /// From now on questions are answered by this engine. A second call changes nothing.
+    pub fn ready(&self, engine: Engine) {
+        // An engine that is already there stays.
+        let _ = self.inner.engine.set(engine);
+    }
+
+    pub(crate) fn engine(&self) -> Result<&Engine, Refusal> {
+        self.inner.engine.get().ok_or(Refusal::Preparing)
+    }
+
+    /// Rows made and to make.
+    pub(crate) fn generation(&self) -> (u64, u64) {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        (read(&self.inner.generated), read(&self.inner.to_generate))
+    }
+
+    pub(crate) fn labels(&self) -> &Labels {
+        &self.inner.labels
+    }
+
+    pub(crate) fn token(&self) -> Option<&str> {
+        self.inner.token.as_deref()
+    }
+}

@@ -1,0 +1,116 @@
+//! The only place that chooses an HTTP status.
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use samovar_core::{Error, ErrorKind};
+use serde::Serialize;
+
+/// What a caller is told when a request cannot be answered.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    /// A parameter or field is not what it may be.
+    Field { field: &'static str, found: String, allowed: String },
+    /// The body is not what it may be.
+    Body(String),
+    /// The demo's data are being made.
+    Preparing,
+    /// No token, or the wrong one.
+    NoToken,
+    /// Not from here: the reason.
+    Forbidden(&'static str),
+    /// There is no such door.
+    NotFound,
+    /// The engine could not do it.
+    Failed(Error),
+}
+
+impl From<Error> for Refusal {
+    fn from(failed: Error) -> Self {
+        Refusal::Failed(failed)
+    }
+}
+
+#[derive(Serialize)]
+struct Envelope<'a> {
+    error: Told<'a>,
+}
+
+#[derive(Serialize)]
+struct Told<'a> {
+    code: &'a str,
+    message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    found: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    allowed: Option<&'a str>,
+}
+
+impl Refusal {
+    /// A field's complaint, with what was found cut to a length that cannot flood anything.
+    pub(crate) fn field(field: &'static str, found: &str, allowed: impl Into<String>) -> Refusal {
+        let mut short: String = found.chars().take(80).collect();
+        if short.len() < found.len() {
+            short.push('…');
+        }
+        Refusal::Field { field, found: short, allowed: allowed.into() }
+    }
+
+    fn status(&self) -> (StatusCode, &'static str) {
+        match self {
+            Refusal::Field { .. } | Refusal::Body(_) => (StatusCode::BAD_REQUEST, "bad_request"),
+            Refusal::Preparing => (StatusCode::SERVICE_UNAVAILABLE, "preparing"),
+            Refusal::NoToken => (StatusCode::UNAUTHORIZED, "unauthorized"),
+            Refusal::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden"),
+            Refusal::NotFound => (StatusCode::NOT_FOUND, "not_found"),
+            Refusal::Failed(failed) => match failed.kind() {
+                ErrorKind::Invalid => (StatusCode::BAD_REQUEST, "bad_request"),
+                ErrorKind::Source => (StatusCode::BAD_GATEWAY, "source_failed"),
+                ErrorKind::Closed => (StatusCode::SERVICE_UNAVAILABLE, "closing"),
+                _ => (StatusCode::INTERNAL_SERVER_ERROR, "failed"),
+            },
+        }
+    }
+
+    fn message(&self) -> String {
+        match self {
+            Refusal::Field { field, found, allowed } => {
+                format!("{field}: found {found:?}, allowed is {allowed}")
+            }
+            Refusal::Body(why) => why.clone(),
+            Refusal::Preparing => "the data are being made; ask again soon".into(),
+            Refusal::NoToken => {
+                "this changes state and needs the header \"Authorization: Bearer <token>\"".into()
+            }
+            Refusal::Forbidden(why) => (*why).into(),
+            Refusal::NotFound => "there is nothing here".into(),
+            Refusal::Failed(failed) => failed.to_string(),
+        }
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let (status, code) = self.status();
+        let message = self.message();
+        let (field, found, allowed) = match &self {
+            Refusal::Field { field, found, allowed } => (Some(*field), Some(&**found), Some(&**allowed)),
+            _ => (None, None, None),
+        };
+        let told = Envelope { error: Told { code, message, field, found, allowed } };
+        let mut response = (status, axum::Json(told)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        match self {
+            Refusal::Preparing => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+            Refusal::NoToken => {
+                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            _ => {}
+        }
+        response
+    }
+}

@@ -1,0 +1,161 @@
+//! The doors for whoever runs it: liveness, readiness, statistics, metrics.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Registry;
+use samovar_core::TierName;
+use samovar_levels::Engine;
+use serde_json::{Map, Value, json};
+
+use crate::app::App;
+use crate::error::Refusal;
+
+/// `GET /healthz`: the process answers.
+pub(crate) async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+/// `GET /readyz`: the hot set is warm.
+pub(crate) async fn readyz(State(app): State<App>) -> Response {
+    match app.engine().map(Engine::warmth) {
+        Ok(warmth) if warmth.ready => "ready\n".into_response(),
+        Ok(warmth) => {
+            let why = match warmth.trouble {
+                Some(trouble) => format!("not ready: {trouble}\n"),
+                None => format!("warming: {} of {} stores\n", warmth.stores_warm, warmth.stores),
+            };
+            (StatusCode::SERVICE_UNAVAILABLE, why).into_response()
+        }
+        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the data are being made\n").into_response(),
+    }
+}
+
+/// `GET /api/stats`
+pub(crate) async fn stats(State(app): State<App>) -> Result<Response, Refusal> {
+    let engine = app.engine()?;
+    let counted: Map<String, Value> =
+        engine.counters().snapshot().into_iter().map(|(name, n)| (name.into(), n.into())).collect();
+    let of = |name: &str| counted.get(name).and_then(Value::as_u64).unwrap_or(0);
+    let (requests, hits) = (of("requests"), of("hits"));
+    let mut usage = Map::new();
+    for (tier, used) in engine.samovar().usage() {
+        let total = used.total();
+        let levels: Map<String, Value> = used
+            .caches
+            .iter()
+            .map(|(cache, one)| (cache.to_string(), json!({ "entries": one.entries, "bytes": one.bytes })))
+            .collect();
+        usage.insert(
+            tier.as_str().into(),
+            json!({
+                "entries": total.entries, "bytes": total.bytes, "max_bytes": used.max_bytes,
+                "levels": levels,
+            }),
+        );
+    }
+    let body = json!({
+        "total_requests": requests,
+        "hit_rate": if requests == 0 { Value::Null } else { (hits as f64 / requests as f64).into() },
+        "counters": counted,
+        "lookups": lookups(engine),
+        "tiers": usage,
+        "refreshing": engine.refreshing(),
+    });
+    Ok(([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response())
+}
+
+/// Hits, misses and the like, by tier and level.
+fn lookups(engine: &Engine) -> Value {
+    let mut tiers: Map<String, Value> = Map::new();
+    for (cache, by_tier) in engine.samovar().counters().snapshot().lookups {
+        for (tier, found) in by_tier {
+            let tier = tiers.entry(tier.as_str()).or_insert_with(|| json!({}));
+            tier[&*cache] = json!({
+                "hits": found.hits, "stale": found.stale,
+                "misses": found.misses, "refused": found.refused,
+            });
+        }
+    }
+    Value::Object(tiers)
+}
+
+/// `POST /api/stats/reset`
+pub(crate) async fn reset(State(app): State<App>) -> Result<Response, Refusal> {
+    let engine = app.engine()?;
+    engine.counters().reset();
+    engine.samovar().counters().reset();
+    Ok(Json(json!({ "reset": true })).into_response())
+}
+
+/// `GET /metrics`: Prometheus text.
+pub(crate) async fn metrics(State(app): State<App>) -> Response {
+    let mut registry = Registry::with_prefix("samovar");
+    if let Ok(engine) = app.engine() {
+        for (name, value) in engine.counters().snapshot() {
+            registry.register(name, help(name), ConstCounter::new(value));
+        }
+        let warmth = engine.warmth();
+        for (name, help, value) in [
+            ("stores", "Stores of the dataset", warmth.stores as i64),
+            ("stores_warm", "Stores in memory", warmth.stores_warm as i64),
+            ("ready", "1 when the hot set is warm", i64::from(warmth.ready)),
+            ("blocks_refreshing", "Blocks waiting to be read again", engine.refreshing() as i64),
+        ] {
+            registry.register(name, help, ConstGauge::new(value));
+        }
+        for (tier, used) in engine.samovar().usage() {
+            for (cache, one) in &used.caches {
+                let part = labelled(&mut registry, tier, cache);
+                part.register("bytes", "Bytes kept", ConstGauge::new(one.bytes as i64));
+                part.register("entries", "Entries kept", ConstGauge::new(one.entries as i64));
+            }
+        }
+        let counted = engine.samovar().counters().snapshot();
+        for (cache, by_tier) in &counted.lookups {
+            for (tier, found) in by_tier {
+                let part = labelled(&mut registry, *tier, cache);
+                for (name, help, value) in [
+                    ("hits", "Lookups that found a fresh entry", found.hits),
+                    ("stale", "Lookups that found a stale entry", found.stale),
+                    ("misses", "Lookups that found nothing", found.misses),
+                    ("refused", "Lookups that the fence refused", found.refused),
+                ] {
+                    part.register(format!("lookup_{name}"), help, ConstCounter::new(value));
+                }
+            }
+        }
+        for (event, value) in counted.events {
+            registry.register(event.as_str(), "Events in the tiers", ConstCounter::new(value));
+        }
+    }
+    let mut text = String::new();
+    if encode(&mut text, &registry).is_err() {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    }
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    ([(header::CONTENT_TYPE, kind)], text).into_response()
+}
+
+/// The metrics of one level in one tier.
+fn labelled<'a>(registry: &'a mut Registry, tier: TierName, cache: &str) -> &'a mut Registry {
+    let labels = [("tier", tier.as_str().to_string()), ("level", cache.to_string())];
+    registry.sub_registry_with_labels(labels.into_iter().map(|(name, value)| (name.into(), value.into())))
+}
+
+fn help(counter: &str) -> &'static str {
+    match counter {
+        "requests" => "Questions answered",
+        "hits" => "Questions answered without the source",
+        "result_hits" => "Questions answered by a cached result",
+        "results_computed" => "Results merged anew",
+        "source_reads" => "Queries sent to the source",
+        "rows_read" => "Rows read from the source",
+        "partitions_derived" => "Partitions derived anew",
+        _ => "Partitions derived anew with the same state as before",
+    }
+}

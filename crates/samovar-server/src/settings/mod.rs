@@ -1,0 +1,372 @@
+//! The one file that configures a server: read raw, validated whole, all mistakes told at once.
+
+mod raw;
+mod values;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+use samovar_levels::{
+    Aggregate, Better, Column, Lifetimes, Measure, ProductMetrics, Schema, Unit,
+};
+use samovar_source::DateKind;
+
+use raw::{Table, Reader};
+
+/// A mistake in a configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The table and field, as `source.path` or `measure[2].sum`.
+    pub field: String,
+    /// What stands there.
+    pub found: String,
+    /// What may stand there.
+    pub allowed: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: found {}; allowed is {}", self.field, self.found, self.allowed)
+    }
+}
+
+/// Where the rows come from.
+#[derive(Clone, Debug)]
+pub struct SourceSettings {
+    /// The SQLite database; a relative path counts from the directory of the configuration.
+    pub path: PathBuf,
+    /// A SELECT, or the name of a table.
+    pub query: String,
+    /// Rows to a batch.
+    pub batch_size: usize,
+    /// No query runs longer.
+    pub timeout: Duration,
+    /// No query gives more rows.
+    pub max_rows: u64,
+}
+
+/// What the source's columns mean.
+#[derive(Clone, Debug)]
+pub struct DatasetSettings {
+    /// The dataset's name; its event is `{name}_changed`.
+    pub name: String,
+    /// The column of the store's id.
+    pub store_id: String,
+    /// The column of the store's name.
+    pub store_name: Option<String>,
+    /// The column of the day or time.
+    pub date: String,
+    /// What that column holds.
+    pub date_kind: DateKind,
+    /// The time zone of a day.
+    pub time_zone: TimeZone,
+    /// Its IANA name.
+    pub time_zone_name: String,
+    /// The column of the product.
+    pub product: Option<String>,
+    /// The column of the category.
+    pub category: Option<String>,
+    /// ISO 4217 code of the currency of money measures.
+    pub currency: String,
+    /// Whether product metrics are kept.
+    pub product_metrics: ProductMetrics,
+    /// Measures and the columns they need.
+    pub schema: Schema,
+}
+
+/// A validated configuration.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// Who changes state must bear this token.
+    pub token: Option<String>,
+    /// Where memory's companions live on disk; relative to the directory of the configuration.
+    pub data: PathBuf,
+    /// Budget of the memory tier, in bytes.
+    pub memory_max_bytes: u64,
+    /// Budget of the disk tier, in bytes.
+    pub disk_max_bytes: u64,
+    /// The source.
+    pub source: SourceSettings,
+    /// The dataset.
+    pub dataset: DatasetSettings,
+    /// Lifetimes of the levels.
+    pub lifetimes: Lifetimes,
+}
+
+/// Budget of the memory tier unless configured: 512 MB.
+pub const MEMORY_MAX_BYTES: u64 = 512 << 20;
+/// Budget of the disk tier unless configured: 4 GB.
+pub const DISK_MAX_BYTES: u64 = 4 << 30;
+/// No dataset has more measures.
+const MAX_MEASURES: usize = 32;
+
+impl Settings {
+    /// Reads a configuration (TOML). Relative paths in it count from `directory`.
+    ///
+    /// # Errors
+    /// Every mistake in it, in the order of the tables.
+    ///
+    /// ```
+    /// # use samovar_server::Settings;
+    /// let text = r#"
+    ///     [source]
+    ///     path = "shop.db"
+    ///     query = "orders"
+    ///     [dataset]
+    ///     name = "orders"
+    ///     store_id = "shop"
+    ///     date = "day"
+    ///     [[measure]]
+    ///     name = "sales"
+    ///     sum = "amount"
+    ///     unit = "money"
+    /// "#;
+    /// let settings = Settings::parse(text, "/srv/shop".as_ref()).unwrap();
+    /// assert_eq!(settings.source.path, std::path::Path::new("/srv/shop/shop.db"));
+    /// let problems = Settings::parse("listne = 1", "/".as_ref()).unwrap_err();
+    /// assert!(problems.iter().any(|problem| problem.field == "listne"));
+    /// ```
+    pub fn parse(text: &str, directory: &std::path::Path) -> Result<Settings, Vec<Problem>> {
+        let mut reader = Reader::default();
+        let Some(mut root) = reader.open(text) else { return Err(reader.problems) };
+        let listen = root.parsed(&mut reader, "listen", "an address and port, as 127.0.0.1:8051", |text| {
+            text.parse::<SocketAddr>().ok()
+        });
+        let token = root.text(&mut reader, "token");
+        let data = root.text(&mut reader, "data").unwrap_or_else(|| "samovar-data".into());
+        let mut memory = root.table(&mut reader, "memory", false);
+        let memory_max_bytes = memory.bytes(&mut reader, "max_bytes", MEMORY_MAX_BYTES);
+        memory.finish(&mut reader);
+        let mut disk = root.table(&mut reader, "disk", false);
+        let disk_max_bytes = disk.bytes(&mut reader, "max_bytes", DISK_MAX_BYTES);
+        disk.finish(&mut reader);
+        let table = root.table(&mut reader, "source", true);
+        let source = source(&mut reader, table, directory);
+        let measures = root.tables(&mut reader, "measure");
+        let table = root.table(&mut reader, "dataset", true);
+        let dataset = dataset(&mut reader, table, measures);
+        let table = root.table(&mut reader, "ttl", false);
+        let lifetimes = lifetimes(&mut reader, table);
+        root.finish(&mut reader);
+        if let Some(token) = &token
+            && (token.len() < 8 || !token.bytes().all(|b| b.is_ascii_graphic()))
+        {
+            reader.problem("token", "a token that is too short or holds blanks", "8 or more visible ASCII characters");
+        }
+        let listen = listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8051)));
+        if !listen.ip().is_loopback() && token.is_none() && std::env::var_os("SAMOVAR_TOKEN").is_none() {
+            reader.problem("listen", &listen.to_string(), "an address beyond loopback only with a token");
+        }
+        if !reader.problems.is_empty() {
+            return Err(reader.problems);
+        }
+        Ok(Settings {
+            listen,
+            token,
+            data: directory.join(data),
+            memory_max_bytes,
+            disk_max_bytes,
+            source,
+            dataset,
+            lifetimes,
+        })
+    }
+}
+
+fn source(reader: &mut Reader, mut table: Table, directory: &std::path::Path) -> SourceSettings {
+    table.word(reader, "kind", "sqlite", &["sqlite"]);
+    let path = table.needed(reader, "path", "the path of a SQLite database");
+    let query = table.needed(reader, "query", "a SELECT, or the name of a table");
+    let settings = SourceSettings {
+        path: directory.join(path),
+        query,
+        batch_size: table.number(reader, "batch_size", 10_000, 1..=1_000_000) as usize,
+        timeout: table.duration(reader, "timeout", Duration::from_secs(30)),
+        max_rows: table.number(reader, "max_rows", 1_000_000, 1..=i64::MAX) as u64,
+    };
+    table.finish(reader);
+    settings
+}
+
+fn lifetimes(reader: &mut Reader, mut table: Table) -> Lifetimes {
+    let default = Lifetimes::default();
+    let lifetimes = Lifetimes {
+        raw: table.duration(reader, "raw", default.raw),
+        metrics: table.duration(reader, "metrics", default.metrics),
+        results: table.duration(reader, "results", default.results),
+        stale_window: table.duration(reader, "stale_window", default.stale_window),
+        jitter: table.share(reader, "jitter", default.jitter, 0.0..=0.9),
+    };
+    table.finish(reader);
+    lifetimes
+}
+
+fn dataset(reader: &mut Reader, mut table: Table, measures: Vec<Table>) -> DatasetSettings {
+    let name = table.needed(reader, "name", "a name of letters, digits and _");
+    if !name.is_empty() && !name.chars().all(|c| c.is_alphanumeric() || c == '_') {
+        reader.problem("dataset.name", &format!("{name:?}"), "letters, digits and _: it names an event");
+    }
+    let store_id = table.needed(reader, "store_id", "the name of a column of the query");
+    let store_name = table.text(reader, "store_name");
+    let date = table.needed(reader, "date", "the name of a column of the query");
+    let kinds = ["date", "utc_datetime", "epoch_seconds", "epoch_millis"];
+    let date_kind = match table.word(reader, "date_kind", "date", &kinds).as_str() {
+        "utc_datetime" => DateKind::UtcDatetime,
+        "epoch_seconds" => DateKind::EpochSeconds,
+        "epoch_millis" => DateKind::EpochMillis,
+        _ => DateKind::Date,
+    };
+    let zone = table.parsed(reader, "time_zone", "an IANA time zone, as Europe/Berlin", |text| {
+        TimeZone::get(text).ok().map(|zone| (zone, text.to_string()))
+    });
+    let (time_zone, time_zone_name) = zone.unwrap_or((TimeZone::UTC, "UTC".into()));
+    let product = table.text(reader, "product");
+    let category = table.text(reader, "category");
+    if category.is_some() && product.is_none() {
+        reader.problem("dataset.category", "a category without a product", "a category beside a product");
+    }
+    let currency = table.parsed(reader, "currency", "three capital letters of ISO 4217, as EUR", |text| {
+        (text.len() == 3 && text.bytes().all(|b| b.is_ascii_uppercase())).then(|| text.to_string())
+    });
+    let words = ["auto", "keep", "derive"];
+    let product_metrics = match table.word(reader, "product_metrics", "auto", &words).as_str() {
+        "keep" => ProductMetrics::Keep,
+        "derive" => ProductMetrics::Derive,
+        _ => ProductMetrics::Auto,
+    };
+    table.finish(reader);
+    let schema = schema(reader, measures, product.is_some(), category.is_some());
+    DatasetSettings {
+        name,
+        store_id,
+        store_name,
+        date,
+        date_kind,
+        time_zone,
+        time_zone_name,
+        product,
+        category,
+        currency: currency.unwrap_or_else(|| "USD".into()),
+        product_metrics,
+        schema,
+    }
+}
+
+/// The fields of a measure that say how it is computed; each measure has one of them.
+const AGGREGATES: [&str; 8] = ["count", "sum", "min", "max", "mean", "distinct", "quantile", "ratio"];
+
+fn schema(reader: &mut Reader, measures: Vec<Table>, products: bool, categories: bool) -> Schema {
+    let mut schema = Schema { columns: Vec::new(), measures: Vec::new(), products, categories };
+    if measures.is_empty() || measures.len() > MAX_MEASURES {
+        let found = format!("{} of them", measures.len());
+        reader.problem("measure", &found, &format!("1 to {MAX_MEASURES} tables [[measure]]"));
+    }
+    for mut table in measures {
+        let name = table.needed(reader, "name", "a name of letters, digits and _");
+        if schema.measure(&name).is_some() {
+            reader.problem(&table.path("name"), &format!("{name:?} again"), "each name once");
+        }
+        let units = ["money", "count", "ratio", "minutes", "number"];
+        let given: Vec<&str> = AGGREGATES.into_iter().filter(|field| table.has(field)).collect();
+        let [how] = given[..] else {
+            let found = if given.is_empty() { "none of them".into() } else { given.join(" and ") };
+            reader.problem(&table.path(""), &found, &format!("exactly one of {}", AGGREGATES.join(", ")));
+            table.discard();
+            continue;
+        };
+        let unit_default = match how {
+            "count" | "distinct" => "count",
+            "ratio" => "ratio",
+            _ => "number",
+        };
+        let unit = match table.word(reader, "unit", unit_default, &units).as_str() {
+            "money" => Unit::Money,
+            "count" => Unit::Count,
+            "ratio" => Unit::Ratio,
+            "minutes" => Unit::Minutes,
+            _ => Unit::Number,
+        };
+        let default = match unit {
+            Unit::Money => 2,
+            Unit::Count => 0,
+            Unit::Ratio | Unit::Number => 4,
+            Unit::Minutes => 1,
+        };
+        let decimals = table.number(reader, "decimals", default, 0..=9) as u8;
+        let better = match table.word(reader, "better", "up", &["up", "down"]).as_str() {
+            "down" => Better::Down,
+            _ => Better::Up,
+        };
+        let label = table.text(reader, "label");
+        let Some(aggregate) = aggregate(reader, &mut table, &mut schema, how, decimals) else {
+            table.discard();
+            continue;
+        };
+        table.finish(reader);
+        schema.measures.push(Measure { name: name.into(), label, unit, decimals, better, aggregate });
+    }
+    schema.with_ratios()
+}
+
+fn aggregate(
+    reader: &mut Reader,
+    table: &mut Table,
+    schema: &mut Schema,
+    how: &str,
+    decimals: u8,
+) -> Option<Aggregate> {
+    match how {
+        "count" => {
+            table.word(reader, "count", "lines", &["lines"]);
+            return Some(Aggregate::Count);
+        }
+        "ratio" => {
+            let names = table.words(reader, "ratio", 2, "two names of measures above: over and under");
+            let path = table.path("ratio");
+            let mut find = |name: &String| {
+                let found = schema.measure(name);
+                if found.is_none() {
+                    reader.problem(&path, &format!("{name:?}"), "the name of a measure above");
+                }
+                found
+            };
+            let [over, under] = &names[..] else { return None };
+            return Some(Aggregate::Ratio(find(over)?, find(under)?));
+        }
+        _ => {}
+    }
+    let name = table.needed(reader, how, "the name of a column of the query");
+    let text = how == "distinct";
+    if text {
+        table.word(reader, "unique_within", "partition", &["partition"]);
+    }
+    // A column is one for all measures that read it alike.
+    let found = schema.columns.iter().position(|c| c.name == name && c.text == text && c.decimals == decimals);
+    let at = found.unwrap_or_else(|| {
+        let (extremes, distinct, sketch) = (false, false, false);
+        schema.columns.push(Column { name, decimals, text, extremes, distinct, sketch });
+        schema.columns.len() - 1
+    });
+    let column = &mut schema.columns[at];
+    Some(match how {
+        "sum" => Aggregate::Sum(at),
+        "mean" => Aggregate::Mean(at),
+        "min" | "max" => {
+            column.extremes = true;
+            if how == "min" { Aggregate::Min(at) } else { Aggregate::Max(at) }
+        }
+        "distinct" => {
+            column.distinct = true;
+            Aggregate::Distinct(at)
+        }
+        _ => {
+            column.sketch = true;
+            Aggregate::Quantile(at, table.share(reader, "q", 0.95, 0.0..=1.0))
+        }
+    })
+}

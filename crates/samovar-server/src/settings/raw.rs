@@ -1,0 +1,216 @@
+//! Reading TOML field by field, collecting every mistake on the way.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use toml::Value;
+
+use super::Problem;
+use super::values;
+
+/// The mistakes found so far.
+#[derive(Default)]
+pub(super) struct Reader {
+    pub(super) problems: Vec<Problem>,
+}
+
+impl Reader {
+    pub(super) fn problem(&mut self, field: &str, found: &str, allowed: &str) {
+        self.problems.push(Problem { field: field.into(), found: found.into(), allowed: allowed.into() });
+    }
+
+    /// The root table, or a problem that tells the line.
+    pub(super) fn open(&mut self, text: &str) -> Option<Table> {
+        match text.parse::<toml::Table>() {
+            Ok(fields) => Some(Table { name: String::new(), fields, given: true }),
+            Err(wrong) => {
+                let line = wrong.span().map_or(0, |span| text[..span.start].matches('\n').count() + 1);
+                self.problem(&format!("line {line}"), wrong.message(), "TOML");
+                None
+            }
+        }
+    }
+}
+
+/// A table whose fields are taken out one by one; what is left at the end is unknown.
+pub(super) struct Table {
+    name: String,
+    fields: toml::Table,
+    /// A table that is not there was complained about already: its fields are not.
+    given: bool,
+}
+
+impl Table {
+    /// The full name of a field.
+    pub(super) fn path(&self, field: &str) -> String {
+        match (self.name.is_empty(), field.is_empty()) {
+            (true, _) => field.into(),
+            (_, true) => self.name.clone(),
+            _ => format!("{}.{field}", self.name),
+        }
+    }
+
+    pub(super) fn has(&self, field: &str) -> bool {
+        self.fields.contains_key(field)
+    }
+
+    fn wrong(&self, reader: &mut Reader, field: &str, found: &Value, allowed: &str) {
+        reader.problem(&self.path(field), &shown(found), allowed);
+    }
+
+    pub(super) fn text(&mut self, reader: &mut Reader, field: &str) -> Option<String> {
+        match self.fields.remove(field)? {
+            Value::String(text) if !text.trim().is_empty() => Some(text),
+            other => {
+                self.wrong(reader, field, &other, "a text that is not empty");
+                None
+            }
+        }
+    }
+
+    /// A text that must be there; empty (and complained about) if it is not.
+    pub(super) fn needed(&mut self, reader: &mut Reader, field: &str, allowed: &str) -> String {
+        if !self.has(field) {
+            if self.given {
+                reader.problem(&self.path(field), "nothing", allowed);
+            }
+            return String::new();
+        }
+        self.text(reader, field).unwrap_or_default()
+    }
+
+    pub(super) fn parsed<T>(
+        &mut self,
+        reader: &mut Reader,
+        field: &str,
+        allowed: &str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Option<T> {
+        let value = self.fields.remove(field)?;
+        let parsed = value.as_str().and_then(parse);
+        if parsed.is_none() {
+            self.wrong(reader, field, &value, allowed);
+        }
+        parsed
+    }
+
+    /// One of several words.
+    pub(super) fn word(&mut self, reader: &mut Reader, field: &str, default: &str, words: &[&str]) -> String {
+        let allowed = words.iter().map(|word| format!("{word:?}")).collect::<Vec<_>>().join(" or ");
+        let known = |text: &str| words.contains(&text).then(|| text.to_string());
+        self.parsed(reader, field, &allowed, known).unwrap_or_else(|| default.into())
+    }
+
+    /// A list of so many texts; shorter only if complained about.
+    pub(super) fn words(&mut self, reader: &mut Reader, field: &str, count: usize, allowed: &str) -> Vec<String> {
+        let Some(value) = self.fields.remove(field) else { return Vec::new() };
+        let texts = value.as_array().map(|items| {
+            items.iter().filter_map(|item| item.as_str().map(String::from)).collect::<Vec<_>>()
+        });
+        match texts {
+            Some(texts) if texts.len() == count => texts,
+            _ => {
+                self.wrong(reader, field, &value, allowed);
+                Vec::new()
+            }
+        }
+    }
+
+    pub(super) fn number(&mut self, reader: &mut Reader, field: &str, default: i64, range: RangeInclusive<i64>) -> i64 {
+        let Some(value) = self.fields.remove(field) else { return default };
+        match value.as_integer() {
+            Some(number) if range.contains(&number) => number,
+            _ => {
+                let allowed = match *range.end() {
+                    i64::MAX => format!("a whole number from {} on", range.start()),
+                    end => format!("a whole number from {} to {end}", range.start()),
+                };
+                self.wrong(reader, field, &value, &allowed);
+                default
+            }
+        }
+    }
+
+    pub(super) fn share(&mut self, reader: &mut Reader, field: &str, default: f64, range: RangeInclusive<f64>) -> f64 {
+        let Some(value) = self.fields.remove(field) else { return default };
+        let number = value.as_float().or_else(|| value.as_integer().map(|n| n as f64));
+        match number {
+            Some(number) if range.contains(&number) => number,
+            _ => {
+                let allowed = format!("a number from {} to {}", range.start(), range.end());
+                self.wrong(reader, field, &value, &allowed);
+                default
+            }
+        }
+    }
+
+    pub(super) fn duration(&mut self, reader: &mut Reader, field: &str, default: Duration) -> Duration {
+        let allowed = "a duration that is not zero, as \"90s\", \"24h\" or \"7d\"";
+        self.parsed(reader, field, allowed, values::duration).unwrap_or(default)
+    }
+
+    pub(super) fn bytes(&mut self, reader: &mut Reader, field: &str, default: u64) -> u64 {
+        let Some(value) = self.fields.remove(field) else { return default };
+        let bytes = match &value {
+            Value::Integer(number) => u64::try_from(*number).ok().filter(|n| *n > 0),
+            Value::String(text) => values::bytes(text),
+            _ => None,
+        };
+        bytes.unwrap_or_else(|| {
+            self.wrong(reader, field, &value, "a number of bytes, or a text as \"512 MB\" or \"4 GB\"");
+            default
+        })
+    }
+
+    pub(super) fn table(&mut self, reader: &mut Reader, field: &str, needed: bool) -> Table {
+        let name = self.path(field);
+        match self.fields.remove(field) {
+            Some(Value::Table(fields)) => Table { name, fields, given: true },
+            Some(other) => {
+                self.wrong(reader, field, &other, &format!("a table [{name}]"));
+                Table { name, fields: toml::Table::new(), given: false }
+            }
+            None => {
+                if needed {
+                    reader.problem(&name, "nothing", &format!("a table [{name}]"));
+                }
+                Table { name, fields: toml::Table::new(), given: false }
+            }
+        }
+    }
+
+    pub(super) fn tables(&mut self, reader: &mut Reader, field: &str) -> Vec<Table> {
+        let Some(value) = self.fields.remove(field) else { return Vec::new() };
+        let allowed = format!("tables [[{field}]]");
+        let Value::Array(items) = value else {
+            self.wrong(reader, field, &value, &allowed);
+            return Vec::new();
+        };
+        let mut tables = Vec::new();
+        for (at, item) in items.into_iter().enumerate() {
+            match item {
+                Value::Table(fields) => {
+                    tables.push(Table { name: format!("{field}[{}]", at + 1), fields, given: true });
+                }
+                other => self.wrong(reader, field, &other, &allowed),
+            }
+        }
+        tables
+    }
+
+    /// Complains about every field that nobody asked for.
+    pub(super) fn finish(self, reader: &mut Reader) {
+        for (field, value) in &self.fields {
+            let found = format!("the unknown field {field:?} with {}", shown(value));
+            reader.problem(&self.path(field), &found, "a field that the documentation names");
+        }
+    }
+
+    /// Drops a table that was complained about as a whole.
+    pub(super) fn discard(self) {}
+}
+
+fn shown(value: &Value) -> String {
+    let text: String = value.to_string().chars().take(60).collect();
+    format!("{text} ({})", value.type_str())
+}
