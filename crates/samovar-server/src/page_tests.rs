@@ -48,7 +48,10 @@ fn own(extension: &str) -> Vec<(&'static str, &'static str)> {
 }
 
 fn tables() -> BTreeMap<&'static str, Map<String, Value>> {
-    own(".json").into_iter().map(|(name, text)| (name, serde_json::from_str(text).unwrap())).collect()
+    own(".json")
+        .into_iter()
+        .map(|(name, text)| (name, serde_json::from_str(text).unwrap()))
+        .collect()
 }
 
 #[test]
@@ -69,7 +72,9 @@ fn files_have_addresses_types_and_tags() {
     let module = file("/page/js/main.js").unwrap();
     assert_eq!(module.content_type, "text/javascript; charset=utf-8");
     assert_eq!(module, file("/page/js/main.js").unwrap());
-    for absent in ["/page/index.html", "/index.html", "/page/", "/page/../src/page.rs", "", "/page/js"] {
+    for absent in
+        ["/page/index.html", "/index.html", "/page/", "/page/../src/page.rs", "", "/page/js"]
+    {
         assert_eq!(file(absent), None, "{absent}");
     }
     let tags: BTreeSet<String> = FILES.iter().map(|(_, bytes)| super::etag(bytes)).collect();
@@ -97,24 +102,38 @@ fn every_reference_leads_to_a_file() {
 #[test]
 fn the_page_obeys_a_strict_policy() {
     let (_, html) = own(".html")[0];
-    assert!(!html.contains(" style=") && !html.contains("<style"), "styles stand in the style sheets");
+    assert!(
+        !html.contains(" style=") && !html.contains("<style"),
+        "styles stand in the style sheets"
+    );
     for script in between(html, "<script", '>') {
         assert!(script.contains(" src=\""), "no script stands in the page: {script}");
     }
     for (name, text) in own("") {
         // The name of SVG's namespace is no address to fetch from.
         let text = text.replace("http://www.w3.org/2000/svg", "");
-        assert!(!text.contains("http://") && !text.contains("https://"), "{name} names another host");
+        assert!(
+            !text.contains("http://") && !text.contains("https://"),
+            "{name} names another host"
+        );
     }
 }
 
 /// The keys of words that a file names, and the groups that it picks from by names in the data.
 fn words_used(text: &str) -> (BTreeSet<String>, BTreeSet<String>) {
     let mut keys = BTreeSet::new();
-    for before in ["data-t=\"", "data-t-label=\"", "data-t-placeholder=\"", "data-t-title=\"", " t(\"", "(t(\""] {
+    for before in [
+        "data-t=\"",
+        "data-t-label=\"",
+        "data-t-placeholder=\"",
+        "data-t-title=\"",
+        " t(\"",
+        "(t(\"",
+    ] {
         keys.extend(between(text, before, '"').into_iter().map(String::from));
     }
-    let groups = between(text, "named(\"", '"').into_iter().map(|group| format!("{group}.")).collect();
+    let groups =
+        between(text, "named(\"", '"').into_iter().map(|group| format!("{group}.")).collect();
     (keys, groups)
 }
 
