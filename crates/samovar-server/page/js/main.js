@@ -33,7 +33,10 @@ let later = 0; // the timer of the next quiet question
 let failed = null; // the kind of the question that failed last
 let tries = 0; // quiet questions in a row, for the back-off
 
-const measures = () => data.measures ?? [];
+// The measures that every shop has come first, in this order; a dataset's own follow in its order.
+const ORDER = ["sales", "orders", "profit", "margin", "average_order_value", "delivery_mean", "delivery_p95"];
+const rank = ({ name }) => (ORDER.includes(name) ? ORDER.indexOf(name) : ORDER.length);
+const measures = () => (data.measures ?? []).toSorted((a, b) => rank(a) - rank(b));
 
 // ── Asking ──────────────────────────────────────────────────────────────────────────────────
 
