@@ -5,10 +5,10 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::str::FromStr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
-use samovar_core::ErrorKind;
+use samovar_core::{Clock, ErrorKind, SystemClock};
 use samovar_source::import::{
     ColumnType, DateOrder, ImportOptions, ImportPhase, ImportProgress, ImportReport, import_csv,
 };
@@ -79,7 +79,7 @@ pub(crate) fn run(args: ImportArgs) -> ExitCode {
     options.rejects = rejects;
     options.max_rejects = max_rejects;
 
-    let started = Instant::now();
+    let clock = SystemClock::new();
     let bar = Bar::new();
     let outcome = import_csv(&options, &mut |progress| bar.show(progress));
     bar.0.finish_and_clear();
@@ -90,7 +90,7 @@ pub(crate) fn run(args: ImportArgs) -> ExitCode {
             }
             // The rows are in the table; that nobody reads the report does not make it a failure, which a
             // script would answer by importing them again.
-            let _ = print(&options, &report, started.elapsed(), json);
+            let _ = print(&options, &report, clock.elapsed(), json);
             ExitCode::SUCCESS
         }
         Err(error) => {

@@ -112,6 +112,22 @@ impl Engine {
         })
     }
 
+    /// Brings a block from disk into memory; true if every day of the range may then be served.
+    pub(crate) async fn stored(&self, place: &Place, from: Day, to: Day) -> bool {
+        let key = self.key(&place.store, place.block);
+        let caches = &self.inner.caches;
+        // What is found is kept in memory.
+        caches.metrics.get(&key).await;
+        if self.inner.dataset.schema.products {
+            if place.figures {
+                caches.products.get(&key).await;
+            } else {
+                caches.raw.get(&key).await;
+            }
+        }
+        self.ready(place, from, to).is_some()
+    }
+
     /// The worst verdict over the days from `from` to `to` that lie in the block; `None` if one is not there or
     /// refused.
     fn look<V: Value>(
@@ -311,10 +327,15 @@ impl Engine {
             count(&self.inner.counters.rows_read, batch.num_rows() as u64);
             builder.push(&batch)?;
         }
-        Ok(builder.builder.finish())
+        Ok(builder.finish())
     }
 
-    fn count_derived(&self, old: Option<&MetricsBlock>, new: &MetricsBlock, days: &[Day]) {
+    pub(crate) fn count_derived(
+        &self,
+        old: Option<&MetricsBlock>,
+        new: &MetricsBlock,
+        days: &[Day],
+    ) {
         let digest = |block: &MetricsBlock, day| {
             block.days.binary_search(&day).ok().map(|at| block.digests[at])
         };
@@ -328,14 +349,14 @@ impl Engine {
 }
 
 /// Cuts batches of the source into days.
-struct BlockReader<'a> {
+pub(crate) struct BlockReader<'a> {
     builder: RawBuilder,
     numbering: Numbering,
     engine: &'a Engine,
 }
 
 impl<'a> BlockReader<'a> {
-    fn new(first: Day, days: usize, engine: &'a Engine) -> Self {
+    pub(crate) fn new(first: Day, days: usize, engine: &'a Engine) -> Self {
         let columns = engine.inner.dataset.schema.columns.len();
         BlockReader {
             builder: RawBuilder::new(first, days, columns),
@@ -344,8 +365,12 @@ impl<'a> BlockReader<'a> {
         }
     }
 
+    pub(crate) fn finish(self) -> RawBlock {
+        self.builder.finish()
+    }
+
     /// Adds a batch: `date`, then `product` and `category` where there are any, then the columns.
-    fn push(&mut self, batch: &RecordBatch) -> Result<(), Error> {
+    pub(crate) fn push(&mut self, batch: &RecordBatch) -> Result<(), Error> {
         let schema = &self.engine.inner.dataset.schema;
         let bad = || {
             Error::new(

@@ -57,6 +57,16 @@ impl Engine {
         self.inner.caches.heat.put("stores", Heat(heat), parts);
     }
 
+    /// The ids of the stores, hottest first: the order in which they are warmed.
+    ///
+    /// # Errors
+    /// If the list of stores cannot be read.
+    pub async fn hottest(&self) -> Result<Vec<Arc<str>>, samovar_core::Error> {
+        let members = self.members().await?;
+        let order = self.hottest_first(&members);
+        Ok(order.into_iter().map(|at| Arc::clone(&members.stores[at].id)).collect())
+    }
+
     /// The stores, hottest first: by accesses where any were counted, then by number of lines.
     pub(crate) fn hottest_first(&self, members: &Members) -> Vec<usize> {
         let heat: Vec<f64> =

@@ -2,6 +2,7 @@
 
 mod answer;
 mod blocks;
+mod bulk;
 mod heat;
 mod members;
 mod refresh;
@@ -173,6 +174,8 @@ struct Inner {
     loads: Flights<Arc<Blocks>>,
     lists: Flights<Arc<Members>>,
     results: Flights<Answer>,
+    passes: Flights<()>,
+    seeks: OnceLock<bool>,
     counters: EngineCounters,
     progress: Progress,
     heat: HeatMap,
@@ -219,7 +222,9 @@ impl Engine {
                 caches,
                 loads: Flights::new(fence.clone()),
                 lists: Flights::new(fence.clone()),
-                results: Flights::new(fence),
+                results: Flights::new(fence.clone()),
+                passes: Flights::new(fence),
+                seeks: OnceLock::new(),
                 counters: EngineCounters::default(),
                 progress: Progress::default(),
                 heat: HeatMap::default(),

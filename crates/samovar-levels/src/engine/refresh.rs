@@ -30,8 +30,13 @@ struct Waiting {
     busy: usize,
 }
 
+/// So many blocks of a source that cannot seek are read again one by one; more in one pass over everything.
+const ONE_BY_ONE: usize = 4;
+
 enum Job {
     List,
+    /// Everything, and with it these.
+    All(Vec<((Arc<str>, i32), f64)>),
     Block(Arc<str>, i32, f64),
 }
 
@@ -60,10 +65,12 @@ impl Queue {
         (waiting.blocks.len() + waiting.busy + usize::from(waiting.list)) as u64
     }
 
-    fn pop(&self) -> Option<Job> {
+    fn pop(&self, seeks: bool) -> Option<Job> {
         let mut waiting = self.lock();
         let job = if std::mem::take(&mut waiting.list) {
             Job::List
+        } else if !seeks && waiting.blocks.len() > ONE_BY_ONE {
+            Job::All(waiting.blocks.drain().collect())
         } else {
             let hottest = waiting.blocks.iter().max_by(|a, b| a.1.total_cmp(b.1));
             let (key, heat) = hottest.map(|(key, heat)| (key.clone(), *heat))?;
@@ -83,6 +90,11 @@ impl Engine {
     /// Number of blocks that wait to be read again, or are.
     pub fn refreshing(&self) -> u64 {
         self.inner.queue.len()
+    }
+
+    async fn read_everything_again(&self) -> Result<(), Error> {
+        let members = self.members().await?;
+        self.read_all(&members).await
     }
 
     async fn read_again(&self, store: &Arc<str>, block: i32) -> Result<(), Error> {
@@ -116,7 +128,7 @@ async fn refresher(weak: Weak<Inner>) {
     let mut pause = PAUSE;
     loop {
         let Some(inner) = weak.upgrade() else { return };
-        let Some(job) = inner.queue.pop() else {
+        let Some(job) = inner.queue.pop(inner.seeks.get().copied().unwrap_or(true)) else {
             // Waiting holds the queue alone, so that dropping the engine ends this task.
             let queue = Arc::clone(&inner.queue);
             drop(inner);
@@ -127,6 +139,7 @@ async fn refresher(weak: Weak<Inner>) {
         let outcome = match &job {
             Job::List => engine.load_members().await.map(|_| ()),
             Job::Block(store, block, _) => engine.read_again(store, *block).await,
+            Job::All(_) => engine.read_everything_again().await,
         };
         engine.inner.queue.done();
         match outcome {
@@ -136,6 +149,11 @@ async fn refresher(weak: Weak<Inner>) {
                 match job {
                     Job::List => engine.inner.queue.push_list(),
                     Job::Block(store, block, heat) => engine.inner.queue.push(&store, block, heat),
+                    Job::All(blocks) => {
+                        for ((store, block), heat) in blocks {
+                            engine.inner.queue.push(&store, block, heat);
+                        }
+                    }
                 }
                 drop(engine);
                 tokio::time::sleep(pause).await;

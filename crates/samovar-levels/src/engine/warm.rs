@@ -109,6 +109,9 @@ impl Engine {
         progress.change(|warmth| warmth.stores = order.len());
         *progress.warm.lock().unwrap_or_else(PoisonError::into_inner) = vec![false; order.len()];
 
+        if !self.seeks().await? && self.any_cold(&members).await? {
+            self.read_all(&members).await?;
+        }
         let (first, rest) = order.split_at(hot);
         self.warm_stores_of(&members, first).await?;
         let first_hot_answer = clock.elapsed().saturating_sub(started);
@@ -123,6 +126,21 @@ impl Engine {
             first_hot_answer,
             fully_warm,
         })
+    }
+
+    /// Whether a block is in no tier.
+    async fn any_cold(&self, members: &Members) -> Result<bool, Error> {
+        let Some((from, to)) = members.dates else { return Ok(false) };
+        for store in &members.stores {
+            for block in from.0.div_euclid(members.block_days)..=to.0.div_euclid(members.block_days)
+            {
+                let place = Place::of(members, &store.id, block);
+                if self.ready(&place, from, to).is_none() && !self.stored(&place, from, to).await {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
     }
 
     async fn warm_stores_of(&self, members: &Arc<Members>, stores: &[usize]) -> Result<(), Error> {

@@ -8,15 +8,15 @@ use serde_json::Value;
 
 use crate::shop::{CHINESE, ENGLISH, FIRST, Figures, Line, Names, Shop, partition, selection};
 
-fn runtime() -> tokio::runtime::Runtime {
+pub(crate) fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
 }
 
-async fn volatile() -> Samovar {
+pub(crate) async fn volatile() -> Samovar {
     Samovar::open(Settings::default()).await.unwrap()
 }
 
-fn json(answer: &Answer) -> Value {
+pub(crate) fn json(answer: &Answer) -> Value {
     serde_json::from_slice(&answer.body.json).unwrap()
 }
 
@@ -46,7 +46,13 @@ fn agrees(totals: &Value, which: &str, figures: &Figures) {
     assert!((found - exact).abs() <= exact * RELATIVE_ERROR * 1.001, "p95: {found} for {exact}");
 }
 
-async fn check(shop: &Shop, engine: &Engine, stores: Option<&[u8]>, from: i32, to: i32) -> Answer {
+pub(crate) async fn check(
+    shop: &Shop,
+    engine: &Engine,
+    stores: Option<&[u8]>,
+    from: i32,
+    to: i32,
+) -> Answer {
     let asked = selection(stores, from, to);
     let answer = engine.diagnose(&asked, Missing::Wait).await.unwrap();
     let body = json(&answer);
@@ -191,7 +197,7 @@ proptest! {
     }
 }
 
-fn some_lines() -> Vec<Line> {
+pub(crate) fn some_lines() -> Vec<Line> {
     let line = |n: i32| Line {
         store: (n % 3 + 1) as u8,
         day: n % 40,
@@ -213,7 +219,7 @@ async fn shop_with_engine() -> (Shop, Engine) {
     (shop, engine)
 }
 
-fn counter(engine: &Engine, name: &str) -> u64 {
+pub(crate) fn counter(engine: &Engine, name: &str) -> u64 {
     engine.counters().snapshot().into_iter().find(|(n, _)| *n == name).unwrap().1
 }
 
@@ -327,5 +333,23 @@ fn a_store_that_is_not_there_is_an_error_that_names_it() {
         let failed =
             engine.diagnose(&selection(Some(&[77]), 0, 3), Missing::Wait).await.unwrap_err();
         assert!(failed.to_string().contains("77"), "{failed}");
+    });
+}
+
+#[test]
+fn a_source_without_an_index_is_read_in_one_pass() {
+    runtime().block_on(async {
+        let (shop, engine) = shop_with_engine().await;
+        drop(engine);
+        shop.database.execute_batch("DROP INDEX by_day").unwrap();
+        let engine = shop.engine(volatile().await, ProductMetrics::Keep);
+        engine.warm().await.unwrap();
+        let lines = some_lines().len() as u64;
+        // The list, and everything once; the sample that decides on product metrics is not counted.
+        assert_eq!(counter(&engine, "source_reads"), 2);
+        assert_eq!(counter(&engine, "rows_read"), lines);
+        check(&shop, &engine, None, 0, 39).await;
+        check(&shop, &engine, Some(&[1, 3]), 20, 30).await;
+        assert_eq!(counter(&engine, "source_reads"), 2, "all of it was warm");
     });
 }

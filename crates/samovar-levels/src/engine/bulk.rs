@@ -1,0 +1,159 @@
+//! The bulk road: everything in one pass, for a source that cannot seek a store and would scan all of it for each.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use arrow_array::RecordBatch;
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Date32Type, Int32Type};
+use futures_util::StreamExt;
+use samovar_core::{Day, Error, ErrorKind, Key, Scope, Stamp, Token};
+use samovar_source::{Ask, Days, Which};
+
+use super::blocks::{BlockReader, Place};
+use super::survey::parts;
+use super::values::Members;
+use super::{Engine, count};
+use crate::background::on_thread;
+use crate::derive::Deriver;
+use crate::raw::RawBlock;
+
+impl Engine {
+    /// Whether one store's days can be read without reading everything.
+    pub(crate) async fn seeks(&self) -> Result<bool, Error> {
+        if let Some(seeks) = self.inner.seeks.get() {
+            return Ok(*seeks);
+        }
+        let described = self.inner.source.describe().await;
+        let described = described.map_err(|e| {
+            Error::new(ErrorKind::Source, "asking the source for its plan").because(e)
+        })?;
+        Ok(*self.inner.seeks.get_or_init(|| described.seeks))
+    }
+
+    /// Reads everything anew, in one pass; at most one such pass reads at a time.
+    pub(crate) async fn read_all(&self, members: &Arc<Members>) -> Result<(), Error> {
+        let (engine, members) = (self.clone(), Arc::clone(members));
+        let key = Key::new("blocks", "all");
+        let touches = |scope: &Scope| !matches!(scope, Scope::Key(_));
+        let run = move |token| on_thread(async move { engine.pass(&members, token).await });
+        self.inner.passes.join(&key, touches, run).await
+    }
+
+    async fn pass(&self, members: &Members, token: Token) -> Result<(), Error> {
+        let Some((first, last)) = members.dates else { return Ok(()) };
+        let blocks = first.0.div_euclid(members.block_days)..=last.0.div_euclid(members.block_days);
+        let from = Day(blocks.start() * members.block_days);
+        let to = Day((blocks.end() + 1) * members.block_days - 1);
+        let ask = Ask { stores: Which::All, days: Days::Range(Some(from), Some(to)) };
+        let mut batches = self.inner.source.read(ask);
+        count(&self.inner.counters.source_reads, 1);
+        let stamp = Stamp::new(token, self.inner.samovar.clock().now());
+        let mut filler =
+            Filler { engine: self, members, stamp, open: None, filled: HashSet::new() };
+        while let Some(batch) = batches.next().await {
+            let batch = batch
+                .map_err(|e| Error::new(ErrorKind::Source, "reading from the source").because(e))?;
+            count(&self.inner.counters.rows_read, batch.num_rows() as u64);
+            filler.take(&batch)?;
+            self.inner.caches.raw.room().await?;
+        }
+        filler.close()?;
+        // Blocks without a line are known to be empty.
+        let filled = std::mem::take(&mut filler.filled);
+        for (at, store) in members.stores.iter().enumerate() {
+            for block in blocks.clone().filter(|block| !filled.contains(&(at, *block))) {
+                let place = Place::of(members, &store.id, block);
+                let empty = BlockReader::new(place.first(), place.days as usize, self).finish();
+                self.fill(&place, empty, stamp)?;
+            }
+            self.inner.caches.raw.room().await?;
+        }
+        Ok(())
+    }
+
+    /// Keeps a block all of whose days were read at once.
+    fn fill(&self, place: &Place, raw: RawBlock, stamp: Stamp) -> Result<(), Error> {
+        let key = self.key(&place.store, place.block);
+        let caches = &self.inner.caches;
+        let days = (0..place.days).map(|at| place.first().plus(at));
+        let (metrics, figures) =
+            Deriver::new(&self.inner.dataset.schema).derive(&place.store, &raw, days.clone())?;
+        let old = caches.metrics.peek(&key).map(|found| found.value);
+        self.count_derived(old.as_deref(), &metrics, &days.collect::<Vec<_>>());
+        let stamps = vec![Some(stamp); place.days as usize];
+        let Some(parts) = parts(&place.store, place.first(), &stamps) else { return Ok(()) };
+        if place.figures || !self.inner.dataset.schema.products {
+            caches.raw.put_below(&key, raw, Arc::clone(&parts));
+        } else {
+            caches.raw.put(&key, raw, Arc::clone(&parts));
+        }
+        if place.figures && self.inner.dataset.schema.products {
+            caches.products.put(&key, figures, Arc::clone(&parts));
+        }
+        caches.metrics.put(&key, metrics, parts);
+        Ok(())
+    }
+}
+
+/// Cuts rows in order of (store, day) into blocks.
+struct Filler<'a> {
+    engine: &'a Engine,
+    members: &'a Members,
+    stamp: Stamp,
+    /// The block that is being filled: the store's place in the list, and its place.
+    open: Option<(usize, Place, BlockReader<'a>)>,
+    filled: HashSet<(usize, i32)>,
+}
+
+impl Filler<'_> {
+    fn take(&mut self, batch: &RecordBatch) -> Result<(), Error> {
+        let bad =
+            || Error::new(ErrorKind::Source, "the source gave no stores or dates; this is a bug");
+        let stores = batch.column(0).as_dictionary_opt::<Int32Type>().ok_or_else(bad)?;
+        let names = stores.values().as_string_opt::<i32>().ok_or_else(bad)?;
+        let dates = batch.column(1).as_primitive_opt::<Date32Type>().ok_or_else(bad)?;
+        let days = self.members.block_days;
+        let mut start = 0;
+        while start < batch.num_rows() {
+            let (store, block) = (stores.keys().value(start), dates.value(start).div_euclid(days));
+            let same = |at: usize| {
+                stores.keys().value(at) == store && dates.value(at).div_euclid(days) == block
+            };
+            let end = (start..batch.num_rows()).find(|at| !same(*at)).unwrap_or(batch.num_rows());
+            self.rows(names.value(store as usize), block, &batch.slice(start, end - start))?;
+            start = end;
+        }
+        Ok(())
+    }
+
+    fn rows(&mut self, store: &str, block: i32, batch: &RecordBatch) -> Result<(), Error> {
+        // A store that the list lacks has come since it was read: an event will tell of it.
+        let Some(at) = self.members.find(store) else { return Ok(()) };
+        let going_on =
+            matches!(&self.open, Some((open, place, _)) if *open == at && place.block == block);
+        if !going_on {
+            self.close()?;
+            let place = Place::of(self.members, &self.members.stores[at].id, block);
+            let reader = BlockReader::new(place.first(), place.days as usize, self.engine);
+            self.open = Some((at, place, reader));
+        }
+        match &mut self.open {
+            Some((_, _, reader)) => reader.push(&without_store(batch)?),
+            None => Ok(()),
+        }
+    }
+
+    fn close(&mut self) -> Result<(), Error> {
+        let Some((at, place, reader)) = self.open.take() else { return Ok(()) };
+        self.filled.insert((at, place.block));
+        self.engine.fill(&place, reader.finish(), self.stamp)
+    }
+}
+
+fn without_store(batch: &RecordBatch) -> Result<RecordBatch, Error> {
+    let rest: Vec<usize> = (1..batch.num_columns()).collect();
+    batch
+        .project(&rest)
+        .map_err(|e| Error::new(ErrorKind::Source, "taking a batch apart").because(e))
+}

@@ -1,0 +1,118 @@
+//! What survives a restart, and what it may be served as.
+
+use std::path::Path;
+use std::time::Duration;
+
+use samovar::{Samovar, Settings};
+use samovar_core::Mode;
+use samovar_levels::{Engine, Level, Missing, ProductMetrics, State};
+
+use crate::answers::{check, counter, json, runtime, some_lines};
+use crate::shop::{ENGLISH, Line, Shop, partition, selection};
+
+async fn stored(directory: &Path) -> Samovar {
+    let settings = Settings { data_dir: Some(directory.into()), ..Settings::default() };
+    Samovar::open(settings).await.unwrap()
+}
+
+fn shop() -> Shop {
+    let shop = Shop::new(ENGLISH);
+    for line in some_lines() {
+        shop.insert(&line);
+    }
+    shop
+}
+
+/// Waits until nothing is being read again.
+async fn settled(engine: &Engine) {
+    let settled = async {
+        while engine.refreshing() > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), settled).await.expect("it settles");
+}
+
+#[test]
+fn after_a_restart_the_disk_answers_without_the_source_labelled() {
+    runtime().block_on(async {
+        let (shop, directory) = (shop(), tempfile::tempdir().unwrap());
+        let engine = shop.engine(stored(directory.path()).await, ProductMetrics::Keep);
+        engine.warm().await.unwrap();
+        let before = check(&shop, &engine, None, 20, 39).await;
+        assert_eq!(before.proof.state, State::Fresh);
+        engine.close().await.unwrap();
+        drop(engine);
+
+        let engine = shop.engine(stored(directory.path()).await, ProductMetrics::Keep);
+        // The source is there when it is opened, and no longer a database when it is asked.
+        std::fs::write(&shop.path, b"gone").unwrap();
+        let after = engine.diagnose(&selection(None, 20, 39), Missing::Wait).await.unwrap();
+        assert_eq!(after.body.json, before.body.json);
+        assert_eq!((after.proof.state, after.proof.level), (State::Stale, Level::Result));
+        assert!(after.proof.refreshing > 0);
+    });
+}
+
+#[test]
+fn what_changed_unseen_while_it_was_down_is_found_in_the_background() {
+    runtime().block_on(async {
+        let (shop, directory) = (shop(), tempfile::tempdir().unwrap());
+        let engine = shop.engine(stored(directory.path()).await, ProductMetrics::Derive);
+        engine.warm().await.unwrap();
+        engine.close().await.unwrap();
+        drop(engine);
+        shop.insert(&Line { sales: 777_777, ..some_lines().swap_remove(30) });
+
+        let engine = shop.engine(stored(directory.path()).await, ProductMetrics::Derive);
+        engine.warm().await.unwrap();
+        settled(&engine).await;
+        let answer = check(&shop, &engine, None, 20, 39).await;
+        assert_eq!(answer.proof.state, State::Fresh);
+        let (derived, unchanged) =
+            (counter(&engine, "partitions_derived"), counter(&engine, "partitions_unchanged"));
+        assert_eq!(derived - unchanged, 1, "one partition came out different");
+    });
+}
+
+#[test]
+fn a_mark_that_was_acknowledged_holds_after_a_restart() {
+    runtime().block_on(async {
+        let (shop, directory) = (shop(), tempfile::tempdir().unwrap());
+        let engine = shop.engine(stored(directory.path()).await, ProductMetrics::Keep);
+        engine.warm().await.unwrap();
+        // Marked at the fence alone: nothing reads the partition again before the end.
+        let scope = samovar_core::Scope::Partition(partition(1, 30));
+        engine.samovar().mark(vec![scope], Mode::Remove, "test").await.unwrap();
+        engine.close().await.unwrap();
+        drop(engine);
+
+        let engine = shop.engine(stored(directory.path()).await, ProductMetrics::Keep);
+        std::fs::write(&shop.path, b"gone").unwrap();
+        let asked = |store| selection(Some(&[store]), 25, 39);
+        assert!(
+            engine.diagnose(&asked(1), Missing::Wait).await.is_err(),
+            "it cannot be read, so it is not served"
+        );
+        let allowed = engine.diagnose(&asked(1), Missing::Allow).await.unwrap();
+        assert_eq!(allowed.proof.state, State::Incomplete);
+        let other = engine.diagnose(&asked(2), Missing::Wait).await.unwrap();
+        assert_eq!(json(&other)["store_count"], 1);
+    });
+}
+
+#[test]
+fn the_stores_that_were_asked_for_are_hot_at_the_next_start() {
+    runtime().block_on(async {
+        let (shop, directory) = (shop(), tempfile::tempdir().unwrap());
+        let engine = shop.engine(stored(directory.path()).await, ProductMetrics::Keep);
+        for _ in 0..3 {
+            engine.diagnose(&selection(Some(&[3]), 25, 39), Missing::Wait).await.unwrap();
+        }
+        engine.close().await.unwrap();
+        drop(engine);
+        let engine = shop.engine(stored(directory.path()).await, ProductMetrics::Keep);
+        engine.warm().await.unwrap();
+        assert_eq!(engine.hottest().await.unwrap()[0], "3".into());
+    });
+}
