@@ -24,7 +24,7 @@ impl<C: Send + 'static> Pool<C> {
                     let Ok(job) = job else { return };
                     // A job that panics drops its channel, which its reader sees; the thread goes on.
                     let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-                        job(&mut connection)
+                        job(&mut connection);
                     }));
                 }
             })?;

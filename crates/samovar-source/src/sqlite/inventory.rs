@@ -9,7 +9,7 @@ use samovar_core::Day;
 
 use super::days::{self, Dates};
 use super::rows::{id_text, unreadable};
-use super::{failed, not_prepared, sql};
+use super::{failed, sql};
 use crate::{Dataset, Inventory, SourceError, SourceErrorKind, Store};
 
 /// The stores' ids as the database has them, by their text: only a value of the same type is sought by an index,
@@ -18,21 +18,22 @@ use crate::{Dataset, Inventory, SourceError, SourceErrorKind, Store};
 pub(super) struct Ids(Mutex<HashMap<Arc<str>, Value>>);
 
 impl Ids {
-    /// An id as the database has it. One that is not known yet is looked up in each form that it could have.
+    /// An id as the database has it; `None` if it has no lines. One that is not known yet is looked up in each
+    /// form that it could have.
     pub(super) fn native(
         &self,
         connection: &Connection,
         dataset: &Dataset,
         id: &Arc<str>,
-    ) -> Result<Value, SourceError> {
+    ) -> Result<Option<Value>, SourceError> {
         if let Some(known) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(id) {
-            return Ok(known.clone());
+            return Ok(Some(known.clone()));
         }
-        let mut query = connection.prepare_cached(&sql::id_of(dataset)).map_err(not_prepared)?;
-        let text = Value::Text(id.to_string());
+        let mut query = connection.prepare_cached(&sql::id_of(dataset)).map_err(failed)?;
+        let text = Some(Value::Text(id.to_string()));
         let integer = id.parse().ok().map(Value::Integer);
         let real = id.parse().ok().map(Value::Real);
-        for form in [Some(text.clone()), integer, real].into_iter().flatten() {
+        for form in [text, integer, real].into_iter().flatten() {
             let mut rows = query.query([form]).map_err(failed)?;
             let Some(row) = rows.next().map_err(failed)? else { continue };
             let found = row.get_ref(0).map_err(failed)?;
@@ -41,10 +42,10 @@ impl Ids {
                 let native = Value::try_from(found).map_err(|e| failed(e.into()))?;
                 let mut ids = self.0.lock().unwrap_or_else(PoisonError::into_inner);
                 ids.insert(Arc::clone(id), native.clone());
-                return Ok(native);
+                return Ok(Some(native));
             }
         }
-        Ok(text)
+        Ok(None)
     }
 }
 
@@ -56,7 +57,7 @@ pub(super) fn inventory(
     ids: &Ids,
 ) -> Result<Inventory, SourceError> {
     let text = sql::stores(dataset, !seeks);
-    let mut statement = connection.prepare_cached(&text).map_err(not_prepared)?;
+    let mut statement = connection.prepare_cached(&text).map_err(failed)?;
     let mut found = statement.query([]).map_err(failed)?;
     let mut inventory = Inventory { stores: Vec::new(), unplaced: 0 };
     let mut natives = HashMap::new();
@@ -75,7 +76,7 @@ pub(super) fn inventory(
         inventory.stores.push(store);
     }
     if seeks && let Some(text) = sql::name_of(dataset) {
-        let mut names = connection.prepare_cached(&text).map_err(not_prepared)?;
+        let mut names = connection.prepare_cached(&text).map_err(failed)?;
         for store in &mut inventory.stores {
             let mut found = names.query([&natives[&store.id]]).map_err(failed)?;
             if let Some(row) = found.next().map_err(failed)? {

@@ -126,8 +126,6 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY)?;
     connection.pragma_update(None, "query_only", true)?;
-    // Reads by the operating system's page cache instead of copying each page.
-    connection.pragma_update(None, "mmap_size", 1i64 << 30)?;
     // Opening looks at nothing; this asks for the file's header.
     connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
     Ok(connection)
@@ -167,7 +165,7 @@ fn describe(connection: &Connection, dataset: &Dataset) -> Result<Description, S
     // Without bounds on the day: an index on the day alone must not look like one on the store.
     let mut plan = connection
         .prepare(&format!("EXPLAIN QUERY PLAN {}", sql::rows(dataset, true, false, false)))
-        .map_err(not_prepared)?;
+        .map_err(failed)?;
     let steps = plan
         .query_map([""], |row| row.get::<_, String>(3))
         .and_then(Iterator::collect::<rusqlite::Result<Vec<String>>>)
@@ -246,7 +244,10 @@ fn read(
 ) -> Result<(), SourceError> {
     let days = ascending(ask.days);
     let (store, id) = match &ask.stores {
-        Which::One(store) => (Some(&**store), Some(ids.native(connection, dataset, store)?)),
+        Which::One(store) => match ids.native(connection, dataset, store)? {
+            Some(id) => (Some(&**store), Some(id)),
+            None => return Ok(()),
+        },
         Which::All => (None, None),
     };
     let mut batcher = Batcher::new(dataset, &days, store, limits.batch_size);
@@ -254,7 +255,7 @@ fn read(
     for (from, to) in ranges(&days, store.is_some()) {
         let (lower, upper) = days::bounds(dataset, from, to);
         let text = sql::rows(dataset, id.is_some(), lower.is_some(), upper.is_some());
-        let mut statement = connection.prepare_cached(&text).map_err(not_prepared)?;
+        let mut statement = connection.prepare_cached(&text).map_err(failed)?;
         let values = [id.as_ref(), lower.as_ref(), upper.as_ref()].into_iter().flatten();
         let mut rows =
             statement.query(params_from_iter(values.map(|v: &Value| v))).map_err(failed)?;
@@ -317,10 +318,4 @@ fn gone() -> SourceError {
 
 fn failed(wrong: rusqlite::Error) -> SourceError {
     SourceError::new(SourceErrorKind::Failed, "the database failed").because(wrong)
-}
-
-/// The query was fine when the database was opened.
-fn not_prepared(wrong: rusqlite::Error) -> SourceError {
-    let message = "the source's query cannot be read any more";
-    SourceError::new(SourceErrorKind::Schema, message).because(wrong)
 }

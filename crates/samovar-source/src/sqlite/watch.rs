@@ -88,3 +88,71 @@ impl Watch {
         SourceError::new(SourceErrorKind::Timeout, message)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use samovar_core::Millis;
+
+    use super::*;
+
+    /// Goes only when it is told to.
+    #[derive(Default)]
+    struct Told(AtomicU64);
+
+    impl Clock for Told {
+        fn now(&self) -> Millis {
+            Millis(0)
+        }
+
+        fn elapsed(&self) -> Duration {
+            Duration::from_secs(self.0.load(Ordering::Relaxed))
+        }
+    }
+
+    /// Many steps of SQLite's machine.
+    fn count(connection: &Connection) -> Result<i64, SourceError> {
+        let text = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 50000)
+            SELECT count(*) FROM n";
+        connection.query_row(text, [], |row| row.get(0)).map_err(failed)
+    }
+
+    #[test]
+    fn the_time_of_the_reader_is_not_counted() {
+        let clock = Arc::new(Told::default());
+        let mut connection = Connection::open_in_memory().unwrap();
+        let pass = |seconds| clock.0.fetch_add(seconds, Ordering::Relaxed);
+        let watch = || Watch::new(clock.clone(), Duration::from_secs(30));
+        let (patient, _cancel) = watch();
+        let counted = patient.over(&mut connection, |c| {
+            patient.not_counting(|| pass(3_600));
+            pass(30);
+            count(c)
+        });
+        assert_eq!(counted.unwrap(), 50_000);
+        let (late, _cancel) = watch();
+        let wrong = late.over(&mut connection, |c| {
+            late.not_counting(|| pass(3_600));
+            pass(31);
+            count(c)
+        });
+        let wrong = wrong.unwrap_err();
+        assert_eq!(wrong.kind(), SourceErrorKind::Timeout);
+        assert!(wrong.to_string().contains("30 s"), "{wrong}");
+        // The connection is as good as new.
+        let (next, _cancel) = watch();
+        assert_eq!(next.over(&mut connection, count).unwrap(), 50_000);
+    }
+
+    #[test]
+    fn a_query_that_nobody_waits_for_is_interrupted() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        let (watch, cancel) = Watch::new(Arc::new(Told::default()), Duration::from_secs(30));
+        let wrong = watch.over(&mut connection, |c| {
+            drop(cancel);
+            count(c)
+        });
+        assert!(wrong.unwrap_err().to_string().contains("interrupted"));
+        let begun = watch.over(&mut connection, |_| Ok(()));
+        assert!(begun.is_err(), "nor is it begun");
+    }
+}
