@@ -2,5 +2,9 @@
 
 #[cfg(feature = "browser")]
 pub mod browser;
+pub mod clock;
+pub mod gate;
+pub mod log;
 pub mod skip;
 pub mod source;
+pub mod tier;

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_channel::oneshot;
+use futures_executor::block_on;
 use futures_util::future::{Either, select};
 use parking_lot::Mutex;
 use samovar_core::{
-    Clock, Error, ErrorKind, Judge, Mark, MarkId, MarkLog, Mode, Scope, TierName, Usage, Version,
+    Clock, Error, ErrorKind, Judge, Mark, MarkId, MarkLog, Mode, Scope, Tier, TierName, Usage,
+    Version,
 };
 
 use crate::background::{Worker, off_thread};
@@ -54,39 +56,9 @@ impl Samovar {
     pub async fn open(settings: Settings) -> Result<Samovar, Error> {
         let counters = Arc::new(Counters::default());
         let said = Arc::clone(&counters);
-        let Settings { data_dir, clock, log, lower, .. } = settings.clone();
-        let (held, log, fence, disk) = off_thread("samovar-open", move || {
-            let held = data_dir.as_deref().map(directory::hold).transpose()?;
-            let log: Arc<dyn MarkLog> = match (log, &data_dir) {
-                (Some(log), _) => log,
-                (None, None) => Arc::new(LocalLog::volatile()?),
-                (None, Some(directory)) => {
-                    let (log, notice) = LocalLog::open(directory)?;
-                    if let Some(notice) = notice {
-                        said.say(clock.now(), notice);
-                    }
-                    Arc::new(log)
-                }
-            };
-            let snapshot = futures_executor::block_on(log.snapshot())?;
-            let fence = Fence::new(&snapshot, Arc::clone(&clock))?;
-            let judge: Arc<dyn Judge> = Arc::new(fence.clone());
-            let options = DiskOptions {
-                max_bytes: settings.disk_max_bytes,
-                sweep_after: settings.sweep_after,
-                ..DiskOptions::default()
-            };
-            let open = |directory: &std::path::Path| -> Result<LowerTier, Error> {
-                let (judge, clock) = (Arc::clone(&judge), Arc::clone(&clock));
-                Ok(Arc::new(DiskTier::open(directory, options, judge, clock, said)?))
-            };
-            let mut disk = data_dir.as_deref().map(open).transpose()?;
-            if let Some(wrap) = lower {
-                disk = wrap(disk, judge)?;
-            }
-            Ok((held, log, fence, disk))
-        })
-        .await?;
+        let chosen = settings.clone();
+        let (held, log, fence, disk) =
+            off_thread("samovar-open", move || open_parts(chosen, &said)).await?;
         let restarted = disk.as_ref().is_some_and(|disk| disk.usage().total().entries > 0);
         let tail = Tail::start(Arc::clone(&log), fence.clone())?;
         let inner = Inner {
@@ -212,6 +184,63 @@ impl Samovar {
     }
 }
 
+/// Hold, log, fence and the tier below memory. Blocks.
+type Parts = (Option<Held>, Arc<dyn MarkLog>, Fence, Option<LowerTier>);
+
+fn open_parts(settings: Settings, counters: &Arc<Counters>) -> Result<Parts, Error> {
+    let Settings { data_dir, clock, log, lower, .. } = settings;
+    let held = data_dir.as_deref().map(directory::hold).transpose()?;
+    let mut founded = false;
+    let log: Arc<dyn MarkLog> = match (log, &data_dir) {
+        (Some(log), _) => log,
+        (None, None) => Arc::new(LocalLog::volatile()?),
+        (None, Some(directory)) => {
+            founded = !LocalLog::is_in(directory);
+            let (log, notice) = LocalLog::open(directory)?;
+            if let Some(notice) = notice {
+                counters.say(clock.now(), notice);
+            }
+            Arc::new(log)
+        }
+    };
+    let open = || {
+        let snapshot = block_on(log.snapshot())?;
+        let fence = Fence::new(&snapshot, Arc::clone(&clock))?;
+        let judge: Arc<dyn Judge> = Arc::new(fence.clone());
+        let disk = match &data_dir {
+            None => None,
+            Some(directory) => {
+                let options = DiskOptions {
+                    max_bytes: settings.disk_max_bytes,
+                    sweep_after: settings.sweep_after,
+                    ..DiskOptions::default()
+                };
+                let (judge, said) = (Arc::clone(&judge), Arc::clone(counters));
+                let tier = DiskTier::open(directory, options, judge, Arc::clone(&clock), said)?;
+                if founded && tier.usage().total().entries > 0 {
+                    let text = "the mark log was not there and has been founded anew: what lies on disk \
+                                is not served";
+                    counters.say(clock.now(), text);
+                }
+                Some(Arc::new(tier) as LowerTier)
+            }
+        };
+        let disk = match lower {
+            None => disk,
+            Some(wrap) => wrap(disk, judge)?,
+        };
+        Ok((fence, disk))
+    };
+    match open() {
+        Ok((fence, disk)) => Ok((held, log, fence, disk)),
+        Err(error) => {
+            // So that who tries again does not find its file still held.
+            let _ = block_on(log.close());
+            Err(error)
+        }
+    }
+}
+
 impl fmt::Debug for Samovar {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Samovar").field("fence", &self.inner.fence).finish_non_exhaustive()
@@ -238,11 +267,8 @@ impl Tail {
                 }
             }
         };
-        let worker = Worker::spawn(
-            "samovar-tail",
-            move || futures_executor::block_on(follow),
-            move |error| last.fail(error),
-        )?;
+        let worker =
+            Worker::spawn("samovar-tail", move || block_on(follow), move |error| last.fail(error))?;
         Ok(Tail { stop: Mutex::new(Some(stop)), worker })
     }
 

@@ -99,6 +99,11 @@ impl LocalLog {
         Ok((LocalLog::start(opened.database, opened.loaded.state)?, notice))
     }
 
+    /// Whether there is a log in a directory.
+    pub(crate) fn is_in(directory: &Path) -> bool {
+        directory.join(FILE).metadata().is_ok_and(|found| found.len() > 0)
+    }
+
     /// A log that ends with the process: for caches in memory alone.
     ///
     /// # Errors

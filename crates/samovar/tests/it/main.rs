@@ -1,1 +1,12 @@
-//! Integration tests of the cache.
+//! Integration tests of the cache, against the real log, fence and tiers.
+
+mod cache;
+mod clear;
+mod contracts;
+mod damage;
+mod flights;
+mod histories;
+mod kill;
+mod model;
+mod restart;
+mod support;

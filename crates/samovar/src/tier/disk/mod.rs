@@ -121,7 +121,7 @@ impl DiskTier {
     ///
     /// # Errors
     /// If the file cannot be read or written, or is of a newer format or no cache at all.
-    pub(crate) fn open(
+    pub fn open(
         directory: &Path,
         options: DiskOptions,
         judge: Arc<dyn Judge>,

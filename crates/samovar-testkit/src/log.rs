@@ -1,0 +1,309 @@
+//! The contract of a mark log as tests, and a log that goes step by step.
+#![allow(clippy::unwrap_used, reason = "a suite fails by panicking: its caller is a test")]
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use futures_channel::oneshot;
+use futures_executor::block_on;
+use futures_util::FutureExt;
+use samovar_core::{
+    BoxFuture, Epoch, Error, ErrorKind, History, Key, Mark, MarkId, MarkLog, Millis, Mode,
+    Numbered, Partition, Scope, Snapshot, Version,
+};
+
+/// A mark for tests; its name is `id`.
+pub fn mark(id: u128, scope: Scope, mode: Mode, at: i64) -> Mark {
+    Mark { id: MarkId(id), scope, mode, at: Millis(at), reason: "test".into() }
+}
+
+fn some_scopes() -> Vec<Scope> {
+    vec![
+        Scope::Key(Key::new("prices", "42")),
+        Scope::Key(Key::new("prices", "")),
+        Scope::Partition(Partition::new("门店7", samovar_core::Day(20_000))),
+        Scope::Cache("prices".into()),
+        Scope::Everything,
+    ]
+}
+
+/// What every mark log promises. `fresh` makes an empty one.
+pub fn suite(fresh: impl Fn() -> Arc<dyn MarkLog>) {
+    begins_empty(&*fresh());
+    numbers_densely_and_yields_in_order(&*fresh());
+    remembers_what_still_counts(&*fresh());
+    tail_waits_for_the_next(&*fresh());
+    appends_from_many_threads_stay_whole(&fresh());
+}
+
+/// What a durable log promises beside that. `open` opens the same log, again and again; it is empty at first.
+pub fn durable_suite(open: impl Fn() -> Arc<dyn MarkLog>) {
+    let mut last = None;
+    for round in 0..4u128 {
+        let log = open();
+        let before = block_on(log.snapshot()).unwrap();
+        assert_eq!(Some(before.head), last.or(Some(before.head)), "the head comes back");
+        let scopes = some_scopes().into_iter().enumerate();
+        let marks =
+            scopes.map(|(at, scope)| mark(round * 100 + at as u128, scope, Mode::Remove, 5));
+        let version = block_on(log.append(marks.collect())).unwrap();
+        assert_eq!(version.epoch, before.head.epoch, "so does the epoch");
+        assert_eq!(version.seq, before.head.seq + 5, "and numbers go on");
+        // Neither closed nor flushed: what was acknowledged is there.
+        if round % 2 == 0 {
+            block_on(log.close()).unwrap();
+            assert!(
+                block_on(log.append(vec![mark(9, Scope::Everything, Mode::Remove, 5)])).is_err()
+            );
+        }
+        drop(log);
+        last = Some(version);
+    }
+}
+
+fn begins_empty(log: &dyn MarkLog) {
+    let Snapshot { history, marks, head } = block_on(log.snapshot()).unwrap();
+    assert_eq!(head.seq, 0);
+    assert!(history.holds(head), "the head lies on the history");
+    assert!(marks.is_empty());
+}
+
+fn numbers_densely_and_yields_in_order(log: &dyn MarkLog) {
+    let mut appended = Vec::new();
+    for batch in 0..5u128 {
+        let marks: Vec<Mark> =
+            (0..=batch).map(|n| mark(batch * 10 + n, Scope::Everything, Mode::Expire, 7)).collect();
+        appended.extend(marks.clone());
+        let version = block_on(log.append(marks)).unwrap();
+        assert_eq!(version.seq, appended.len() as u64, "the version of the last of them");
+        assert!(block_on(log.snapshot()).unwrap().history.holds(version));
+    }
+    for after in 0..appended.len() as u64 {
+        let mut seen = Vec::new();
+        while seen.len() < appended.len() - after as usize {
+            let next = block_on(log.tail(after + seen.len() as u64)).unwrap();
+            assert!(!next.is_empty());
+            seen.extend(next.iter().cloned());
+        }
+        for (number, yielded) in (after + 1..).zip(&seen) {
+            assert_eq!(yielded.version.seq, number);
+            assert_eq!(yielded.mark, appended[number as usize - 1]);
+        }
+    }
+}
+
+fn remembers_what_still_counts(log: &dyn MarkLog) {
+    let mut id = 0;
+    let mut append = |scope: &Scope, mode, at| {
+        id += 1;
+        block_on(log.append(vec![mark(id, scope.clone(), mode, at)])).unwrap().seq
+    };
+    for scope in some_scopes() {
+        append(&scope, Mode::Expire, 1);
+        let removed = append(&scope, Mode::Remove, 2);
+        let expired: Vec<u64> = (0..40).map(|n| append(&scope, Mode::Expire, 10 + n)).collect();
+        let snapshot = block_on(log.snapshot()).unwrap();
+        assert!(snapshot.marks.windows(2).all(|two| two[0].version.seq < two[1].version.seq));
+        let of_scope: Vec<&Numbered> =
+            snapshot.marks.iter().filter(|numbered| numbered.mark.scope == scope).collect();
+        let modes = |mode| of_scope.iter().filter(move |numbered| numbered.mark.mode == mode);
+        assert!(modes(Mode::Remove).any(|n| n.version.seq == removed), "the newest remove");
+        assert!(modes(Mode::Expire).any(|n| n.version.seq == expired[39]), "the newest expire");
+        // Whatever was merged: for every version, the first expire after it is not later than it was.
+        for (at, after) in (10i64..).zip(&expired) {
+            let first =
+                modes(Mode::Expire).filter(|n| n.version.seq >= *after).map(|n| n.mark.at).min();
+            assert!(first.is_some_and(|first| first <= Millis(at)), "{after}: {first:?}");
+        }
+    }
+}
+
+fn tail_waits_for_the_next(log: &dyn MarkLog) {
+    let mut tail = log.tail(0);
+    assert!((&mut tail).now_or_never().is_none(), "there is nothing yet");
+    let sent = mark(1, Scope::Everything, Mode::Remove, 1);
+    block_on(log.append(vec![sent.clone()])).unwrap();
+    assert_eq!(block_on(tail).unwrap()[0].mark, sent);
+}
+
+fn appends_from_many_threads_stay_whole(log: &Arc<dyn MarkLog>) {
+    thread::scope(|threads| {
+        for thread in 0..8u128 {
+            threads.spawn(move || {
+                for round in 0..10u128 {
+                    let marks = (0..3).map(|n| {
+                        mark(thread * 1_000 + round * 10 + n, Scope::Everything, Mode::Remove, 1)
+                    });
+                    block_on(log.append(marks.collect())).unwrap();
+                }
+            });
+        }
+    });
+    let all = block_on(async {
+        let mut all: Vec<Numbered> = Vec::new();
+        while all.len() < 240 {
+            all.extend(log.tail(all.len() as u64).await.unwrap().iter().cloned());
+        }
+        all
+    });
+    let names: HashSet<MarkId> = all.iter().map(|numbered| numbered.mark.id).collect();
+    assert_eq!((all.len(), names.len()), (240, 240));
+    for append in all.chunks(3) {
+        let first = append[0].mark.id.0;
+        assert!(
+            append.iter().zip(first..).all(|(numbered, id)| numbered.mark.id.0 == id),
+            "not torn"
+        );
+    }
+}
+
+/// A log that goes step by step: what is appended waits until the test commits it, and what is committed is
+/// yielded once the test shows it.
+///
+/// ```
+/// # use futures_executor::block_on;
+/// # use futures_util::FutureExt;
+/// # use samovar_core::{MarkLog, Mode, Scope};
+/// # use samovar_testkit::log::{StepLog, mark};
+/// let log = StepLog::new();
+/// let mut append = log.append(vec![mark(1, Scope::Everything, Mode::Remove, 0)]);
+/// assert!((&mut append).now_or_never().is_none());
+/// log.commit();
+/// assert_eq!(block_on(append).unwrap().seq, 1);
+/// assert!(log.tail(0).now_or_never().is_none());
+/// log.show();
+/// assert_eq!(block_on(log.tail(0)).unwrap().len(), 1);
+/// ```
+#[derive(Debug)]
+pub struct StepLog {
+    epoch: Epoch,
+    state: Mutex<Steps>,
+}
+
+type Reply = oneshot::Sender<Result<Version, Error>>;
+
+#[derive(Debug, Default)]
+struct Steps {
+    waiting: Vec<(Vec<Mark>, Reply)>,
+    committed: Vec<Numbered>,
+    shown: usize,
+    tails: Vec<oneshot::Sender<()>>,
+    at_once: bool,
+}
+
+impl StepLog {
+    /// An empty log.
+    pub fn new() -> Arc<StepLog> {
+        Arc::new(StepLog { epoch: Epoch(0x57e9), state: Mutex::default() })
+    }
+
+    /// A log that commits and shows at once.
+    pub fn at_once() -> Arc<StepLog> {
+        let log = StepLog::new();
+        log.set_at_once(true);
+        log
+    }
+
+    /// Whether appends are committed and shown at once, from now on.
+    pub fn set_at_once(&self, at_once: bool) {
+        self.state().at_once = at_once;
+    }
+
+    /// Makes durable what waits, and answers those who appended it.
+    pub fn commit(&self) {
+        let waiting = std::mem::take(&mut self.state().waiting);
+        for (marks, reply) in waiting {
+            let version = {
+                let mut state = self.state();
+                for mark in marks {
+                    let seq = state.committed.len() as u64 + 1;
+                    let version = Version { epoch: self.epoch, seq };
+                    state.committed.push(Numbered { version, mark });
+                }
+                Version { epoch: self.epoch, seq: state.committed.len() as u64 }
+            };
+            let _ = reply.send(Ok(version));
+        }
+    }
+
+    /// Lets the tail see what was committed.
+    pub fn show(&self) {
+        let tails = {
+            let mut state = self.state();
+            state.shown = state.committed.len();
+            std::mem::take(&mut state.tails)
+        };
+        drop(tails);
+    }
+
+    /// Answers those who wait with an error. Their marks may be durable (`committed`) or not.
+    pub fn fail(&self, committed: bool) {
+        let waiting = std::mem::take(&mut self.state().waiting);
+        for (marks, reply) in waiting {
+            if committed {
+                let mut state = self.state();
+                for mark in marks {
+                    let seq = state.committed.len() as u64 + 1;
+                    let version = Version { epoch: self.epoch, seq };
+                    state.committed.push(Numbered { version, mark });
+                }
+            }
+            let _ = reply.send(Err(Error::new(ErrorKind::Storage, "the test lets the log fail")));
+        }
+    }
+
+    /// How many appends wait.
+    pub fn waiting(&self) -> usize {
+        self.state().waiting.len()
+    }
+
+    fn state(&self) -> MutexGuard<'_, Steps> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl MarkLog for StepLog {
+    fn snapshot(&self) -> BoxFuture<'_, Result<Snapshot, Error>> {
+        let state = self.state();
+        let head = Version { epoch: self.epoch, seq: state.committed.len() as u64 };
+        let history = History(vec![(self.epoch, 0)]);
+        let snapshot = Snapshot { history, marks: state.committed.clone(), head };
+        Box::pin(std::future::ready(Ok(snapshot)))
+    }
+
+    fn append(&self, marks: Vec<Mark>) -> BoxFuture<'_, Result<Version, Error>> {
+        let (reply, answer) = oneshot::channel();
+        let at_once = {
+            let mut state = self.state();
+            state.waiting.push((marks, reply));
+            state.at_once
+        };
+        if at_once {
+            self.commit();
+            self.show();
+        }
+        Box::pin(async move {
+            let gone = |_| Error::new(ErrorKind::Closed, "the test has dropped the append");
+            answer.await.map_err(gone)?
+        })
+    }
+
+    fn tail(&self, after: u64) -> BoxFuture<'_, Result<Arc<[Numbered]>, Error>> {
+        Box::pin(async move {
+            loop {
+                let wait = {
+                    let mut state = self.state();
+                    let after = usize::try_from(after).unwrap_or(usize::MAX);
+                    if after < state.shown {
+                        return Ok(state.committed[after..state.shown].into());
+                    }
+                    let (send, wait) = oneshot::channel();
+                    state.tails.push(send);
+                    wait
+                };
+                let _ = wait.await;
+            }
+        })
+    }
+}

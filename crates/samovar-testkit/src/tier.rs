@@ -1,0 +1,214 @@
+//! The contract of a tier as tests.
+#![allow(clippy::unwrap_used, reason = "a suite fails by panicking: its caller is a test")]
+
+use std::thread;
+use std::time::Duration;
+
+use futures_executor::block_on;
+use samovar_core::{
+    CacheUsage, Day, Entry, Key, Lifetime, Millis, Part, Parts, Span, Stamp, Tick, Tier, Version,
+};
+
+/// How a suite makes and reads the values of a tier.
+pub struct Subject<T: Tier> {
+    /// A value that holds these bytes.
+    pub make: fn(&[u8]) -> T::Value,
+    /// The bytes of a value.
+    pub read: fn(&T::Value) -> Vec<u8>,
+    /// A version that the tier's judge finds on the history and covered by no mark.
+    pub version: Version,
+    /// When the parts are said to have been read.
+    pub read_at: Millis,
+}
+
+const LIFETIME: Lifetime =
+    Lifetime { ttl: Duration::from_millis(3_600_001), stale_window: Duration::from_secs(7) };
+
+impl<T: Tier> Subject<T> {
+    fn parts(&self) -> Parts {
+        let stamp = Stamp { version: self.version, tick: Tick(0), read_at: self.read_at };
+        let span = Span { store: "门店7".into(), from: Day(20_000), to: Day(20_030) };
+        [Part { span: Some(span), stamp }, Part { span: None, stamp }].into()
+    }
+
+    /// An entry with this value, in two parts.
+    pub fn entry(&self, bytes: &[u8]) -> Entry<T::Value> {
+        Entry { value: (self.make)(bytes), parts: self.parts(), lifetime: LIFETIME }
+    }
+
+    fn get(&self, tier: &T, key: &Key) -> Option<Vec<u8>> {
+        let entry = block_on(tier.get(key)).unwrap()?;
+        assert_eq!(entry.parts, self.parts(), "{key}: its stamps come back");
+        assert_eq!(entry.lifetime, LIFETIME, "{key}: so does its lifetime");
+        Some((self.read)(&entry.value))
+    }
+}
+
+fn bytes(length: usize, seed: u8) -> Vec<u8> {
+    (0..length).map(|at| (at as u8).wrapping_mul(31).wrapping_add(seed)).collect()
+}
+
+/// What every tier promises. `fresh` makes an empty one with a budget of so many bytes.
+pub fn suite<T: Tier>(fresh: impl Fn(u64) -> T, subject: &Subject<T>) {
+    let roomy = || fresh(64 << 20);
+    gives_back_what_was_put(&roomy(), subject);
+    keeps_keys_apart(&roomy(), subject);
+    forgets_what_was_removed(&roomy(), subject);
+    counts_what_it_holds(&roomy(), subject);
+    stays_within_its_budget(&fresh(1 << 20), 1 << 20, subject);
+    turns_down_what_is_too_large(&fresh(1 << 20), subject);
+    gives_whole_values_to_many_threads(&roomy(), subject);
+}
+
+/// What a durable tier promises beside that. `open` opens the same place, again and again; it is empty at first.
+pub fn durable_suite<T: Tier>(open: impl Fn() -> T, subject: &Subject<T>) {
+    let (kept, removed) = (Key::new("kept", "k"), Key::new("kept", "removed"));
+    let tier = open();
+    tier.put(&kept, subject.entry(&bytes(100_000, 1)));
+    tier.put(&removed, subject.entry(b"soon gone"));
+    block_on(tier.flush()).unwrap();
+    let usage = tier.usage();
+    block_on(tier.close()).unwrap();
+    tier.put(&kept, subject.entry(b"after the end"));
+    assert!(block_on(tier.flush()).is_err(), "nothing can be flushed after the end");
+
+    let tier = open();
+    assert_eq!(subject.get(&tier, &kept), Some(bytes(100_000, 1)));
+    assert_eq!(tier.usage(), usage);
+    assert!(block_on(tier.remove(&removed)).unwrap());
+    block_on(tier.close()).unwrap();
+
+    let tier = open();
+    assert_eq!(subject.get(&tier, &removed), None);
+    assert_eq!(subject.get(&tier, &kept), Some(bytes(100_000, 1)));
+    block_on(tier.close()).unwrap();
+}
+
+fn gives_back_what_was_put<T: Tier>(tier: &T, subject: &Subject<T>) {
+    assert_eq!(subject.get(tier, &Key::new("any", "absent")), None);
+    let lengths = [0, 1, 100, 4_031, 4_032, 4_033, 4_096, 65_472, 65_473, 200_000, 1_000_003];
+    for round in 0..2u8 {
+        for length in lengths {
+            let key = Key::new("lengths", length.to_string());
+            tier.put(&key, subject.entry(&bytes(length, round)));
+            assert_eq!(subject.get(tier, &key), Some(bytes(length, round)), "at once");
+        }
+        block_on(tier.flush()).unwrap();
+        for length in lengths {
+            let key = Key::new("lengths", length.to_string());
+            assert_eq!(
+                subject.get(tier, &key),
+                Some(bytes(length, round)),
+                "{length} after a flush"
+            );
+        }
+    }
+}
+
+fn keeps_keys_apart<T: Tier>(tier: &T, subject: &Subject<T>) {
+    let keys = [
+        ("a", "bc"),
+        ("ab", "c"),
+        ("abc", ""),
+        ("", "abc"),
+        ("店", "铺"),
+        ("a", "b\0c"),
+        ("a", "b:c"),
+    ];
+    for (at, (cache, id)) in keys.into_iter().enumerate() {
+        tier.put(&Key::new(cache, id), subject.entry(&[at as u8]));
+    }
+    block_on(tier.flush()).unwrap();
+    for (at, (cache, id)) in keys.into_iter().enumerate() {
+        assert_eq!(subject.get(tier, &Key::new(cache, id)), Some(vec![at as u8]), "{cache}:{id}");
+    }
+}
+
+fn forgets_what_was_removed<T: Tier>(tier: &T, subject: &Subject<T>) {
+    let key = Key::new("cache", "key");
+    assert!(!block_on(tier.remove(&key)).unwrap(), "nothing stood there");
+    for flush in [false, true] {
+        tier.put(&key, subject.entry(b"value"));
+        if flush {
+            block_on(tier.flush()).unwrap();
+        }
+        assert!(block_on(tier.remove(&key)).unwrap());
+        assert_eq!(subject.get(tier, &key), None);
+        assert!(!block_on(tier.remove(&key)).unwrap());
+        block_on(tier.flush()).unwrap();
+        assert_eq!(subject.get(tier, &key), None);
+    }
+    tier.put(&key, subject.entry(b"again"));
+    assert_eq!(subject.get(tier, &key), Some(b"again".to_vec()));
+}
+
+fn counts_what_it_holds<T: Tier>(tier: &T, subject: &Subject<T>) {
+    assert_eq!(tier.usage().total(), CacheUsage::default());
+    for id in 0..10 {
+        tier.put(&Key::new("tens", id.to_string()), subject.entry(&bytes(10_000, id)));
+    }
+    tier.put(&Key::new("one", "only"), subject.entry(&bytes(50_000, 0)));
+    tier.put(&Key::new("one", "only"), subject.entry(&bytes(20_000, 0)));
+    block_on(tier.flush()).unwrap();
+    let usage = tier.usage();
+    assert_eq!(usage.caches["tens"].entries, 10);
+    assert!((100_000..130_000).contains(&usage.caches["tens"].bytes), "{usage:?}");
+    assert_eq!(usage.caches["one"].entries, 1);
+    assert!((20_000..26_000).contains(&usage.caches["one"].bytes), "{usage:?}");
+    for id in 0..10 {
+        block_on(tier.remove(&Key::new("tens", id.to_string()))).unwrap();
+    }
+    block_on(tier.flush()).unwrap();
+    assert!(!tier.usage().caches.contains_key("tens"));
+    assert_eq!(tier.usage().total(), tier.usage().caches["one"]);
+}
+
+fn stays_within_its_budget<T: Tier>(tier: &T, budget: u64, subject: &Subject<T>) {
+    for round in 0..4 {
+        for id in 0..200 {
+            let key = Key::new(if id % 2 == 0 { "even" } else { "odd" }, format!("{round}/{id}"));
+            tier.put(&key, subject.entry(&bytes(10_000, id)));
+        }
+        block_on(tier.flush()).unwrap();
+        let usage = tier.usage();
+        assert_eq!(usage.max_bytes, budget);
+        assert!(usage.total().bytes <= budget, "{usage:?}");
+        assert!(usage.total().bytes >= budget / 2, "it uses what it may: {usage:?}");
+    }
+}
+
+fn turns_down_what_is_too_large<T: Tier>(tier: &T, subject: &Subject<T>) {
+    let (small, large) = (Key::new("c", "small"), Key::new("c", "large"));
+    tier.put(&small, subject.entry(b"small"));
+    tier.put(&large, subject.entry(&bytes(3 << 20, 1)));
+    block_on(tier.flush()).unwrap();
+    assert_eq!(subject.get(tier, &large), None);
+    assert_eq!(
+        subject.get(tier, &small),
+        Some(b"small".to_vec()),
+        "others are not thrown out for it"
+    );
+}
+
+fn gives_whole_values_to_many_threads<T: Tier>(tier: &T, subject: &Subject<T>) {
+    thread::scope(|threads| {
+        for thread in 0..4u8 {
+            threads.spawn(move || {
+                for round in 0..50u8 {
+                    let key = Key::new("shared", (round % 5).to_string());
+                    tier.put(&key, subject.entry(&[thread; 30_000]));
+                    if round % 7 == 0 {
+                        block_on(tier.flush()).unwrap();
+                    }
+                    if round % 11 == 0 {
+                        block_on(tier.remove(&key)).unwrap();
+                    }
+                    if let Some(value) = subject.get(tier, &key) {
+                        assert_eq!(value.len(), 30_000);
+                        assert!(value.iter().all(|byte| *byte == value[0]), "torn");
+                    }
+                }
+            });
+        }
+    });
+}
