@@ -134,7 +134,7 @@ pub struct Inventory {
 /// Which stores to read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Which {
-    /// One, by id.
+    /// One, by id as text, whatever its type in the source. One that has no lines gives no rows.
     One(Arc<str>),
     /// All in one pass; batches begin with a column `store_id`. `max_rows` does not apply.
     All,
@@ -145,7 +145,7 @@ pub enum Which {
 pub enum Days {
     /// From the first to the last, both included; an end that is `None` is open.
     Range(Option<Day>, Option<Day>),
-    /// These, ascending.
+    /// These, in any order.
     These(Vec<Day>),
 }
 
@@ -158,14 +158,17 @@ pub struct Ask {
     pub days: Days,
 }
 
-/// Batches of rows in order of (store, day). Dropping it cancels the query at the source.
+/// Batches of rows in order of (store, day): the rows of a store stand together, by ascending day. It ends after the
+/// first error. Dropping it cancels the query at the source.
 pub type Batches = BoxStream<'static, Result<RecordBatch, SourceError>>;
 
 /// A system of record.
 ///
 /// Batches have these columns, in this order: `store_id` (`Dictionary<Int32, Utf8>`, only for [`Which::All`]),
 /// `date` (`Date32`), `product` and `category` (`Dictionary<Int32, Utf8>`, nullable, only where configured),
-/// then each of [`Dataset::columns`] (nullable). Dictionaries belong to their batch.
+/// then each of [`Dataset::columns`] (nullable). Dictionaries belong to their batch; where a batch brings no new text,
+/// a source may hand over the very array of the batch before, so that a reader who compares pointers translates
+/// it once. Rows without a store or without a day are never among them: [`Source::stores`] counts them.
 pub trait Source: Send + Sync + 'static {
     /// The columns of the raw query, and whether a store can be sought.
     fn describe(&self) -> BoxFuture<'_, Result<Description, SourceError>>;
@@ -173,8 +176,9 @@ pub trait Source: Send + Sync + 'static {
     /// The stores that have lines.
     fn stores(&self) -> BoxFuture<'_, Result<Inventory, SourceError>>;
 
-    /// Reads rows. The query begins at once and stays a few batches ahead: memory is bounded whatever the size of a
-    /// store.
+    /// Reads rows. The query begins as soon as a connection is free and stays a few batches ahead: memory is bounded
+    /// whatever the size of a store. Until it has ended or is dropped it holds its connection, so whoever holds as many
+    /// as there are ([`Limits::connections`]) must take their batches before those of another.
     fn read(&self, ask: Ask) -> Batches;
 }
 
