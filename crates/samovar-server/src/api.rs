@@ -125,7 +125,8 @@ pub(crate) async fn dataset(State(app): State<App>) -> Response {
             let phase = if warmth.phase == Phase::Warm { "warm" } else { "warming" };
             told["phase"] = phase.into();
             told["trouble"] = warmth.trouble.into();
-            told["warming"] = json!({ "stores_warm": warmth.stores_warm, "stores_total": warmth.stores });
+            told["warming"] =
+                json!({ "stores_warm": warmth.stores_warm, "stores_total": warmth.stores });
             let schema = &engine.dataset().schema;
             told["products"] = schema.products.into();
             told["categories"] = schema.categories.into();
@@ -145,9 +146,11 @@ pub(crate) async fn dataset(State(app): State<App>) -> Response {
                         })
                     })
                     .collect();
-                told["dates"] = members.dates.map_or(Value::Null, |(first, last)| {
-                    json!({ "first": first.to_string(), "last": last.to_string() })
-                });
+                told["dates"] = members.dates.map_or(
+                    Value::Null,
+                    |(first, last)| json!({ "first": first.to_string(), "last": last.to_string() }),
+                );
+                told["unplaced_lines"] = members.unplaced.into();
                 told["product_metrics"] = json!({
                     "kept": members.product_metrics,
                     "lines_per_figure": members.lines_per_product_figure,

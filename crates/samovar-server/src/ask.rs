@@ -39,7 +39,9 @@ pub(crate) fn diagnosis(query: &str) -> Result<Asked, Refusal> {
             "to" => to = Some(day("to", &decode("to", value)?)?),
             "incomplete" => match value {
                 "allow" => incomplete = true,
-                other => return Err(Refusal::field("incomplete", other, "allow, or no such parameter")),
+                other => {
+                    return Err(Refusal::field("incomplete", other, "allow, or no such parameter"));
+                }
             },
             other => {
                 return Err(Refusal::field("query", other, "stores, from, to and incomplete"));
@@ -67,7 +69,8 @@ fn selection(stores: Stores, from: Day, to: Day) -> Result<Selection, Refusal> {
 
 fn decode(field: &'static str, value: &str) -> Result<String, Refusal> {
     let text = percent_decode_str(value).decode_utf8();
-    text.map(String::from).map_err(|_| Refusal::field(field, value, "text in UTF-8, percent-encoded"))
+    text.map(String::from)
+        .map_err(|_| Refusal::field(field, value, "text in UTF-8, percent-encoded"))
 }
 
 fn day(field: &'static str, text: &str) -> Result<Day, Refusal> {
@@ -87,7 +90,11 @@ fn top(text: &str) -> Result<Stores, Refusal> {
     let number = text.strip_prefix("top:").and_then(|n| n.parse().ok());
     match number {
         Some(n) if (1..=MAX_STORES).contains(&n) => Ok(Stores::Top(n)),
-        _ => Err(Refusal::field("stores", text, format!("top: with a number from 1 to {MAX_STORES}"))),
+        _ => Err(Refusal::field(
+            "stores",
+            text,
+            format!("top: with a number from 1 to {MAX_STORES}"),
+        )),
     }
 }
 
@@ -96,7 +103,10 @@ fn these(ids: Vec<String>) -> Result<Stores, Refusal> {
         let allowed = format!("at most {MAX_STORES} ids; for more ask for all");
         return Err(Refusal::field("stores", &format!("{} ids", ids.len()), allowed));
     }
-    ids.into_iter().map(|id| store_id("stores", id)).collect::<Result<Vec<_>, _>>().map(Stores::These)
+    ids.into_iter()
+        .map(|id| store_id("stores", id))
+        .collect::<Result<Vec<_>, _>>()
+        .map(Stores::These)
 }
 
 fn store_id(field: &'static str, id: String) -> Result<Arc<str>, Refusal> {
@@ -110,8 +120,12 @@ fn store_id(field: &'static str, id: String) -> Result<Arc<str>, Refusal> {
 fn json_id(field: &'static str, value: &Value) -> Result<Arc<str>, Refusal> {
     match value {
         Value::String(text) => store_id(field, text.clone()),
-        Value::Number(number) if number.is_i64() || number.is_u64() => Ok(number.to_string().into()),
-        other => Err(Refusal::field(field, &other.to_string(), "a store's id: text or a whole number")),
+        Value::Number(number) if number.is_i64() || number.is_u64() => {
+            Ok(number.to_string().into())
+        }
+        other => {
+            Err(Refusal::field(field, &other.to_string(), "a store's id: text or a whole number"))
+        }
     }
 }
 
@@ -124,7 +138,8 @@ struct RefreshBody {
 }
 
 fn json<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Refusal> {
-    serde_json::from_slice(body).map_err(|wrong| Refusal::Body(format!("the body is not as expected: {wrong}")))
+    serde_json::from_slice(body)
+        .map_err(|wrong| Refusal::Body(format!("the body is not as expected: {wrong}")))
 }
 
 /// Reads the body of `/api/refresh`.
@@ -170,7 +185,9 @@ pub(crate) fn event(body: &[u8]) -> Result<(Vec<Partition>, Mode), Refusal> {
     let partitions = body
         .partitions
         .iter()
-        .map(|p| Ok(Partition { store: json_id("store_id", &p.store_id)?, day: day("date", &p.date)? }))
+        .map(|p| {
+            Ok(Partition { store: json_id("store_id", &p.store_id)?, day: day("date", &p.date)? })
+        })
         .collect::<Result<_, Refusal>>()?;
     Ok((partitions, body.mode))
 }

@@ -43,7 +43,8 @@ pub(crate) fn encode(encoding: Encoding, bytes: &[u8]) -> Vec<u8> {
     match encoding {
         Encoding::Identity => bytes.to_vec(),
         Encoding::Gzip => {
-            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(6));
+            let mut encoder =
+                flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(6));
             encoder.write_all(bytes).and_then(|()| encoder.finish()).unwrap_or_default()
         }
         Encoding::Zstd => zstd::bulk::compress(bytes, 3).unwrap_or_default(),
@@ -73,7 +74,8 @@ mod tests {
         let body = b"{\"sales\":1}".repeat(100);
         let mut plain = Vec::new();
         let gzip = encode(Encoding::Gzip, &body);
-        std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(&gzip[..]), &mut plain).unwrap();
+        std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(&gzip[..]), &mut plain)
+            .unwrap();
         assert_eq!(plain, body);
         assert_eq!(zstd::stream::decode_all(&encode(Encoding::Zstd, &body)[..]).unwrap(), body);
         assert_ne!(etag(&gzip), etag(&body));

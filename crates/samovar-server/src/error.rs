@@ -95,7 +95,9 @@ impl IntoResponse for Refusal {
         let (status, code) = self.status();
         let message = self.message();
         let (field, found, allowed) = match &self {
-            Refusal::Field { field, found, allowed } => (Some(*field), Some(&**found), Some(&**allowed)),
+            Refusal::Field { field, found, allowed } => {
+                (Some(*field), Some(&**found), Some(&**allowed))
+            }
             _ => (None, None, None),
         };
         let told = Envelope { error: Told { code, message, field, found, allowed } };

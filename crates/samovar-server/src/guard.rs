@@ -35,15 +35,21 @@ fn allow(token: Option<&str>, peer: IpAddr, headers: &HeaderMap) -> Result<(), R
         }
         None => {
             if !peer.to_canonical().is_loopback() {
-                return Err(Refusal::Forbidden("without a token only this machine may change state"));
+                return Err(Refusal::Forbidden(
+                    "without a token only this machine may change state",
+                ));
             }
             if !text(header::HOST).is_some_and(names_loopback) {
-                return Err(Refusal::Forbidden("without a token the Host header must name loopback"));
+                return Err(Refusal::Forbidden(
+                    "without a token the Host header must name loopback",
+                ));
             }
             if let Some(origin) = text(header::ORIGIN) {
                 let host = origin.split_once("://").map_or("", |(_, host)| host);
                 if Some(host) != text(header::HOST) {
-                    return Err(Refusal::Forbidden("a page of another origin may not change state"));
+                    return Err(Refusal::Forbidden(
+                        "a page of another origin may not change state",
+                    ));
                 }
             }
         }
@@ -65,7 +71,8 @@ fn names_loopback(host: &str) -> bool {
         Some(rest) => rest.split(']').next().unwrap_or(""),
         None => host.rsplit_once(':').map_or(host, |(name, _)| name),
     };
-    name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    name.eq_ignore_ascii_case("localhost")
+        || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 #[cfg(test)]

@@ -57,7 +57,8 @@ async fn file(request: Request) -> Response {
     let Some(file) = page::file(request.uri().path()) else {
         return error::Refusal::NotFound.into_response();
     };
-    let fresh = request.headers().get(header::IF_NONE_MATCH).is_some_and(|tag| tag == file.etag.as_str());
+    let fresh =
+        request.headers().get(header::IF_NONE_MATCH).is_some_and(|tag| tag == file.etag.as_str());
     let headers = [
         (header::CONTENT_TYPE, file.content_type.to_string()),
         (header::CACHE_CONTROL, "no-cache".to_string()),
@@ -73,7 +74,8 @@ async fn file(request: Request) -> Response {
 async fn house_headers(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
-    let policy = "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'";
+    let policy =
+        "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'";
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));

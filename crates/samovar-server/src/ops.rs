@@ -48,7 +48,9 @@ pub(crate) async fn stats(State(app): State<App>) -> Result<Response, Refusal> {
         let levels: Map<String, Value> = used
             .caches
             .iter()
-            .map(|(cache, one)| (cache.to_string(), json!({ "entries": one.entries, "bytes": one.bytes })))
+            .map(|(cache, one)| {
+                (cache.to_string(), json!({ "entries": one.entries, "bytes": one.bytes }))
+            })
             .collect();
         usage.insert(
             tier.as_str().into(),
@@ -58,7 +60,10 @@ pub(crate) async fn stats(State(app): State<App>) -> Result<Response, Refusal> {
             }),
         );
     }
+    let notices = engine.samovar().counters().notices();
+    let notices: Vec<&str> = notices.iter().map(|notice| &*notice.text).collect();
     let body = json!({
+        "notices": notices,
         "total_requests": requests,
         "hit_rate": if requests == 0 { Value::Null } else { (hits as f64 / requests as f64).into() },
         "counters": counted,
@@ -144,7 +149,9 @@ pub(crate) async fn metrics(State(app): State<App>) -> Response {
 /// The metrics of one level in one tier.
 fn labelled<'a>(registry: &'a mut Registry, tier: TierName, cache: &str) -> &'a mut Registry {
     let labels = [("tier", tier.as_str().to_string()), ("level", cache.to_string())];
-    registry.sub_registry_with_labels(labels.into_iter().map(|(name, value)| (name.into(), value.into())))
+    registry.sub_registry_with_labels(
+        labels.into_iter().map(|(name, value)| (name.into(), value.into())),
+    )
 }
 
 fn help(counter: &str) -> &'static str {

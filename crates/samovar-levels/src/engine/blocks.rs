@@ -202,8 +202,13 @@ impl Engine {
             if needs_raw || (0..days).any(lacking) { caches.raw.get(&key).await } else { None };
         let raw_days = survey(&caches.raw, &key, raw.as_ref(), first, days);
 
-        let read: Vec<bool> =
-            (0..days).map(|at| !serves(&raw_days[at]) && (needs_raw || lacking(at))).collect();
+        // Reading again means reading the source: what is derived from rows of the same age is as old.
+        let read: Vec<bool> = (0..days)
+            .map(|at| match serves(&raw_days[at]) {
+                true => again && lacking(at),
+                false => needs_raw || lacking(at),
+            })
+            .collect();
         let derive: Vec<bool> = (0..days).map(|at| read[at] || lacking(at)).collect();
         let chosen = |wanted: &[bool]| {
             let days: Vec<Day> =

@@ -4,8 +4,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use samovar::{Samovar, Settings};
-use samovar_core::Mode;
+use samovar_core::{Clock, Millis, Mode};
 use samovar_levels::{Engine, Level, Missing, ProductMetrics, State};
+use samovar_testkit::clock::FakeClock;
 
 use crate::answers::{check, counter, json, runtime, some_lines};
 use crate::shop::{ENGLISH, Line, Shop, partition, selection};
@@ -115,4 +116,38 @@ fn the_stores_that_were_asked_for_are_hot_at_the_next_start() {
         engine.warm().await.unwrap();
         assert_eq!(engine.hottest().await.unwrap()[0], "3".into());
     });
+}
+
+#[test]
+fn past_its_time_a_level_is_served_labelled_and_read_again() {
+    for keep in [ProductMetrics::Keep, ProductMetrics::Derive] {
+        runtime().block_on(async {
+            let (shop, clock) = (shop(), FakeClock::at(Millis(1_800_000_000_000)));
+            let settings = Settings { clock: clock.clone(), ..Settings::default() };
+            let engine = shop.engine(Samovar::open(settings).await.unwrap(), keep);
+            engine.warm().await.unwrap();
+            // Metrics live six hours, spread by a fifth; rows a day.
+            clock.advance(Duration::from_secs(8 * 3_600));
+            let before = counter(&engine, "rows_read");
+            let old = check(&shop, &engine, None, 20, 39).await;
+            assert_eq!(old.proof.state, State::Stale);
+            settled(&engine).await;
+            let new = check(&shop, &engine, None, 20, 39).await;
+            assert_eq!((new.proof.state, new.proof.oldest), (State::Fresh, Some(clock.now())));
+            assert!(
+                counter(&engine, "rows_read") > before,
+                "the source was read, not the rows kept"
+            );
+
+            std::fs::write(&shop.path, b"gone").unwrap();
+            clock.advance(Duration::from_secs(3 * 86_400));
+            let old = engine.diagnose(&selection(None, 20, 39), Missing::Wait).await.unwrap();
+            assert_eq!(old.proof.state, State::Stale, "within the stale window");
+            clock.advance(Duration::from_secs(30 * 86_400));
+            assert!(
+                engine.diagnose(&selection(None, 20, 39), Missing::Wait).await.is_err(),
+                "beyond it"
+            );
+        });
+    }
 }

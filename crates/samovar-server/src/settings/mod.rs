@@ -9,12 +9,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
-use samovar_levels::{
-    Aggregate, Better, Column, Lifetimes, Measure, ProductMetrics, Schema, Unit,
-};
+use samovar_levels::{Aggregate, Better, Column, Lifetimes, Measure, ProductMetrics, Schema, Unit};
 use samovar_source::DateKind;
 
-use raw::{Table, Reader};
+use raw::{Reader, Table};
 
 /// A mistake in a configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -134,9 +132,10 @@ impl Settings {
     pub fn parse(text: &str, directory: &std::path::Path) -> Result<Settings, Vec<Problem>> {
         let mut reader = Reader::default();
         let Some(mut root) = reader.open(text) else { return Err(reader.problems) };
-        let listen = root.parsed(&mut reader, "listen", "an address and port, as 127.0.0.1:8051", |text| {
-            text.parse::<SocketAddr>().ok()
-        });
+        let listen =
+            root.parsed(&mut reader, "listen", "an address and port, as 127.0.0.1:8051", |text| {
+                text.parse::<SocketAddr>().ok()
+            });
         let token = root.text(&mut reader, "token");
         let data = root.text(&mut reader, "data").unwrap_or_else(|| "samovar-data".into());
         let mut memory = root.table(&mut reader, "memory", false);
@@ -156,11 +155,22 @@ impl Settings {
         if let Some(token) = &token
             && (token.len() < 8 || !token.bytes().all(|b| b.is_ascii_graphic()))
         {
-            reader.problem("token", "a token that is too short or holds blanks", "8 or more visible ASCII characters");
+            reader.problem(
+                "token",
+                "a token that is too short or holds blanks",
+                "8 or more visible ASCII characters",
+            );
         }
         let listen = listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8051)));
-        if !listen.ip().is_loopback() && token.is_none() && std::env::var_os("SAMOVAR_TOKEN").is_none() {
-            reader.problem("listen", &listen.to_string(), "an address beyond loopback only with a token");
+        if !listen.ip().is_loopback()
+            && token.is_none()
+            && std::env::var_os("SAMOVAR_TOKEN").is_none()
+        {
+            reader.problem(
+                "listen",
+                &listen.to_string(),
+                "an address beyond loopback only with a token",
+            );
         }
         if !reader.problems.is_empty() {
             return Err(reader.problems);
@@ -209,7 +219,11 @@ fn lifetimes(reader: &mut Reader, mut table: Table) -> Lifetimes {
 fn dataset(reader: &mut Reader, mut table: Table, measures: Vec<Table>) -> DatasetSettings {
     let name = table.needed(reader, "name", "a name of letters, digits and _");
     if !name.is_empty() && !name.chars().all(|c| c.is_alphanumeric() || c == '_') {
-        reader.problem("dataset.name", &format!("{name:?}"), "letters, digits and _: it names an event");
+        reader.problem(
+            "dataset.name",
+            &format!("{name:?}"),
+            "letters, digits and _: it names an event",
+        );
     }
     let store_id = table.needed(reader, "store_id", "the name of a column of the query");
     let store_name = table.text(reader, "store_name");
@@ -228,11 +242,17 @@ fn dataset(reader: &mut Reader, mut table: Table, measures: Vec<Table>) -> Datas
     let product = table.text(reader, "product");
     let category = table.text(reader, "category");
     if category.is_some() && product.is_none() {
-        reader.problem("dataset.category", "a category without a product", "a category beside a product");
+        reader.problem(
+            "dataset.category",
+            "a category without a product",
+            "a category beside a product",
+        );
     }
-    let currency = table.parsed(reader, "currency", "three capital letters of ISO 4217, as EUR", |text| {
-        (text.len() == 3 && text.bytes().all(|b| b.is_ascii_uppercase())).then(|| text.to_string())
-    });
+    let currency =
+        table.parsed(reader, "currency", "three capital letters of ISO 4217, as EUR", |text| {
+            (text.len() == 3 && text.bytes().all(|b| b.is_ascii_uppercase()))
+                .then(|| text.to_string())
+        });
     let words = ["auto", "keep", "derive"];
     let product_metrics = match table.word(reader, "product_metrics", "auto", &words).as_str() {
         "keep" => ProductMetrics::Keep,
@@ -258,7 +278,8 @@ fn dataset(reader: &mut Reader, mut table: Table, measures: Vec<Table>) -> Datas
 }
 
 /// The fields of a measure that say how it is computed; each measure has one of them.
-const AGGREGATES: [&str; 8] = ["count", "sum", "min", "max", "mean", "distinct", "quantile", "ratio"];
+const AGGREGATES: [&str; 8] =
+    ["count", "sum", "min", "max", "mean", "distinct", "quantile", "ratio"];
 
 fn schema(reader: &mut Reader, measures: Vec<Table>, products: bool, categories: bool) -> Schema {
     let mut schema = Schema { columns: Vec::new(), measures: Vec::new(), products, categories };
@@ -275,7 +296,11 @@ fn schema(reader: &mut Reader, measures: Vec<Table>, products: bool, categories:
         let given: Vec<&str> = AGGREGATES.into_iter().filter(|field| table.has(field)).collect();
         let [how] = given[..] else {
             let found = if given.is_empty() { "none of them".into() } else { given.join(" and ") };
-            reader.problem(&table.path(""), &found, &format!("exactly one of {}", AGGREGATES.join(", ")));
+            reader.problem(
+                &table.path(""),
+                &found,
+                &format!("exactly one of {}", AGGREGATES.join(", ")),
+            );
             table.discard();
             continue;
         };
@@ -308,7 +333,14 @@ fn schema(reader: &mut Reader, measures: Vec<Table>, products: bool, categories:
             continue;
         };
         table.finish(reader);
-        schema.measures.push(Measure { name: name.into(), label, unit, decimals, better, aggregate });
+        schema.measures.push(Measure {
+            name: name.into(),
+            label,
+            unit,
+            decimals,
+            better,
+            aggregate,
+        });
     }
     schema.with_ratios()
 }
@@ -326,7 +358,8 @@ fn aggregate(
             return Some(Aggregate::Count);
         }
         "ratio" => {
-            let names = table.words(reader, "ratio", 2, "two names of measures above: over and under");
+            let names =
+                table.words(reader, "ratio", 2, "two names of measures above: over and under");
             let path = table.path("ratio");
             let mut find = |name: &String| {
                 let found = schema.measure(name);
@@ -346,7 +379,10 @@ fn aggregate(
         table.word(reader, "unique_within", "partition", &["partition"]);
     }
     // A column is one for all measures that read it alike.
-    let found = schema.columns.iter().position(|c| c.name == name && c.text == text && c.decimals == decimals);
+    let found = schema
+        .columns
+        .iter()
+        .position(|c| c.name == name && c.text == text && c.decimals == decimals);
     let at = found.unwrap_or_else(|| {
         let (extremes, distinct, sketch) = (false, false, false);
         schema.columns.push(Column { name, decimals, text, extremes, distinct, sketch });

@@ -16,7 +16,11 @@ pub(super) struct Reader {
 
 impl Reader {
     pub(super) fn problem(&mut self, field: &str, found: &str, allowed: &str) {
-        self.problems.push(Problem { field: field.into(), found: found.into(), allowed: allowed.into() });
+        self.problems.push(Problem {
+            field: field.into(),
+            found: found.into(),
+            allowed: allowed.into(),
+        });
     }
 
     /// The root table, or a problem that tells the line.
@@ -24,7 +28,8 @@ impl Reader {
         match text.parse::<toml::Table>() {
             Ok(fields) => Some(Table { name: String::new(), fields, given: true }),
             Err(wrong) => {
-                let line = wrong.span().map_or(0, |span| text[..span.start].matches('\n').count() + 1);
+                let line =
+                    wrong.span().map_or(0, |span| text[..span.start].matches('\n').count() + 1);
                 self.problem(&format!("line {line}"), wrong.message(), "TOML");
                 None
             }
@@ -95,14 +100,26 @@ impl Table {
     }
 
     /// One of several words.
-    pub(super) fn word(&mut self, reader: &mut Reader, field: &str, default: &str, words: &[&str]) -> String {
+    pub(super) fn word(
+        &mut self,
+        reader: &mut Reader,
+        field: &str,
+        default: &str,
+        words: &[&str],
+    ) -> String {
         let allowed = words.iter().map(|word| format!("{word:?}")).collect::<Vec<_>>().join(" or ");
         let known = |text: &str| words.contains(&text).then(|| text.to_string());
         self.parsed(reader, field, &allowed, known).unwrap_or_else(|| default.into())
     }
 
     /// A list of so many texts; shorter only if complained about.
-    pub(super) fn words(&mut self, reader: &mut Reader, field: &str, count: usize, allowed: &str) -> Vec<String> {
+    pub(super) fn words(
+        &mut self,
+        reader: &mut Reader,
+        field: &str,
+        count: usize,
+        allowed: &str,
+    ) -> Vec<String> {
         let Some(value) = self.fields.remove(field) else { return Vec::new() };
         let texts = value.as_array().map(|items| {
             items.iter().filter_map(|item| item.as_str().map(String::from)).collect::<Vec<_>>()
@@ -116,7 +133,13 @@ impl Table {
         }
     }
 
-    pub(super) fn number(&mut self, reader: &mut Reader, field: &str, default: i64, range: RangeInclusive<i64>) -> i64 {
+    pub(super) fn number(
+        &mut self,
+        reader: &mut Reader,
+        field: &str,
+        default: i64,
+        range: RangeInclusive<i64>,
+    ) -> i64 {
         let Some(value) = self.fields.remove(field) else { return default };
         match value.as_integer() {
             Some(number) if range.contains(&number) => number,
@@ -131,7 +154,13 @@ impl Table {
         }
     }
 
-    pub(super) fn share(&mut self, reader: &mut Reader, field: &str, default: f64, range: RangeInclusive<f64>) -> f64 {
+    pub(super) fn share(
+        &mut self,
+        reader: &mut Reader,
+        field: &str,
+        default: f64,
+        range: RangeInclusive<f64>,
+    ) -> f64 {
         let Some(value) = self.fields.remove(field) else { return default };
         let number = value.as_float().or_else(|| value.as_integer().map(|n| n as f64));
         match number {
@@ -144,7 +173,12 @@ impl Table {
         }
     }
 
-    pub(super) fn duration(&mut self, reader: &mut Reader, field: &str, default: Duration) -> Duration {
+    pub(super) fn duration(
+        &mut self,
+        reader: &mut Reader,
+        field: &str,
+        default: Duration,
+    ) -> Duration {
         let allowed = "a duration that is not zero, as \"90s\", \"24h\" or \"7d\"";
         self.parsed(reader, field, allowed, values::duration).unwrap_or(default)
     }
@@ -157,7 +191,12 @@ impl Table {
             _ => None,
         };
         bytes.unwrap_or_else(|| {
-            self.wrong(reader, field, &value, "a number of bytes, or a text as \"512 MB\" or \"4 GB\"");
+            self.wrong(
+                reader,
+                field,
+                &value,
+                "a number of bytes, or a text as \"512 MB\" or \"4 GB\"",
+            );
             default
         })
     }
@@ -190,7 +229,11 @@ impl Table {
         for (at, item) in items.into_iter().enumerate() {
             match item {
                 Value::Table(fields) => {
-                    tables.push(Table { name: format!("{field}[{}]", at + 1), fields, given: true });
+                    tables.push(Table {
+                        name: format!("{field}[{}]", at + 1),
+                        fields,
+                        given: true,
+                    });
                 }
                 other => self.wrong(reader, field, &other, &allowed),
             }
