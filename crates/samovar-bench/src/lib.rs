@@ -1,1 +1,0 @@
-//! Benchmarks, and the peers they run against.

@@ -1,0 +1,61 @@
+//! Benchmarks, and the peers they run against.
+//!
+//! `cargo xtask bench levels` prints `name value unit` lines on standard output and what it is doing on standard
+//! error; `cargo xtask bench list` prints the names. What the figures mean and what they must reach stands in
+//! `BENCHMARKS.md`.
+
+mod child;
+mod diagnosis;
+mod shop;
+mod stats;
+mod warm;
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use shop::Shop;
+
+/// A benchmark fails for whoever reads its message; nobody matches on its errors.
+type Outcome<T> = Result<T, Box<dyn Error>>;
+
+const USAGE: &str = "usage: samovar-bench levels | list";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let outcome = match args[..] {
+        ["levels"] => levels(),
+        ["list"] => {
+            warm::NAMES.iter().chain(diagnosis::NAMES).for_each(|name| say(name));
+            Ok(())
+        }
+        [child::MARK, role, directory] => child::run(role, directory.as_ref()),
+        _ => Err(USAGE.into()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failed) => {
+            eprintln!("samovar-bench: {failed}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The levels: how fast they warm beside a plain scan, and how fast they answer.
+fn levels() -> Outcome<()> {
+    let shop = Shop::ready()?;
+    let warm = warm::measure(&shop)?;
+    let diagnosis = diagnosis::measure(&shop)?;
+    warm.iter().chain(&diagnosis).for_each(|line| say(line));
+    Ok(())
+}
+
+/// A line of the result.
+fn line(name: &str, value: f64, unit: &str) -> String {
+    format!("{name} {value:.3} {unit}")
+}
+
+#[expect(clippy::print_stdout, reason = "results go to standard output")]
+fn say(line: &str) {
+    println!("{line}");
+}

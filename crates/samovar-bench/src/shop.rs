@@ -1,0 +1,165 @@
+//! The data that are measured, and the engine over them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use samovar::Samovar;
+use samovar_core::Day;
+use samovar_demo::Shape;
+use samovar_levels::{Dataset, Engine, HealthRules, Selection, Stores};
+use samovar_server::Settings;
+use samovar_source::{ColumnKind, Limits, Source, SourceColumn, SqliteSource};
+
+use crate::Outcome;
+
+/// The demo's configuration, so that what is measured is what a new user runs.
+const CONFIG: &str = include_str!("../../../recipes/demo/samovar.toml");
+
+/// The demo's database at its default size, and room for data directories beside it.
+pub(crate) struct Shop {
+    directory: PathBuf,
+    pub(crate) shape: Shape,
+}
+
+impl Shop {
+    /// The shop in a directory; nothing is looked at.
+    pub(crate) fn at(directory: &Path) -> Shop {
+        Shop { directory: directory.to_owned(), shape: Shape::default() }
+    }
+
+    /// The shop with its database made, unless an earlier run did.
+    pub(crate) fn ready() -> Outcome<Shop> {
+        let shop = Shop::at(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/bench-data"));
+        fs::create_dir_all(&shop.directory)?;
+        let (database, away) = (shop.database(), shop.away());
+        if away.exists() && !database.exists() {
+            fs::rename(&away, &database)?; // a run was killed while it was moved away
+        }
+        if !samovar_demo::is_complete(&database, &shop.shape)? {
+            eprintln!("making {} rows", shop.shape.rows());
+            samovar_demo::generate(&database, &shop.shape, &|_| (), &AtomicBool::new(false))?;
+        }
+        Ok(shop)
+    }
+
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    pub(crate) fn database(&self) -> PathBuf {
+        self.directory.join(samovar_demo::file_name(&self.shape))
+    }
+
+    fn away(&self) -> PathBuf {
+        self.directory.join("moved-away.sqlite")
+    }
+
+    /// Moves the database away for as long as the guard lives.
+    pub(crate) fn move_away(&self) -> Outcome<MovedAway> {
+        let moved = MovedAway { database: self.database(), away: self.away() };
+        fs::rename(&moved.database, &moved.away)?;
+        Ok(moved)
+    }
+
+    fn data(&self) -> PathBuf {
+        self.directory.join("data")
+    }
+
+    /// Empties the data directory.
+    pub(crate) fn empty_data(&self) -> Outcome<()> {
+        match fs::remove_dir_all(self.data()) {
+            Err(failed) if failed.kind() != std::io::ErrorKind::NotFound => Err(failed.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// The SQLite database as a source.
+    pub(crate) fn source(&self, settings: &Settings) -> Outcome<Arc<dyn Source>> {
+        let (source, dataset) = (&settings.source, &settings.dataset);
+        let columns = dataset.schema.columns.iter().map(|column| SourceColumn {
+            name: column.name.clone(),
+            kind: match column.text {
+                true => ColumnKind::Text,
+                false => ColumnKind::Fixed { decimals: column.decimals },
+            },
+        });
+        let asked = samovar_source::Dataset {
+            query: source.query.clone(),
+            store_id: dataset.store_id.clone(),
+            store_name: dataset.store_name.clone(),
+            date: dataset.date.clone(),
+            date_kind: dataset.date_kind,
+            time_zone: dataset.time_zone.clone(),
+            product: dataset.product.clone(),
+            category: dataset.category.clone(),
+            columns: columns.collect(),
+        };
+        let limits = Limits {
+            batch_size: source.batch_size,
+            timeout: source.timeout,
+            max_rows: source.max_rows,
+            ..Limits::default()
+        };
+        Ok(Arc::new(SqliteSource::open(&self.database(), asked, limits)?))
+    }
+
+    /// The demo's engine over its data directory and a source.
+    pub(crate) async fn engine(
+        &self,
+        settings: &Settings,
+        source: Arc<dyn Source>,
+    ) -> Outcome<Engine> {
+        let samovar = Samovar::open(samovar::Settings {
+            data_dir: Some(self.data()),
+            memory_max_bytes: settings.memory_max_bytes,
+            disk_max_bytes: settings.disk_max_bytes,
+            ..samovar::Settings::default()
+        })
+        .await?;
+        let dataset = Dataset {
+            name: settings.dataset.name.as_str().into(),
+            schema: settings.dataset.schema.clone(),
+            rules: HealthRules::default(),
+            lifetimes: settings.lifetimes,
+            product_metrics: settings.dataset.product_metrics,
+            block_rows: samovar_levels::BLOCK_ROWS,
+            fingerprint: samovar_levels::fingerprint(&settings.source.query),
+        };
+        Ok(Engine::new(samovar, source, dataset))
+    }
+}
+
+/// The demo's settings.
+pub(crate) fn settings() -> Outcome<Settings> {
+    Settings::parse(CONFIG, Path::new(".")).map_err(|problems| {
+        let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        told.join("; ").into()
+    })
+}
+
+/// The first and the last day of the data.
+pub(crate) fn dates() -> Outcome<(Day, Day)> {
+    Ok((samovar_demo::FIRST_DAY.parse()?, samovar_demo::LAST_DAY.parse()?))
+}
+
+/// All stores over the last 28 days: what the page opens on.
+pub(crate) fn opening_view() -> Outcome<Selection> {
+    let (_, last) = dates()?;
+    Ok(Selection { stores: Stores::All, from: last.plus(-27), to: last })
+}
+
+/// Brings the database back when dropped.
+pub(crate) struct MovedAway {
+    database: PathBuf,
+    away: PathBuf,
+}
+
+impl Drop for MovedAway {
+    fn drop(&mut self) {
+        if let Err(failed) = fs::rename(&self.away, &self.database) {
+            eprintln!("the database stays at {}: {failed}", self.away.display());
+        }
+    }
+}
