@@ -1,5 +1,6 @@
 //! The doors that answer questions and take events.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,8 +9,8 @@ use axum::body::{Body as HttpBody, Bytes};
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use samovar_core::Millis;
-use samovar_levels::{Answer, Better, Level, Missing, Phase};
+use samovar_core::{Error, ErrorKind, Millis};
+use samovar_levels::{Answer, Better, Engine, Level, Missing, Phase, Selection, Stores};
 use serde_json::{Value, json};
 
 use crate::app::App;
@@ -32,7 +33,10 @@ pub(crate) async fn diagnosis(
     let begun = clock.elapsed();
     let asked = ask::diagnosis(query.as_deref().unwrap_or(""))?;
     let missing = if asked.incomplete { Missing::Allow } else { Missing::Wait };
-    let answer = engine.diagnose(&asked.selection, missing).await?;
+    let answer = match engine.diagnose(&asked.selection, missing).await {
+        Ok(answer) => answer,
+        Err(failed) => return Err(refused(engine, &asked.selection, failed).await),
+    };
     Ok(tell(&answer, &headers, clock.now(), clock.elapsed().saturating_sub(begun)))
 }
 
@@ -45,8 +49,25 @@ pub(crate) async fn refresh(
     let engine = app.engine()?;
     let clock = engine.samovar().clock();
     let begun = clock.elapsed();
-    let answer = engine.refresh(&ask::refresh(&body)?).await?;
+    let selection = ask::refresh(&body)?;
+    let answer = match engine.refresh(&selection).await {
+        Ok(answer) => answer,
+        Err(failed) => return Err(refused(engine, &selection, failed).await),
+    };
     Ok(tell(&answer, &headers, clock.now(), clock.elapsed().saturating_sub(begun)))
+}
+
+/// Why the engine did not answer; of stores that it does not know, the first by name.
+async fn refused(engine: &Engine, selection: &Selection, failed: Error) -> Refusal {
+    if let (ErrorKind::Invalid, Stores::These(ids)) = (failed.kind(), &selection.stores)
+        && let Some(members) = engine.known_members().await
+    {
+        let known: HashSet<&str> = members.stores.iter().map(|store| &*store.id).collect();
+        if let Some(unknown) = ids.iter().find(|id| !known.contains(&***id)) {
+            return Refusal::field("stores", unknown, "ids of stores that /api/dataset lists");
+        }
+    }
+    failed.into()
 }
 
 /// The answer over HTTP: the body as it is kept, all that differs by request in the headers.

@@ -4,9 +4,12 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use prometheus_client::encoding::EncodeMetric;
 use prometheus_client::encoding::text::encode;
-use prometheus_client::metrics::counter::ConstCounter;
-use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::TypedMetric;
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::Registry;
 use samovar_core::TierName;
 use samovar_levels::Engine;
@@ -113,24 +116,31 @@ pub(crate) async fn metrics(State(app): State<App>) -> Response {
         ] {
             registry.register(name, help, ConstGauge::new(value));
         }
+        let bytes = family::<Gauge>(&mut registry, "bytes", "Bytes kept");
+        let entries = family::<Gauge>(&mut registry, "entries", "Entries kept");
         for (tier, used) in engine.samovar().usage() {
             for (cache, one) in &used.caches {
-                let part = labelled(&mut registry, tier, cache);
-                part.register("bytes", "Bytes kept", ConstGauge::new(one.bytes as i64));
-                part.register("entries", "Entries kept", ConstGauge::new(one.entries as i64));
+                let labels = labels(tier, cache);
+                bytes.get_or_create(&labels).set(one.bytes as i64);
+                entries.get_or_create(&labels).set(one.entries as i64);
             }
         }
+        let mut lookups = |name, help| family::<Counter>(&mut registry, name, help);
+        let hits = lookups("lookup_hits", "Lookups that found a fresh entry");
+        let stale = lookups("lookup_stale", "Lookups that found a stale entry");
+        let misses = lookups("lookup_misses", "Lookups that found nothing");
+        let refused = lookups("lookup_refused", "Lookups that the fence refused");
         let counted = engine.samovar().counters().snapshot();
         for (cache, by_tier) in &counted.lookups {
             for (tier, found) in by_tier {
-                let part = labelled(&mut registry, *tier, cache);
-                for (name, help, value) in [
-                    ("hits", "Lookups that found a fresh entry", found.hits),
-                    ("stale", "Lookups that found a stale entry", found.stale),
-                    ("misses", "Lookups that found nothing", found.misses),
-                    ("refused", "Lookups that the fence refused", found.refused),
+                let labels = labels(*tier, cache);
+                for (family, value) in [
+                    (&hits, found.hits),
+                    (&stale, found.stale),
+                    (&misses, found.misses),
+                    (&refused, found.refused),
                 ] {
-                    part.register(format!("lookup_{name}"), help, ConstCounter::new(value));
+                    family.get_or_create(&labels).inc_by(value);
                 }
             }
         }
@@ -146,12 +156,20 @@ pub(crate) async fn metrics(State(app): State<App>) -> Response {
     ([(header::CONTENT_TYPE, kind)], text).into_response()
 }
 
-/// The metrics of one level in one tier.
-fn labelled<'a>(registry: &'a mut Registry, tier: TierName, cache: &str) -> &'a mut Registry {
-    let labels = [("tier", tier.as_str().to_string()), ("level", cache.to_string())];
-    registry.sub_registry_with_labels(
-        labels.into_iter().map(|(name, value)| (name.into(), value.into())),
-    )
+type Labels = [(&'static str, String); 2];
+
+fn labels(tier: TierName, cache: &str) -> Labels {
+    [("tier", tier.as_str().into()), ("level", cache.into())]
+}
+
+/// A metric by tier and level: one name, described once.
+fn family<M>(registry: &mut Registry, name: &str, help: &str) -> Family<Labels, M>
+where
+    M: EncodeMetric + TypedMetric + Default + std::fmt::Debug + Send + Sync + 'static,
+{
+    let family = Family::default();
+    registry.register(name, help, Family::clone(&family));
+    family
 }
 
 fn help(counter: &str) -> &'static str {
