@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
+use samovar_core::ErrorKind;
 
 use crate::demo::say;
 use crate::host::Failure;
@@ -29,14 +30,17 @@ pub(crate) fn run(args: &ClearArgs) -> ExitCode {
 }
 
 fn clear(args: &ClearArgs) -> Result<(), Failure> {
-    let report = samovar::clear(&args.data)?;
-    let mut removed = report.removed;
-    if args.demo {
-        for path in demo_databases(&args.data)? {
-            std::fs::remove_file(&path)
-                .map_err(|failed| Failure(format!("cannot remove {}: {failed}", path.display())))?;
-            removed.push(path);
-        }
+    let databases = if args.demo { demo_databases(&args.data)? } else { Vec::new() };
+    let mut removed = match samovar::clear(&args.data) {
+        Ok(report) => report.removed,
+        // An earlier `clear` left the demo's databases alone: they bear a mark of their own.
+        Err(failed) if failed.kind() == ErrorKind::Format && !databases.is_empty() => Vec::new(),
+        Err(failed) => return Err(failed.into()),
+    };
+    for path in databases {
+        std::fs::remove_file(&path)
+            .map_err(|failed| Failure(format!("cannot remove {}: {failed}", path.display())))?;
+        removed.push(path);
     }
     for path in &removed {
         say(&format!("removed {}", path.display()));

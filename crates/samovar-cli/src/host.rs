@@ -10,10 +10,12 @@ use indicatif::{ProgressBar, ProgressStyle};
 use samovar::Samovar;
 use samovar_levels::{Dataset, Engine, Schema, WarmReport};
 use samovar_server::{App, DatasetSettings, SourceSettings};
-use samovar_source::{ColumnKind, Limits, Source, SourceColumn, SqliteSource};
+use samovar_source::{ColumnKind, Limits, Source, SourceColumn, SourceErrorKind, SqliteSource};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+
+use crate::awaited::Awaited;
 
 /// How long open requests may take after Ctrl-C.
 const GRACE: Duration = Duration::from_secs(5);
@@ -160,7 +162,16 @@ pub(crate) fn engine(
         columns: source_columns(&dataset.schema),
     };
     let fingerprint = fingerprint(&asked, &dataset.time_zone_name);
-    let source: Arc<dyn Source> = Arc::new(SqliteSource::open(&source.path, asked, limits)?);
+    let source: Arc<dyn Source> = match SqliteSource::open(&source.path, asked.clone(), limits) {
+        Ok(open) => Arc::new(open),
+        // What was kept answers until the source is back; without anything kept, warming up fails.
+        Err(away) if away.kind() == SourceErrorKind::Unreachable => {
+            eprintln!("samovar: {away}; going on with what is kept");
+            let path = source.path.clone();
+            Arc::new(Awaited::new(move || SqliteSource::open(&path, asked.clone(), limits)))
+        }
+        Err(wrong) => return Err(wrong.into()),
+    };
     let dataset = Dataset {
         name: dataset.name.as_str().into(),
         schema: dataset.schema.clone(),

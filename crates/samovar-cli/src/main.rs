@@ -1,5 +1,6 @@
 //! The samovar command line: one file for each command.
 
+mod awaited;
 mod clear;
 mod demo;
 mod host;

@@ -1,0 +1,55 @@
+//! A source that is away when the server starts: asked for again with every question, until it is there.
+
+use std::sync::OnceLock;
+
+use futures_util::{StreamExt, stream};
+use samovar_core::BoxFuture;
+use samovar_source::{Ask, Batches, Description, Inventory, Source, SourceError, SqliteSource};
+
+type Open = dyn Fn() -> Result<SqliteSource, SourceError> + Send + Sync;
+
+/// Opens its source when it can.
+pub(crate) struct Awaited {
+    open: Box<Open>,
+    source: OnceLock<SqliteSource>,
+}
+
+impl Awaited {
+    pub(crate) fn new(
+        open: impl Fn() -> Result<SqliteSource, SourceError> + Send + Sync + 'static,
+    ) -> Awaited {
+        Awaited { open: Box::new(open), source: OnceLock::new() }
+    }
+
+    fn source(&self) -> Result<&SqliteSource, SourceError> {
+        if let Some(source) = self.source.get() {
+            return Ok(source);
+        }
+        let opened = (self.open)()?;
+        Ok(self.source.get_or_init(|| opened))
+    }
+}
+
+impl Source for Awaited {
+    fn describe(&self) -> BoxFuture<'_, Result<Description, SourceError>> {
+        match self.source() {
+            Ok(source) => source.describe(),
+            // Not to be known yet, and warming from disk does not depend on it.
+            Err(_) => Box::pin(async { Ok(Description { columns: Vec::new(), seeks: true }) }),
+        }
+    }
+
+    fn stores(&self) -> BoxFuture<'_, Result<Inventory, SourceError>> {
+        match self.source() {
+            Ok(source) => source.stores(),
+            Err(away) => Box::pin(async { Err(away) }),
+        }
+    }
+
+    fn read(&self, ask: Ask) -> Batches {
+        match self.source() {
+            Ok(source) => source.read(ask),
+            Err(away) => stream::once(async { Err(away) }).boxed(),
+        }
+    }
+}
