@@ -188,6 +188,9 @@ fn turns_down_what_is_too_large<T: Tier>(tier: &T, subject: &Subject<T>) {
         Some(b"small".to_vec()),
         "others are not thrown out for it"
     );
+    tier.put(&small, subject.entry(&bytes(3 << 20, 1)));
+    block_on(tier.flush()).unwrap();
+    assert_eq!(subject.get(tier, &small), None, "what it was to replace is older");
 }
 
 fn gives_whole_values_to_many_threads<T: Tier>(tier: &T, subject: &Subject<T>) {

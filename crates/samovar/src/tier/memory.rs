@@ -189,15 +189,14 @@ impl MemoryTier {
     }
 
     /// Keeps an entry that was found below, unless something stands there by now: that is newer.
-    pub(crate) fn promote(&self, key: &Key, entry: Entry<Shared>) -> Arc<Held> {
+    pub(crate) fn promote(&self, key: &Key, entry: Entry<Shared>) {
         let held = Arc::new(Held::new(key, entry));
         let on_occupied = |_: &Key, _: &mut Arc<Held>| EntryAction::Retain(());
         if let EntryResult::Vacant(guard) = self.cache.entry(key, Some(Duration::ZERO), on_occupied)
         {
             // Fails if it has been put in the meantime, which is as good.
-            let _ = guard.insert(Arc::clone(&held));
+            let _ = guard.insert(held);
         }
-        held
     }
 
     /// Forgets an entry, if it still is this one.

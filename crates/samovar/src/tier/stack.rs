@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use samovar_core::{Entry, Error, Key, Parts, Tick, Tier, TierName, Usage};
+use samovar_core::{Entry, Error, Key, Lifetime, Parts, Tick, Tier, TierName, Usage};
 
-use super::memory::{Held, MemoryTier, Shared};
+use super::memory::{MemoryTier, Shared};
 use crate::counters::{CacheCounters, Counters, Event, Lookup};
 use crate::fence::Fence;
 use crate::settings::LowerTier;
@@ -50,8 +50,8 @@ impl Stack {
     }
 
     /// Keeps an entry found below in memory too.
-    pub(crate) fn promote(&self, key: &Key, entry: Entry<Shared>) -> Arc<Held> {
-        self.memory.promote(key, entry)
+    pub(crate) fn promote(&self, key: &Key, entry: Entry<Shared>) {
+        self.memory.promote(key, entry);
     }
 
     pub(crate) fn put_memory(&self, key: &Key, entry: Entry<Shared>) {
@@ -123,7 +123,7 @@ impl Stack {
 pub(crate) fn shared<V: crate::Value>(
     value: Arc<V>,
     parts: Parts,
-    lifetime: samovar_core::Lifetime,
+    lifetime: Lifetime,
 ) -> Entry<Shared> {
     let weight = value.weight();
     Entry { value: Shared::new(value, weight), parts, lifetime }

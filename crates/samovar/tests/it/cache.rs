@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use samovar::{CachePolicy, Event, Fence, Outcome, Samovar, Settings, Value};
 use samovar_core::{
-    Day, Error, ErrorKind, Key, Millis, Mode, Part, Partition, Scope, Span, Stamp, Tick, TierName,
-    Verdict,
+    BoxFuture, Day, Entry, Error, ErrorKind, Key, Mark, MarkLog, Millis, Mode, Numbered, Part,
+    Partition, Scope, Snapshot, Span, Stamp, Tick, Tier, TierName, Usage, Verdict, Version,
 };
 use samovar_testkit::clock::FakeClock;
+use samovar_testkit::log::StepLog;
 use tempfile::tempdir;
 
 use crate::support::{
@@ -400,6 +401,96 @@ fn memory_is_bounded_over_all_caches() {
     let usage = &samovar.usage()[0].1;
     assert!(usage.total().bytes <= 1 << 20);
     assert_eq!(usage.total().entries + samovar.memory_evictions(), 400);
+}
+
+/// A tier that is out of order.
+struct Broken;
+
+impl Tier for Broken {
+    type Value = bytes::Bytes;
+
+    fn name(&self) -> TierName {
+        TierName::Disk
+    }
+
+    fn get<'a>(&'a self, _: &'a Key) -> BoxFuture<'a, Result<Option<Entry<bytes::Bytes>>, Error>> {
+        Box::pin(async { Err(Error::new(ErrorKind::Storage, "out of order")) })
+    }
+
+    fn put(&self, _: &Key, _: Entry<bytes::Bytes>) {}
+
+    fn remove<'a>(&'a self, _: &'a Key) -> BoxFuture<'a, Result<bool, Error>> {
+        Box::pin(async { Err(Error::new(ErrorKind::Storage, "out of order")) })
+    }
+
+    fn flush(&self) -> BoxFuture<'_, Result<(), Error>> {
+        Box::pin(async { Err(Error::new(ErrorKind::Storage, "out of order")) })
+    }
+
+    fn usage(&self) -> Usage {
+        Usage::default()
+    }
+}
+
+#[test]
+fn a_tier_that_fails_is_counted_and_passed_over() {
+    let clock = FakeClock::at(START);
+    let samovar = block_on(Samovar::open(Settings {
+        lower: Some(Arc::new(|_, _| Ok(Some(Arc::new(Broken) as _)))),
+        ..settings(None, &clock)
+    }))
+    .unwrap();
+    let cache = samovar.cache::<String>(policy("c"));
+    assert!(get(&cache, "k").is_none());
+    let answer = block_on(cache.get_or_load("k", |_| async { Ok("v".to_owned()) })).unwrap();
+    assert_eq!(answer.outcome, Outcome::Loaded);
+    assert_eq!(text(get(&cache, "k")), Some("v".to_owned()), "memory works on");
+    assert!(block_on(cache.remove("k")));
+    assert!(block_on(samovar.flush()).is_err(), "nobody is told that it is durable");
+    assert_eq!(samovar.counters().snapshot().event(Event::TierError), 3);
+}
+
+/// A log that leaves out a number.
+struct Gappy(Arc<StepLog>);
+
+impl MarkLog for Gappy {
+    fn snapshot(&self) -> BoxFuture<'_, Result<Snapshot, Error>> {
+        self.0.snapshot()
+    }
+
+    fn append(&self, marks: Vec<Mark>) -> BoxFuture<'_, Result<Version, Error>> {
+        self.0.append(marks)
+    }
+
+    fn tail(&self, after: u64) -> BoxFuture<'_, Result<Arc<[Numbered]>, Error>> {
+        self.0.tail(after + 1)
+    }
+}
+
+#[test]
+fn a_gap_in_the_log_stops_the_fence_and_not_its_marks() {
+    let clock = FakeClock::at(START);
+    let log = Arc::new(Gappy(StepLog::at_once()));
+    let samovar =
+        block_on(Samovar::open(Settings { log: Some(log), ..settings(None, &clock) })).unwrap();
+    let cache = samovar.cache::<String>(policy("c"));
+    for id in ["k", "l", "m"] {
+        cache.put(id, "v".to_owned(), whole(&samovar));
+    }
+    // The first number is left out, so it is missed when the second comes.
+    let ids = vec![key("c", "k"), key("c", "l")];
+    let error = block_on(samovar.mark(ids, Mode::Remove, "test")).unwrap_err();
+    assert!(error.to_string().contains("gap"), "{error}");
+    assert!(
+        block_on(samovar.mark(vec![key("c", "m")], Mode::Remove, "test")).is_err(),
+        "from now on"
+    );
+    for id in ["k", "l", "m"] {
+        assert!(cache.peek(id).is_none(), "{id}: they are in force all the same");
+    }
+    let answer = block_on(cache.get_or_load("k", |_| async { Ok("w".to_owned()) })).unwrap();
+    assert_eq!((&**answer.value, text(cache.peek("k"))), ("w", Some("w".to_owned())));
+    assert!(block_on(samovar.close()).is_err(), "it is said at the end too");
 }
 
 fn fence(samovar: &Samovar) -> &Fence {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use samovar::fence::LocalLog;
 use samovar::tier::{DiskOptions, DiskTier, MemoryTier, Shared};
-use samovar::{Counters, Fence};
+use samovar::{Counters, Event, Fence};
 use samovar_core::{ErrorKind, Judge, Key, MarkLog, Mode, Scope, Tier, Version};
 use samovar_testkit::clock::FakeClock;
 use samovar_testkit::tier::Subject;
@@ -106,6 +106,36 @@ fn room_is_waited_for() {
     }
     block_on(tier.flush()).unwrap();
     assert_eq!(tier.usage().total().entries, 100, "none was turned down");
+}
+
+#[test]
+fn a_full_queue_turns_down_and_keeps_nothing_older() {
+    let (fence, directory) = (fence(), tempdir().unwrap());
+    let options = DiskOptions { queue_bytes: 100_000, sweep_after: None, ..DiskOptions::default() };
+    let counters = Arc::new(Counters::default());
+    let judge: Arc<dyn Judge> = Arc::new(fence.clone());
+    let tier = DiskTier::open(
+        directory.path(),
+        options,
+        judge,
+        FakeClock::at(START),
+        Arc::clone(&counters),
+    )
+    .unwrap();
+    let subject = on_disk(fence.position());
+    let key = Key::new("c", "k");
+    tier.put(&key, subject.entry(b"old"));
+    block_on(tier.flush()).unwrap();
+    for id in 0..200 {
+        // Faster than it is written, most likely; if not, nothing is turned down.
+        tier.put(&Key::new("c", id.to_string()), subject.entry(&[1; 50_000]));
+    }
+    tier.put(&key, subject.entry(b"new"));
+    block_on(tier.flush()).unwrap();
+    let found = block_on(tier.get(&key)).unwrap().map(|entry| entry.value);
+    assert!(found.is_none() || found.as_deref() == Some(b"new"), "{found:?}");
+    let dropped = counters.snapshot().event(Event::FillDropped);
+    assert_eq!(tier.usage().total().entries + dropped, 201);
 }
 
 #[test]

@@ -131,7 +131,7 @@ fn lost_pages() {
     let lose = |bytes: &mut Vec<u8>, seed: &mut u64| {
         let used = bytes.iter().rposition(|byte| *byte != 0).unwrap();
         let page = random(seed) as usize % (used / 4_096).max(1);
-        bytes[page * 4_096..(page + 1) * 4_096].fill(if *seed % 2 == 0 { 0 } else { 0xa5 });
+        bytes[page * 4_096..(page + 1) * 4_096].fill(if seed.is_multiple_of(2) { 0 } else { 0xa5 });
     };
     damage("cache.redb", lose, 30);
     damage("marks.redb", lose, 30);

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex};
 
 use futures_channel::oneshot;
 use samovar::{Cache, LowerTier, Outcome, Samovar, Settings, Value};
-use samovar_core::{Error, Mode, Tier, Token};
+use samovar_core::{Error, Mode, Tier, Token, Verdict};
 use samovar_testkit::clock::FakeClock;
 use samovar_testkit::gate::{Door, Gate};
 use samovar_testkit::log::StepLog;
@@ -214,6 +214,28 @@ fn late_disk_fill_from_the_queue() {
     node.gate.open(Door::Put);
     node.serves_nothing_old();
     node.loads_anew();
+}
+
+/// A late fill that an `expire` covers may be kept, but a sweep in between must not make it fresh.
+#[test]
+fn late_disk_fill_of_what_is_stale() {
+    let node = start();
+    let read_before = whole(&node.samovar);
+    let (samovar, scope) = (node.samovar.clone(), key("c", "k"));
+    let mut mark =
+        Stepped::new(async move { samovar.mark(vec![scope], Mode::Expire, "changed").await });
+    assert!(mark.step().is_none());
+    node.log.commit();
+    node.log.show();
+    mark.finish().unwrap();
+    block_on(node.samovar.sweep()).unwrap();
+    node.cache.put_below("k", "0".to_owned(), read_before);
+    block_on(node.samovar.flush()).unwrap();
+    for _ in 0..2 {
+        let found = block_on(node.cache.get("k")).unwrap();
+        assert_eq!((found.verdict, found.marked), (Verdict::Stale, true), "from {}", found.tier);
+        block_on(node.samovar.sweep()).unwrap();
+    }
 }
 
 /// late_promotion_token: a promoted value gets a token taken after the lower tier was read. Here the lower tier has

@@ -1,4 +1,5 @@
 //! Integration tests of the cache, against the real log, fence and tiers.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod cache;
 mod clear;

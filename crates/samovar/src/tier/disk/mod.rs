@@ -323,7 +323,9 @@ impl Tier for DiskTier {
     fn put(&self, key: &Key, entry: Entry<Bytes>) {
         let limit = self.options.queue_bytes.saturating_mul(QUEUE_LIMIT);
         let full = self.shared.queue.lock().bytes >= limit;
-        if full || !self.hand_over(key, Waiting::Put(entry)) {
+        // If there is no room, what it was to replace goes all the same: it is older.
+        let waiting = if full { Waiting::Removed } else { Waiting::Put(entry) };
+        if !self.hand_over(key, waiting) || full {
             self.shared.counters.count(Event::FillDropped, 1);
         }
     }

@@ -129,8 +129,8 @@ fn encode_clean(version: Version) -> Vec<u8> {
 pub(super) enum Fill {
     Written,
     Refused,
-    TooLarge,
-    NoForm,
+    /// It is too large, or cannot be encoded.
+    TurnedDown,
 }
 
 /// A write transaction with its tables.
@@ -164,11 +164,13 @@ impl<'t> Tables<'t> {
         };
         let id = index.lock().new_id();
         let head = Head::new(id, &entry.value, &entry.parts, entry.lifetime);
-        let Some(row) = head.encode(key) else { return Ok(Fill::NoForm) };
-        let bytes = footprint(key, row.len(), head.length);
-        if bytes > max_bytes {
-            return Ok(Fill::TooLarge);
-        }
+        let row = head.encode(key);
+        let bytes = footprint(key, row.as_ref().map_or(0, Vec::len), head.length);
+        let Some(row) = row.filter(|_| bytes <= max_bytes) else {
+            // What it was to replace is older.
+            self.remove(key, index)?;
+            return Ok(Fill::TurnedDown);
+        };
         // Some of it is stale or refused already: then the file is clean up to before that mark only.
         self.lower_clean(clean_to)?;
         for (number, chunk) in (0u32..).zip(chunks(&entry.value)) {

@@ -199,7 +199,10 @@ impl Writer {
                 match tables.fill(&key, &entry, &*shared.judge, max_bytes, &shared.index)? {
                     Fill::Written => batch.changed = true,
                     Fill::Refused => batch.refused += 1,
-                    Fill::TooLarge | Fill::NoForm => batch.dropped += 1,
+                    Fill::TurnedDown => {
+                        batch.changed = true;
+                        batch.dropped += 1;
+                    }
                 }
             }
             Command::Remove(key, serial) => {
