@@ -3,8 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use clap::Args;
 use samovar::Samovar;
@@ -71,28 +71,23 @@ async fn demo(args: &DemoArgs) -> Result<(), Failure> {
     let listen = SocketAddr::new(args.listen, args.port);
     let server = Host::start(listen, args.token.as_deref(), app.clone()).await?;
     say(&format!("Samovar is on http://{}", server.address));
+    let made = OnceLock::new();
     let outcome = tokio::select! {
-        outcome = work(args, &shape, &settings, samovar.clone(), &app) => outcome,
+        // The work ends by the same signal, and then has something to report.
+        biased;
+        outcome = work(args, &shape, &settings, samovar.clone(), &app, &made) => outcome,
         () = host::interrupted() => Ok(None),
     };
     server.stop().await?;
-    let engine = match outcome? {
-        Some((engine, report)) => {
-            engine.close().await?;
-            report
-        }
-        None => {
-            samovar.close().await?;
-            None
-        }
-    };
-    if let Some(report) = engine {
+    match made.get() {
+        Some(engine) => Engine::close(engine).await?,
+        None => samovar.close().await?,
+    }
+    if let Some(report) = outcome? {
         say(&report);
     }
     Ok(())
 }
-
-type Done = Option<(Engine, Option<String>)>;
 
 /// Makes the data, warms up, and waits for Ctrl-C unless told to stop when warm.
 async fn work(
@@ -101,29 +96,30 @@ async fn work(
     settings: &Settings,
     samovar: Samovar,
     app: &App,
-) -> Result<Done, Failure> {
+    made_engine: &OnceLock<Engine>,
+) -> Result<Option<String>, Failure> {
     let clock = Arc::clone(samovar.clock());
     let begun = clock.elapsed();
     let made = generate(&settings.source.path, shape, app).await?;
     let generated = clock.elapsed();
     let engine = host::engine(samovar, &settings.source, &settings.dataset, settings.lifetimes)?;
     app.ready(engine.clone());
+    let engine = made_engine.get_or_init(|| engine);
     let before_warming = clock.elapsed().saturating_sub(generated);
-    let report = host::warm(&engine).await?;
+    let report = host::warm(engine).await?;
     let seconds =
         |duration: std::time::Duration| (duration.as_secs_f64() * 1_000.0).round() / 1_000.0;
     let generating = if made { generated.saturating_sub(begun) } else { std::time::Duration::ZERO };
     let hot = seconds(before_warming + report.first_hot_answer);
     let warm = seconds(before_warming + report.fully_warm);
     eprintln!("warm: {} stores in {warm} s, the hot ones after {hot} s", report.stores);
-    let told = args
-        .json
-        .then(|| json_report(&engine, &report, seconds(generating), hot, warm).to_string());
+    let told =
+        args.json.then(|| json_report(engine, &report, seconds(generating), hot, warm).to_string());
     if args.exit_when_warm {
-        return Ok(Some((engine, told)));
+        return Ok(told);
     }
     host::interrupted().await;
-    Ok(Some((engine, told)))
+    Ok(told)
 }
 
 /// Makes the database unless it is there. True if it was made now.

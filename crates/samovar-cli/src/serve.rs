@@ -59,13 +59,22 @@ async fn serve(args: &ServeArgs) -> Result<(), Failure> {
     let server = Host::start(listen, token.as_deref(), app).await?;
     say(&format!("Samovar is on http://{}", server.address));
     let work = async {
-        let report = host::warm(&engine).await?;
-        let warm = report.fully_warm.as_secs_f64();
-        eprintln!("warm: {} stores, {} lines in {warm:.1} s", report.stores, report.lines);
+        match host::warm(&engine).await {
+            Ok(report) => {
+                let warm = report.fully_warm.as_secs_f64();
+                eprintln!("warm: {} stores, {} lines in {warm:.1} s", report.stores, report.lines);
+                if report.failed > 0 {
+                    eprintln!("{} stores could not be read; trying again", report.failed);
+                }
+            }
+            // What is cached can still be served, and a source may come back.
+            Err(Failure(why)) => eprintln!("samovar: not warm: {why}"),
+        }
         host::interrupted().await;
         Ok::<_, Failure>(())
     };
     let outcome = tokio::select! {
+        biased;
         outcome = work => outcome,
         () = host::interrupted() => Ok(()),
     };

@@ -149,7 +149,10 @@ impl Schema {
 
     /// A number that differs whenever stored states would: part of every stored block's format.
     pub(crate) fn fingerprint(&self) -> u64 {
-        fingerprint(&format!("{:?}/{}/{}", self.columns, self.products, self.categories))
+        // Which columns product metrics keep follows from the measures.
+        let products = crate::derive::product_columns(self);
+        let shape = (&self.columns, self.products, self.categories, products);
+        fingerprint(&format!("{shape:?}"))
     }
 
     /// The column whose sum is the measure of this name, if it is a sum.

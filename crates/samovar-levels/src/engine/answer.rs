@@ -1,10 +1,11 @@
 //! Questions and answers.
 
+use std::future::Future;
 use std::sync::Arc;
 
 use futures_util::StreamExt;
 use samovar_core::{
-    Day, Error, ErrorKind, Millis, Part, Parts, Scope, Stamp, TierName, Token, Verdict,
+    Day, Error, ErrorKind, Millis, Part, Parts, Scope, Stamp, Tick, TierName, Token, Verdict,
 };
 
 use super::blocks::{Blocks, Place};
@@ -38,6 +39,19 @@ pub struct Answer {
     pub proof: Proof,
 }
 
+/// Differs whenever bodies are written differently.
+const BODY_FORMAT: u32 = 1;
+
+/// How a question was asked.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    /// The list of stores is past its time: so is the answer.
+    list_is_stale: bool,
+    missing: Missing,
+    /// The tick before the list of stores was looked at.
+    begun: Tick,
+}
+
 /// The blocks of a question.
 struct Gathered {
     pieces: Vec<Piece>,
@@ -68,8 +82,19 @@ impl Engine {
             );
             return Err(Error::new(ErrorKind::Invalid, message));
         }
-        let members = self.members().await?;
-        let stores = self.resolve(&members, selection).await?;
+        // Before the list is looked at: a mark on it from here on belongs to later questions.
+        let begun = self.inner.samovar.fence().tick();
+        let (members, list_is_stale) = self.listed().await?;
+        let asked = Asked { list_is_stale, missing, begun };
+        let stores = match selection.stores {
+            Stores::Top(_) => {
+                let (engine, members, selection) =
+                    (self.clone(), Arc::clone(&members), selection.clone());
+                self.in_turn(async move { engine.resolve(&members, &selection, missing).await })
+                    .await?
+            }
+            _ => self.resolve(&members, selection, missing).await?,
+        };
         if selection.stores != Stores::All {
             self.inner.heat.touch(stores.iter().map(|at| &members.stores[*at].id));
         }
@@ -85,8 +110,8 @@ impl Engine {
                 let token = self.inner.samovar.fence().token();
                 let engine = self.clone();
                 let (members, selection) = (Arc::clone(&members), selection.clone());
-                on_thread(async move {
-                    engine.answer(&members, &stores, &selection, missing, &key, token).await
+                self.in_turn(async move {
+                    engine.answer(&members, &stores, &selection, asked, &key, token).await
                 })
                 .await?
             }
@@ -107,11 +132,15 @@ impl Engine {
                 self.inner
                     .results
                     .join(&flight_key("results", &key), touched, move |token| {
-                        on_thread(async move {
-                            engine
-                                .answer(&members, &stores, &selection, Missing::Wait, &of, token)
-                                .await
-                        })
+                        let worker = engine.clone();
+                        async move {
+                            let work = async move {
+                                engine
+                                    .answer(&members, &stores, &selection, asked, &of, token)
+                                    .await
+                            };
+                            worker.in_turn(work).await
+                        }
                     })
                     .await?
             }
@@ -122,13 +151,35 @@ impl Engine {
         Ok(answer)
     }
 
+    /// Runs what merges and loads away from the threads that serve, so many at a time.
+    async fn in_turn<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, Error>> + Send + 'static,
+    ) -> Result<T, Error> {
+        let turn = Arc::clone(&self.inner.turns).acquire_owned().await;
+        let turn =
+            turn.map_err(|e| Error::new(ErrorKind::Closed, "the engine is closing").because(e))?;
+        on_thread(async move {
+            let _turn = turn;
+            work.await
+        })
+        .await
+    }
+
+    /// Names all that an answer depends on beside the partitions: stores with their names, dates, the shape of
+    /// the answer.
     fn result_key(&self, members: &Members, stores: &[usize], selection: &Selection) -> String {
         let mut hash = xxhash_rust::xxh3::Xxh3::new();
         for at in stores {
-            let id = &members.stores[*at].id;
-            hash.update(&(id.len() as u64).to_le_bytes());
-            hash.update(id.as_bytes());
+            let store = &members.stores[*at];
+            for text in [&*store.id, store.name.as_deref().unwrap_or("")] {
+                hash.update(&(text.len() as u64).to_le_bytes());
+                hash.update(text.as_bytes());
+            }
         }
+        let dataset = &self.inner.dataset;
+        let shape = (BODY_FORMAT, &dataset.schema.measures, &dataset.rules, members.dates);
+        hash.update(format!("{shape:?}").as_bytes());
         let named = match &selection.stores {
             Stores::These(_) => "these".to_string(),
             other => other.to_string(),
@@ -157,11 +208,12 @@ impl Engine {
         members: &Members,
         stores: &[usize],
         selection: &Selection,
-        missing: Missing,
+        asked: Asked,
         key: &str,
         token: Token,
     ) -> Result<Answer, Error> {
-        let gathered = self.gather(members, stores, selection, missing).await?;
+        let mut gathered = self.gather(members, stores, selection, asked.missing).await?;
+        gathered.stale += u64::from(asked.list_is_stale);
         let whole = gathered.missing == 0;
         let state = match (whole, gathered.stale) {
             (false, _) => State::Incomplete,
@@ -208,7 +260,8 @@ impl Engine {
             }
         };
         if state == State::Fresh {
-            let checked = Checked { tick: token.tick, until: gathered.until, proof: proof.clone() };
+            let checked =
+                Checked { tick: asked.begun, until: gathered.until, proof: proof.clone() };
             body.check(Some(checked));
         }
         Ok(Answer { body, proof })
@@ -246,7 +299,7 @@ impl Engine {
     /// As [`Engine::diagnose`].
     pub async fn merge_anew(&self, selection: &Selection) -> Result<Vec<u8>, Error> {
         let members = self.members().await?;
-        let stores = self.resolve(&members, selection).await?;
+        let stores = self.resolve(&members, selection, Missing::Wait).await?;
         let gathered = self.gather(&members, &stores, selection, Missing::Wait).await?;
         self.merge(&members, &stores, selection, &gathered)
     }
@@ -339,6 +392,7 @@ impl Engine {
         &self,
         members: &Members,
         selection: &Selection,
+        missing: Missing,
     ) -> Result<Vec<usize>, Error> {
         let all = 0..members.stores.len();
         match &selection.stores {
@@ -360,7 +414,7 @@ impl Engine {
             }
             Stores::Top(n) => {
                 let everything: Vec<usize> = all.collect();
-                let gathered = self.gather(members, &everything, selection, Missing::Wait).await?;
+                let gathered = self.gather(members, &everything, selection, missing).await?;
                 let mut by_store = vec![Merged::new(&self.inner.dataset.schema); everything.len()];
                 for piece in &gathered.pieces {
                     let (from, to) = gathered.within;

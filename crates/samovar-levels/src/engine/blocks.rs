@@ -88,23 +88,29 @@ impl Engine {
         let caches = &self.inner.caches;
         let metrics = caches.metrics.peek(&key)?;
         let seen = self.look(&caches.metrics, &key, &metrics, place, from, to)?;
+        let mut until = metrics.fresh_until();
+        let mut verdict = seen.verdict;
         let products = match (self.inner.dataset.schema.products, place.figures) {
             (false, _) => None,
             (true, true) => {
                 let found = caches.products.peek(&key)?;
-                self.look(&caches.products, &key, &found, place, from, to)?;
+                verdict = verdict
+                    .max(self.look(&caches.products, &key, &found, place, from, to)?.verdict);
+                until = until.min(found.fresh_until());
                 Some(Products::Figures(found.value))
             }
             (true, false) => {
                 let found = caches.raw.peek(&key)?;
-                self.look(&caches.raw, &key, &found, place, from, to)?;
+                verdict =
+                    verdict.max(self.look(&caches.raw, &key, &found, place, from, to)?.verdict);
+                until = until.min(found.fresh_until());
                 Some(Products::Raw(found.value))
             }
         };
         Some(Blocks {
-            stale: seen.verdict == Verdict::Stale,
+            stale: verdict == Verdict::Stale,
             oldest: seen.oldest,
-            until: metrics.fresh_until(),
+            until,
             metrics: metrics.value,
             products,
             level: Level::Metrics,
@@ -260,7 +266,6 @@ impl Engine {
         let mut figures_block = figures.as_ref().map(|found| Arc::clone(&found.value));
         let mut stamps: Vec<Option<Stamp>> =
             (0..days).map(|at| metrics_days[at].map(|(_, stamp)| stamp)).collect();
-        let mut until = metrics.as_ref().map_or(Millis(i64::MAX), Found::fresh_until);
         if derive.contains(&true) {
             let raw_block = raw_block.as_ref().ok_or_else(|| {
                 Error::new(ErrorKind::Invalid, "no rows to derive from; this is a bug")
@@ -280,9 +285,20 @@ impl Engine {
                 stamps[at] = raw_stamps[at];
             }
             if let Some(parts) = parts(&place.store, first, &stamps) {
-                let found = caches.metrics.put(&key, block, parts.clone());
-                metrics_block = Some(Arc::clone(&found));
-                if wants_products && place.figures {
+                metrics_block = Some(caches.metrics.put(&key, block, parts));
+            }
+            if wants_products && place.figures {
+                let stamps: Vec<Option<Stamp>> =
+                    (0..days)
+                        .map(|at| {
+                            if derive[at] {
+                                raw_stamps[at]
+                            } else {
+                                figure_days[at].map(|(_, s)| s)
+                            }
+                        })
+                        .collect();
+                if let Some(parts) = self::parts(&place.store, first, &stamps) {
                     let block = match &figures_block {
                         Some(old) if !kept_all => {
                             old.spliced(&fresh_figures, |day| is(&derive, day))
@@ -292,15 +308,26 @@ impl Engine {
                     figures_block = Some(caches.products.put(&key, block, parts));
                 }
             }
-            until = caches.metrics.peek(&key).map_or(Millis(i64::MIN), |found| found.fresh_until());
         }
         let products = match (wants_products, place.figures) {
             (false, _) => None,
             (true, true) => figures_block.map(Products::Figures),
             (true, false) => raw_block.map(Products::Raw),
         };
-        let stale = (0..days)
-            .any(|at| !derive[at] && matches!(metrics_days[at], Some((Verdict::Stale, _))));
+        let is_stale = |state: &DayState| matches!(state, Some((Verdict::Stale, _)));
+        let stale = (0..days).any(|at| {
+            let kept = !derive[at] && (is_stale(&metrics_days[at]) || is_stale(&figure_days[at]));
+            let rows = !read[at] && (derive[at] || needs_raw) && is_stale(&raw_days[at]);
+            kept || rows
+        });
+        // What memory did not keep is looked up anew each time.
+        let end = |until: Option<Millis>| until.unwrap_or(Millis(i64::MIN));
+        let mut until = end(caches.metrics.peek(&key).map(|found| found.fresh_until()));
+        if wants_products && place.figures {
+            until = until.min(end(caches.products.peek(&key).map(|found| found.fresh_until())));
+        } else if needs_raw {
+            until = until.min(end(caches.raw.peek(&key).map(|found| found.fresh_until())));
+        }
         Ok(Blocks {
             metrics: metrics_block.ok_or_else(|| {
                 Error::new(ErrorKind::Invalid, "a block without days; this is a bug")

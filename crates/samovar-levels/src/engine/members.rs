@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use futures_util::StreamExt;
 use samovar_core::{Day, Error, ErrorKind, Key, Part, Parts, Stamp, Token, Verdict};
-use samovar_source::{Ask, Days, Which};
+use samovar_source::{Ask, Days, Store, Which};
 
 use super::survey::flight_key;
-use super::values::{Member, Members};
+use super::values::{Cut, Member, Members};
 use super::{Engine, PAYS, ProductMetrics, count};
 use crate::background::on_thread;
 use crate::raw::Numbering;
@@ -30,14 +30,23 @@ impl Engine {
     /// # Errors
     /// If the source cannot be read.
     pub async fn members(&self) -> Result<Arc<Members>, Error> {
-        if let Some(known) = self.known_members().await {
-            return Ok(known);
+        self.listed().await.map(|(members, _)| members)
+    }
+
+    /// The list, and whether it is past its time and being read again.
+    pub(crate) async fn listed(&self) -> Result<(Arc<Members>, bool), Error> {
+        match self.found_members().await {
+            Some(known) => Ok(known),
+            None => Ok((self.load_members().await?, false)),
         }
-        self.load_members().await
     }
 
     /// The list as far as a tier has it.
     pub async fn known_members(&self) -> Option<Arc<Members>> {
+        self.found_members().await.map(|(members, _)| members)
+    }
+
+    async fn found_members(&self) -> Option<(Arc<Members>, bool)> {
         let key = self.members_key();
         let cache = &self.inner.caches.members;
         let found = match cache.peek(&key.id) {
@@ -48,9 +57,9 @@ impl Engine {
             Verdict::Refused => None,
             Verdict::Stale => {
                 self.inner.queue.push_list();
-                Some(found.value)
+                Some((found.value, true))
             }
-            Verdict::Fresh => Some(found.value),
+            Verdict::Fresh => Some((found.value, false)),
         }
     }
 
@@ -75,34 +84,10 @@ impl Engine {
         let mut stores = inventory.stores;
         count(&self.inner.counters.source_reads, 1);
         stores.sort_by(|a, b| a.id.cmp(&b.id));
-        let cache = &self.inner.caches.members;
-        let before = cache.get(&self.members_key().id).await.map(|found| found.value);
-        let lines: u64 = stores.iter().map(|store| store.lines).sum();
-        let store_days: i64 = stores.iter().map(|s| i64::from(s.last.0 - s.first.0) + 1).sum();
         let first = stores.iter().map(|store| store.first).min();
         let last = stores.iter().map(|store| store.last).max();
-        // Blocks once cut stay as they are, else nothing that is stored would be found again.
-        let (block_days, product_metrics, ratio) = match before {
-            Some(known) => {
-                (known.block_days, known.product_metrics, known.lines_per_product_figure)
-            }
-            None => {
-                let per_day = lines.checked_div(store_days.max(1) as u64).unwrap_or(0).max(1);
-                let days = (self.inner.dataset.block_rows / per_day).max(1).ilog2();
-                let days = (1i64 << days).clamp(*BLOCK_DAYS.start(), *BLOCK_DAYS.end());
-                let largest = stores.iter().max_by_key(|store| store.lines);
-                let ratio = match largest {
-                    Some(store) => self.lines_per_figure(&store.id, store.first).await?,
-                    None => 1.0,
-                };
-                let keep = match self.inner.dataset.product_metrics {
-                    ProductMetrics::Keep => true,
-                    ProductMetrics::Derive => false,
-                    ProductMetrics::Auto => ratio >= PAYS,
-                };
-                (days as i32, keep, ratio)
-            }
-        };
+        let Cut { block_days, product_metrics, lines_per_product_figure } =
+            self.cut(&stores, stamp).await?;
         let members = Members {
             stores: stores
                 .into_iter()
@@ -111,11 +96,59 @@ impl Engine {
             dates: first.zip(last),
             block_days,
             product_metrics,
-            lines_per_product_figure: ratio,
+            lines_per_product_figure,
             unplaced: inventory.unplaced,
         };
         let parts: Parts = Arc::from([Part { span: None, stamp }]);
-        Ok(cache.put(&self.members_key().id, members, parts))
+        Ok(self.inner.caches.members.put(&self.members_key().id, members, parts))
+    }
+
+    /// How blocks are cut and whether product metrics are kept: as before, else decided now.
+    async fn cut(&self, stores: &[Store], stamp: Stamp) -> Result<Cut, Error> {
+        if let Some(cut) = self.inner.cut.get() {
+            return Ok(*cut);
+        }
+        let key = self.key("", 0);
+        let kept = self.inner.caches.cut.get(&key).await;
+        let cut = match kept.filter(|found| found.verdict != Verdict::Refused) {
+            // What is configured now counts, whatever was decided before.
+            Some(found) => Cut {
+                product_metrics: self.keeps(found.value.lines_per_product_figure),
+                ..*found.value
+            },
+            None => {
+                let cut = self.decide(stores).await?;
+                // An empty dataset decides nothing for when it has lines.
+                if !stores.is_empty() {
+                    let parts: Parts = Arc::from([Part { span: None, stamp }]);
+                    self.inner.caches.cut.put(&key, cut, parts);
+                }
+                cut
+            }
+        };
+        Ok(if stores.is_empty() { cut } else { *self.inner.cut.get_or_init(|| cut) })
+    }
+
+    async fn decide(&self, stores: &[Store]) -> Result<Cut, Error> {
+        let lines: u64 = stores.iter().map(|store| store.lines).sum();
+        let store_days: i64 = stores.iter().map(|s| i64::from(s.last.0 - s.first.0) + 1).sum();
+        let per_day = lines.checked_div(store_days.max(1) as u64).unwrap_or(0).max(1);
+        let days = 1i64 << (self.inner.dataset.block_rows / per_day).max(1).ilog2();
+        let ratio = match stores.iter().max_by_key(|store| store.lines) {
+            Some(store) => self.lines_per_figure(&store.id, store.first).await?,
+            None => 1.0,
+        };
+        let block_days = days.clamp(*BLOCK_DAYS.start(), *BLOCK_DAYS.end()) as i32;
+        Ok(Cut { block_days, product_metrics: self.keeps(ratio), lines_per_product_figure: ratio })
+    }
+
+    /// Whether product metrics are kept, at so many lines for each figure.
+    fn keeps(&self, lines_per_figure: f64) -> bool {
+        match self.inner.dataset.product_metrics {
+            ProductMetrics::Keep => true,
+            ProductMetrics::Derive => false,
+            ProductMetrics::Auto => lines_per_figure >= PAYS,
+        }
     }
 
     /// Lines for each (day, product) among the first rows of a store.

@@ -18,6 +18,7 @@ use samovar::flight::Flights;
 use samovar::{Cache, CachePolicy, Samovar};
 use samovar_core::{Error, ErrorKind, Mode, Partition, Scope, Version};
 use samovar_source::Source;
+use tokio::sync::Semaphore;
 
 pub use answer::{Answer, Missing};
 pub use values::{Body, Encoding, Member, Members};
@@ -29,11 +30,11 @@ use crate::metrics::MetricsBlock;
 use crate::products::ProductBlock;
 use crate::raw::RawBlock;
 use crate::schema::Schema;
-use crate::selection::Selection;
+use crate::selection::{Selection, Stores};
 use blocks::Blocks;
 use heat::HeatMap;
 use refresh::Queue;
-use values::Heat;
+use values::{Cut, Heat};
 use warm::Progress;
 
 /// Whether figures by store, day and product are kept.
@@ -175,6 +176,8 @@ struct Inner {
     lists: Flights<Arc<Members>>,
     results: Flights<Answer>,
     passes: Flights<()>,
+    turns: Arc<Semaphore>,
+    cut: OnceLock<Cut>,
     seeks: OnceLock<bool>,
     counters: EngineCounters,
     progress: Progress,
@@ -190,6 +193,7 @@ struct Caches {
     products: Cache<ProductBlock>,
     results: Cache<Body>,
     heat: Cache<Heat>,
+    cut: Cache<Cut>,
 }
 
 impl Engine {
@@ -211,7 +215,8 @@ impl Engine {
             metrics: samovar.cache(policy("metrics", lifetimes.metrics)),
             products: samovar.cache(policy("products", lifetimes.metrics)),
             results: samovar.cache(policy("results", lifetimes.results)),
-            heat: samovar.cache(policy("heat", Duration::from_secs(90 * 86_400))),
+            heat: samovar.cache(policy("heat", FOR_LONG)),
+            cut: samovar.cache(policy("cut", FOR_LONG)),
         };
         let fence = samovar.fence().clone();
         let engine = Engine {
@@ -224,6 +229,8 @@ impl Engine {
                 lists: Flights::new(fence.clone()),
                 results: Flights::new(fence.clone()),
                 passes: Flights::new(fence),
+                turns: Arc::new(Semaphore::new(ASKED_AT_ONCE)),
+                cut: OnceLock::new(),
                 seeks: OnceLock::new(),
                 counters: EngineCounters::default(),
                 progress: Progress::default(),
@@ -295,9 +302,10 @@ impl Engine {
     /// As [`Engine::changed`] and [`Engine::diagnose`].
     pub async fn refresh(&self, selection: &Selection) -> Result<Answer, Error> {
         let members = self.members().await?;
-        let stores = self.resolve(&members, selection).await?;
+        let stores = self.resolve(&members, selection, Missing::Wait).await?;
         let (from, to) = (selection.from, selection.to);
-        let scopes = if stores.len() as i64 * i64::from(selection.days()) > MAX_PARTITION_MARKS {
+        let mut scopes = if stores.len() as i64 * i64::from(selection.days()) > MAX_PARTITION_MARKS
+        {
             ["raw", "metrics", "products"].map(|cache| Scope::Cache(cache.into())).to_vec()
         } else {
             let days = move || (from.0..=to.0).map(samovar_core::Day);
@@ -308,6 +316,11 @@ impl Engine {
             };
             stores.iter().flat_map(of).collect()
         };
+        let dated = members.dates.is_some_and(|(first, last)| first <= from && to <= last);
+        if !dated || !matches!(selection.stores, Stores::These(_)) {
+            // There may be stores and days that the list does not know yet.
+            scopes.push(Scope::Key(self.members_key()));
+        }
         self.inner.samovar.mark(scopes, Mode::Remove, "refresh").await?;
         self.diagnose(selection, Missing::Wait).await
     }
@@ -328,6 +341,13 @@ impl Engine {
         )
     }
 }
+
+/// What is no copy of the source's data is kept until something better is known.
+const FOR_LONG: Duration = Duration::from_secs(3_650 * 86_400);
+
+/// So many questions are worked on side by side; others wait their turn. Each holds a thread while its blocks are
+/// loaded on others, of which there must be some left.
+const ASKED_AT_ONCE: usize = 32;
 
 /// A refresh of more partitions than this marks the levels as a whole: colder, but one mark each.
 const MAX_PARTITION_MARKS: i64 = 20_000;

@@ -30,6 +30,9 @@ struct Waiting {
     busy: usize,
 }
 
+/// The heat of what failed.
+const FAILED: f64 = -1.0;
+
 /// So many blocks of a source that cannot seek are read again one by one; more in one pass over everything.
 const ONE_BY_ONE: usize = 4;
 
@@ -37,7 +40,7 @@ enum Job {
     List,
     /// Everything, and with it these.
     All(Vec<((Arc<str>, i32), f64)>),
-    Block(Arc<str>, i32, f64),
+    Block(Arc<str>, i32),
 }
 
 impl Queue {
@@ -73,9 +76,9 @@ impl Queue {
             Job::All(waiting.blocks.drain().collect())
         } else {
             let hottest = waiting.blocks.iter().max_by(|a, b| a.1.total_cmp(b.1));
-            let (key, heat) = hottest.map(|(key, heat)| (key.clone(), *heat))?;
+            let key = hottest.map(|(key, _)| key.clone())?;
             waiting.blocks.remove(&key);
-            Job::Block(key.0, key.1, heat)
+            Job::Block(key.0, key.1)
         };
         waiting.busy += 1;
         Some(job)
@@ -138,17 +141,21 @@ async fn refresher(weak: Weak<Inner>) {
         let engine = Engine { inner };
         let outcome = match &job {
             Job::List => engine.load_members().await.map(|_| ()),
-            Job::Block(store, block, _) => engine.read_again(store, *block).await,
+            Job::Block(store, block) => engine.read_again(store, *block).await,
             Job::All(_) => engine.read_everything_again().await,
         };
         engine.inner.queue.done();
         match outcome {
-            Ok(()) => pause = PAUSE,
+            Ok(()) => {
+                pause = PAUSE;
+                engine.inner.progress.no_trouble();
+            }
             Err(failed) => {
                 engine.inner.progress.trouble(&failed);
                 match job {
                     Job::List => engine.inner.queue.push_list(),
-                    Job::Block(store, block, heat) => engine.inner.queue.push(&store, block, heat),
+                    // Behind all others: what keeps failing must not keep them waiting.
+                    Job::Block(store, block) => engine.inner.queue.push(&store, block, FAILED),
                     Job::All(blocks) => {
                         for ((store, block), heat) in blocks {
                             engine.inner.queue.push(&store, block, heat);

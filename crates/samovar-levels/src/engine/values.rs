@@ -78,6 +78,27 @@ impl Value for Members {
     }
 }
 
+/// What was decided when the dataset was first seen. Kept apart from the list of stores, which comes and goes:
+/// blocks once cut stay as they are, else nothing that is stored would be found again.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Cut {
+    pub(crate) block_days: i32,
+    pub(crate) product_metrics: bool,
+    pub(crate) lines_per_product_figure: f64,
+}
+
+impl Value for Cut {
+    fn encode(&self, out: &mut Vec<u8>) -> Result<(), Error> {
+        encode(self, out)
+    }
+    fn decode(bytes: &[u8]) -> Result<Self, Error> {
+        decode(bytes)
+    }
+    fn weight(&self) -> usize {
+        size_of::<Self>()
+    }
+}
+
 /// How often each store was asked for, with decay.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Heat(pub(crate) Vec<(Arc<str>, f64)>);

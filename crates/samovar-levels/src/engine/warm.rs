@@ -1,6 +1,6 @@
 //! Warm before anyone asks: what is on disk first, then the hot stores, then the rest.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -49,6 +49,8 @@ pub struct Warmth {
 pub struct WarmReport {
     /// Number of stores.
     pub stores: usize,
+    /// Number of stores that could not be read; they are tried again in the background.
+    pub failed: usize,
     /// Lines of all stores, by the list.
     pub lines: u64,
     /// From the start until the hot stores could be answered for.
@@ -62,6 +64,7 @@ pub struct WarmReport {
 pub(crate) struct Progress {
     warmth: Mutex<Warmth>,
     warm: Mutex<Vec<bool>>,
+    poisoned: AtomicBool,
 }
 
 impl Progress {
@@ -73,7 +76,16 @@ impl Progress {
         self.change(|warmth| warmth.trouble = Some(failed.to_string()));
     }
 
+    pub(crate) fn no_trouble(&self) {
+        let mut warmth = self.warmth.lock().unwrap_or_else(PoisonError::into_inner);
+        // What poisoned it stays said.
+        if !self.poisoned.load(Ordering::Relaxed) {
+            warmth.trouble = None;
+        }
+    }
+
     pub(crate) fn poison(&self, why: &str) {
+        self.poisoned.store(true, Ordering::Relaxed);
         self.change(|warmth| {
             warmth.trouble = Some(why.to_string());
             warmth.ready = false;
@@ -96,7 +108,7 @@ impl Engine {
     /// first; returns when all is durable on disk. What came from disk is then read again in the background.
     ///
     /// # Errors
-    /// If the source or the disk fails; what was loaded until then stays.
+    /// If the list of stores or none of them can be read, or the disk fails; what was loaded until then stays.
     pub async fn warm(&self) -> Result<WarmReport, Error> {
         let clock = Arc::clone(self.inner.samovar.clock());
         let started = clock.elapsed();
@@ -113,15 +125,19 @@ impl Engine {
             self.read_all(&members).await?;
         }
         let (first, rest) = order.split_at(hot);
-        self.warm_stores_of(&members, first).await?;
+        let mut failed = self.warm_stores_of(&members, first).await?;
         let first_hot_answer = clock.elapsed().saturating_sub(started);
-        progress.change(|warmth| warmth.ready = true);
-        self.warm_stores_of(&members, rest).await?;
+        progress.change(|warmth| warmth.ready = first.is_empty() || failed.len() < first.len());
+        failed.extend(self.warm_stores_of(&members, rest).await?);
+        if let Some(why) = failed.first().filter(|_| failed.len() == order.len()) {
+            return Err(why.clone());
+        }
         self.inner.samovar.flush().await?;
         let fully_warm = clock.elapsed().saturating_sub(started);
         progress.change(|warmth| warmth.phase = Phase::Warm);
         Ok(WarmReport {
             stores: order.len(),
+            failed: failed.len(),
             lines: members.stores.iter().map(|store| store.lines).sum(),
             first_hot_answer,
             fully_warm,
@@ -143,34 +159,55 @@ impl Engine {
         Ok(false)
     }
 
-    async fn warm_stores_of(&self, members: &Arc<Members>, stores: &[usize]) -> Result<(), Error> {
+    /// Warms these stores; gives the failures of those that could not be.
+    async fn warm_stores_of(
+        &self,
+        members: &Arc<Members>,
+        stores: &[usize],
+    ) -> Result<Vec<Error>, Error> {
         let next = Arc::new(AtomicUsize::new(0));
         let stores: Arc<[usize]> = stores.into();
         let workers = (0..WORKERS).map(|_| {
             let (engine, members) = (self.clone(), Arc::clone(members));
             let (stores, next) = (Arc::clone(&stores), Arc::clone(&next));
             on_thread(async move {
+                let mut failed = Vec::new();
                 while let Some(store) = stores.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    engine.warm_store(&members, *store).await?;
+                    if let Err(why) = engine.warm_store(&members, *store).await {
+                        failed.push(why);
+                    }
                 }
-                Ok(())
+                Ok(failed)
             })
         });
-        futures_util::future::try_join_all(workers).await.map(|_| ())
+        let failed = futures_util::future::try_join_all(workers).await?;
+        Ok(failed.into_iter().flatten().collect())
     }
 
     async fn warm_store(&self, members: &Members, at: usize) -> Result<(), Error> {
         let Some((from, to)) = members.dates else { return Ok(()) };
         let store = &members.stores[at].id;
+        let mut failed = None;
         for block in from.0.div_euclid(members.block_days)..=to.0.div_euclid(members.block_days) {
             let place = Place::of(members, store, block);
             let stale = match self.ready(&place, from, to) {
                 Some(found) => found.stale,
-                None => self.load(&place, false).await?.stale,
+                None => match self.load(&place, false).await {
+                    Ok(found) => found.stale,
+                    Err(why) => {
+                        // One store that cannot be read must not keep the others cold.
+                        self.inner.progress.trouble(&why);
+                        failed = Some(why);
+                        true
+                    }
+                },
             };
             if stale {
                 self.inner.queue.push(store, block, self.inner.heat.of(store));
             }
+        }
+        if let Some(why) = failed {
+            return Err(why);
         }
         let progress = &self.inner.progress;
         if let Some(warm) = progress.warm.lock().unwrap_or_else(PoisonError::into_inner).get_mut(at)
