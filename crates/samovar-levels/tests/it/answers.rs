@@ -353,3 +353,57 @@ fn a_source_without_an_index_is_read_in_one_pass() {
         assert_eq!(counter(&engine, "source_reads"), 2, "all of it was warm");
     });
 }
+
+#[test]
+fn a_new_day_that_only_expires_the_list_is_never_missing_from_a_fresh_answer() {
+    runtime().block_on(async {
+        let (shop, engine) = shop_with_engine().await;
+        engine.warm().await.unwrap();
+        check(&shop, &engine, None, 30, 50).await;
+        shop.insert(&Line { store: 1, day: 45, ..some_lines().swap_remove(0) });
+        engine.changed(vec![partition(1, 45)], Mode::Expire, "test").await.unwrap();
+        let asked = selection(None, 30, 50);
+        let fresh = async {
+            loop {
+                let answer = engine.diagnose(&asked, Missing::Wait).await.unwrap();
+                if answer.proof.state == State::Fresh {
+                    return answer;
+                }
+            }
+        };
+        let answer = tokio::time::timeout(std::time::Duration::from_secs(30), fresh).await.unwrap();
+        let now = shop.figures("1,2,3", asked.from, asked.to);
+        assert_eq!(cents(&json(&answer)["totals"]["sales"]["value"]), now.sales);
+    });
+}
+
+#[test]
+fn a_refresh_finds_days_and_stores_that_no_event_told_of() {
+    runtime().block_on(async {
+        let (shop, engine) = shop_with_engine().await;
+        engine.warm().await.unwrap();
+        shop.insert(&Line { store: 8, day: 44, ..some_lines().swap_remove(0) });
+        let answer = engine.refresh(&selection(None, 40, 45)).await.unwrap();
+        assert_eq!(json(&answer)["store_count"], 4);
+        check(&shop, &engine, None, 40, 45).await;
+    });
+}
+
+#[test]
+fn more_questions_than_threads_are_all_answered() {
+    runtime().block_on(async {
+        let (_shop, engine) = shop_with_engine().await;
+        // All cold, all different: each needs loads on other threads while it waits on its own.
+        let asked = (0..600).map(|n| {
+            let engine = engine.clone();
+            async move {
+                engine.diagnose(&selection(None, n % 40, n % 40 + n / 40), Missing::Wait).await
+            }
+        });
+        let all = futures_util::future::try_join_all(asked);
+        let answers = tokio::time::timeout(std::time::Duration::from_secs(120), all)
+            .await
+            .expect("no deadlock");
+        assert_eq!(answers.unwrap().len(), 600);
+    });
+}

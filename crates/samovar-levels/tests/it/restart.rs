@@ -151,3 +151,22 @@ fn past_its_time_a_level_is_served_labelled_and_read_again() {
         });
     }
 }
+
+#[test]
+fn a_result_of_other_measures_is_not_served_after_a_restart() {
+    runtime().block_on(async {
+        let (mut shop, directory) = (shop(), tempfile::tempdir().unwrap());
+        let asked = selection(None, 20, 39);
+        let engine = shop.engine(stored(directory.path()).await, ProductMetrics::Keep);
+        let p95 = json(&engine.diagnose(&asked, Missing::Wait).await.unwrap());
+        engine.close().await.unwrap();
+        drop(engine);
+        shop.quantile = 0.5;
+        let engine = shop.engine(stored(directory.path()).await, ProductMetrics::Keep);
+        let median = json(&engine.diagnose(&asked, Missing::Wait).await.unwrap());
+        let of =
+            |body: &serde_json::Value| body["totals"]["delivery_p95"]["value"].as_f64().unwrap();
+        assert!(of(&median) < of(&p95), "{} and {}", of(&median), of(&p95));
+        assert_eq!(median["digest"], p95["digest"], "the states are the same");
+    });
+}

@@ -71,6 +71,8 @@ pub(crate) struct Shop {
     pub(crate) names: Names,
     pub(crate) path: PathBuf,
     pub(crate) database: Connection,
+    /// The quantile of delivery times that is measured.
+    pub(crate) quantile: f64,
     _directory: tempfile::TempDir,
 }
 
@@ -94,7 +96,7 @@ impl Shop {
                  CREATE INDEX by_day ON {table} ({store}, {date});"
             ))
             .unwrap();
-        Shop { names, path, database, _directory: directory }
+        Shop { names, path, database, quantile: 0.95, _directory: directory }
     }
 
     pub(crate) fn insert(&self, line: &Line) -> i64 {
@@ -191,7 +193,7 @@ impl Shop {
                 measure("orders", Unit::Count, orders),
                 measure("profit", Unit::Money, Aggregate::Sum(1)),
                 measure("delivery_mean", Unit::Minutes, Aggregate::Mean(2)),
-                measure("delivery_p95", Unit::Minutes, Aggregate::Quantile(2, 0.95)),
+                measure("delivery_p95", Unit::Minutes, Aggregate::Quantile(2, self.quantile)),
             ],
             products: true,
             categories: false,
