@@ -323,7 +323,8 @@ impl ProductList {
         let (sales, unit) = place("sales").unwrap_or((0, 1.0));
         let profit = place("profit");
         let mut list: Vec<(u32, Item)> = Vec::new();
-        let mut all_sales = 0.0;
+        // Added as integers: a sum of floats would depend on the order of the items' numbers.
+        let mut all_sales = 0i128;
         for number in 0..items.len() {
             let current = &now.values[number * width..][..width];
             let previous = &before.values[number * width..][..width];
@@ -333,7 +334,7 @@ impl ProductList {
             let value = current[sales] as f64 / unit;
             let before = previous[sales] as f64 / unit;
             let profit = profit.map(|(at, unit)| current[at] as f64 / unit);
-            all_sales += value;
+            all_sales += i128::from(current[sales]);
             let item = Item {
                 product: None,
                 category: None,
@@ -362,6 +363,7 @@ impl ProductList {
             of_health.truncate(ITEMS_PER_HEALTH);
             top.extend(of_health);
         }
+        let all_sales = all_sales as f64 / unit;
         let named = top.into_iter().map(|(number, item)| {
             let (product, category) = items.name(number).clone();
             let share = if all_sales > 0.0 { item.sales / all_sales } else { 0.0 };

@@ -121,7 +121,9 @@ impl Engine {
         progress.change(|warmth| warmth.stores = order.len());
         *progress.warm.lock().unwrap_or_else(PoisonError::into_inner) = vec![false; order.len()];
 
-        if !self.seeks().await? && self.any_cold(&members).await? {
+        // A source that cannot be asked is not needed for what is on disk.
+        let seeks = self.seeks().await.unwrap_or(true);
+        if !seeks && self.any_cold(&members).await? {
             self.read_all(&members).await?;
         }
         let (first, rest) = order.split_at(hot);
