@@ -175,13 +175,16 @@ fn without_its_source_it_answers_from_disk_and_says_so_until_the_source_is_back(
 }
 
 #[test]
-fn without_source_and_without_anything_kept_it_ends() {
+fn without_source_and_without_anything_kept_it_says_why() {
     let shop = Shop::new();
     fs::remove_file(shop.database()).unwrap();
-    let config = shop.config();
-    let ended = run(&["serve", "--config", config.to_str().unwrap(), "--port", "0"]);
-    assert_eq!(ended.code, Some(1));
-    assert!(ended.err.contains("shop.sqlite"), "{}", ended.err);
+    let server = shop.start();
+    poll("the reason", || server.told().contains("not warm").then_some(()));
+    assert!(server.told().contains("shop.sqlite"), "{}", server.told());
+    assert_eq!((server.get("/healthz").status, server.get("/readyz").status), (200, 503));
+    let answer = server.get(ALL);
+    assert_eq!((answer.status, &answer.json()["error"]["code"]), (502, &json!("source_failed")));
+    assert!(server.stop("TERM").0.success());
 }
 
 #[test]
