@@ -21,7 +21,15 @@ const OURS: [&str; 6] =
 /// A directory that this process holds; let go of when dropped.
 #[derive(Debug)]
 pub(crate) struct Held {
-    _lock: File,
+    lock: File,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // Closing the file would do, were it not for a child that is being started at this moment by another
+        // thread: until it runs its own program it holds the file too.
+        let _ = self.lock.unlock();
+    }
 }
 
 fn failed(path: &Path, what: &str, cause: std::io::Error) -> Error {
@@ -69,7 +77,7 @@ fn lock(directory: &Path) -> Result<Held, Error> {
     let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
     let file = file.map_err(|e| failed(&path, "opening it", e))?;
     match file.try_lock() {
-        Ok(()) => Ok(Held { _lock: file }),
+        Ok(()) => Ok(Held { lock: file }),
         Err(TryLockError::WouldBlock) => Err(Error::new(
             ErrorKind::Held,
             format!(

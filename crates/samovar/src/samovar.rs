@@ -102,7 +102,8 @@ impl Samovar {
     /// are durable and applied with their numbers. No read that begins after that, or after a restart,
     /// is given what was read before (`Remove`), or only with a label (`Expire`).
     ///
-    /// To be called after the source has committed the change. If the future is dropped the marks stand all the same.
+    /// To be called after the source has committed the change: what is loaded between a mark and a later commit
+    /// is old and is kept. If the future is dropped the marks stand all the same.
     ///
     /// # Errors
     /// If the log fails: whether the marks are durable is then not known. They stay in force in this process.

@@ -4,6 +4,10 @@
 //! * `fresh`: the one predicate.
 //! * [`LocalLog`]: where marks become durable on a single node.
 //!
+//! Known limit: a scope that was marked once is remembered for good, in memory (about 200 bytes) and in the
+//! log. Who marks ever new keys and never a whole cache makes both grow. Forgetting needs floors, which are to
+//! come; nothing else here depends on it.
+//!
 //! # Ticks
 //!
 //! A *tick* counts the marks that have acted in this process. A mark acts once: when it is accepted here, and

@@ -251,6 +251,7 @@ fn lookups_are_counted_by_tier_and_cache() {
     }
     clock.advance(TTL);
     assert!(cache.peek("k").is_some());
+    block_on(samovar.flush()).unwrap();
     mark(&samovar, key("c", "k"), Mode::Remove);
     assert!(get(&cache, "k").is_none());
     let counts = samovar.counters().snapshot();
