@@ -102,7 +102,7 @@ async fn work(
     let begun = clock.elapsed();
     let made = generate(&settings.source.path, shape, app).await?;
     let generated = clock.elapsed();
-    let engine = host::engine(samovar, &settings.source, &settings.dataset, settings.lifetimes)?;
+    let engine = host::engine(samovar, settings)?;
     app.ready(engine.clone());
     let engine = made_engine.get_or_init(|| engine);
     let before_warming = clock.elapsed().saturating_sub(generated);

@@ -3,19 +3,15 @@
 use std::future::Future;
 use std::net::SocketAddr;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use samovar::Samovar;
-use samovar_levels::{Dataset, Engine, Schema, WarmReport};
-use samovar_server::{App, DatasetSettings, SourceSettings};
-use samovar_source::{ColumnKind, Limits, Source, SourceColumn, SourceErrorKind, SqliteSource};
+use samovar_levels::{Engine, WarmReport};
+use samovar_server::App;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-
-use crate::awaited::Awaited;
 
 /// How long open requests may take after Ctrl-C.
 const GRACE: Duration = Duration::from_secs(5);
@@ -137,78 +133,15 @@ pub(crate) async fn open(
     Ok(Samovar::open(settings).await?)
 }
 
-/// The engine over a configured source.
+/// The engine over the configured source; says so if the source is away.
 pub(crate) fn engine(
     samovar: Samovar,
-    source: &SourceSettings,
-    dataset: &DatasetSettings,
-    lifetimes: samovar_levels::Lifetimes,
+    settings: &samovar_server::Settings,
 ) -> Result<Engine, Failure> {
-    let limits = Limits {
-        batch_size: source.batch_size,
-        timeout: source.timeout,
-        max_rows: source.max_rows,
-        ..Limits::default()
+    let away = |away: &samovar_source::SourceError| {
+        eprintln!("samovar: {away}; going on with what is kept");
     };
-    let asked = samovar_source::Dataset {
-        query: source.query.clone(),
-        store_id: dataset.store_id.clone(),
-        store_name: dataset.store_name.clone(),
-        date: dataset.date.clone(),
-        date_kind: dataset.date_kind,
-        time_zone: dataset.time_zone.clone(),
-        product: dataset.product.clone(),
-        category: dataset.category.clone(),
-        columns: source_columns(&dataset.schema),
-    };
-    let fingerprint = fingerprint(&asked, &dataset.time_zone_name);
-    let source: Arc<dyn Source> = match SqliteSource::open(&source.path, asked.clone(), limits) {
-        Ok(open) => Arc::new(open),
-        // What was kept answers until the source is back; without anything kept, warming up fails.
-        Err(away) if away.kind() == SourceErrorKind::Unreachable => {
-            eprintln!("samovar: {away}; going on with what is kept");
-            let path = source.path.clone();
-            Arc::new(Awaited::new(move || SqliteSource::open(&path, asked.clone(), limits)))
-        }
-        Err(wrong) => return Err(wrong.into()),
-    };
-    let dataset = Dataset {
-        name: dataset.name.as_str().into(),
-        schema: dataset.schema.clone(),
-        rules: samovar_levels::HealthRules::default(),
-        lifetimes,
-        product_metrics: dataset.product_metrics,
-        block_rows: samovar_levels::BLOCK_ROWS,
-        fingerprint,
-    };
-    Ok(Engine::new(samovar, source, dataset))
-}
-
-/// What the source is asked for, for the measures of a schema.
-fn source_columns(schema: &Schema) -> Vec<SourceColumn> {
-    let kind = |column: &samovar_levels::Column| match column.text {
-        true => ColumnKind::Text,
-        false => ColumnKind::Fixed { decimals: column.decimals },
-    };
-    schema.columns.iter().map(|c| SourceColumn { name: c.name.clone(), kind: kind(c) }).collect()
-}
-
-/// Differs whenever the same source would be read differently.
-fn fingerprint(asked: &samovar_source::Dataset, time_zone: &str) -> u64 {
-    let what = format!(
-        "{:?}",
-        (
-            &asked.query,
-            &asked.store_id,
-            &asked.store_name,
-            &asked.date,
-            asked.date_kind,
-            time_zone,
-            &asked.product,
-            &asked.category,
-        )
-    );
-    samovar_levels::fingerprint(&what)
+    Ok(settings.engine(samovar, away)?)
 }
 
 /// Warms up, with a bar on the terminal.

@@ -1,6 +1,5 @@
 //! The samovar command line: one file for each command.
 
-mod awaited;
 mod clear;
 mod demo;
 mod host;

@@ -43,15 +43,16 @@ fn configured(path: &Path) -> Result<Settings, Failure> {
 
 async fn serve(args: &ServeArgs) -> Result<(), Failure> {
     let settings = configured(&args.config)?;
-    let token = args.token.clone().or(settings.token);
+    let token = args.token.clone().or(settings.token.clone());
     let labels = Labels {
         name: settings.dataset.name.as_str().into(),
         currency: settings.dataset.currency.clone(),
         time_zone: settings.dataset.time_zone_name.clone(),
     };
     let samovar =
-        host::open(settings.data, settings.memory_max_bytes, settings.disk_max_bytes).await?;
-    let engine = host::engine(samovar, &settings.source, &settings.dataset, settings.lifetimes)?;
+        host::open(settings.data.clone(), settings.memory_max_bytes, settings.disk_max_bytes)
+            .await?;
+    let engine = host::engine(samovar, &settings)?;
     let app = App::new(labels, token.clone());
     app.ready(engine.clone());
     let port = args.port.unwrap_or(settings.listen.port());

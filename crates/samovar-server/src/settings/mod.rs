@@ -1,5 +1,7 @@
 //! The one file that configures a server: read raw, validated whole, all mistakes told at once.
 
+mod awaited;
+mod engine;
 mod raw;
 mod values;
 

@@ -9,13 +9,13 @@ use samovar_source::{Ask, Batches, Description, Inventory, Source, SourceError, 
 type Open = dyn Fn() -> Result<SqliteSource, SourceError> + Send + Sync;
 
 /// Opens its source when it can.
-pub(crate) struct Awaited {
+pub(super) struct Awaited {
     open: Box<Open>,
     source: OnceLock<SqliteSource>,
 }
 
 impl Awaited {
-    pub(crate) fn new(
+    pub(super) fn new(
         open: impl Fn() -> Result<SqliteSource, SourceError> + Send + Sync + 'static,
     ) -> Awaited {
         Awaited { open: Box::new(open), source: OnceLock::new() }

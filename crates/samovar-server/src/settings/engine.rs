@@ -1,0 +1,93 @@
+//! From a configuration to the engine that it describes.
+
+use std::sync::Arc;
+
+use samovar::Samovar;
+use samovar_levels::{BLOCK_ROWS, Column, Dataset, Engine, HealthRules, fingerprint};
+use samovar_source::{
+    ColumnKind, Limits, Source, SourceColumn, SourceError, SourceErrorKind, SqliteSource,
+};
+
+use super::Settings;
+use super::awaited::Awaited;
+
+impl Settings {
+    /// The engine over the configured source, with its levels in `samovar`. Needs a tokio runtime around it.
+    ///
+    /// A source that cannot be reached is told to `away` and awaited: what was kept answers until it is back,
+    /// and without anything kept warming up fails.
+    ///
+    /// # Errors
+    /// If the source lacks the query or a column that the configuration names.
+    pub fn engine(
+        &self,
+        samovar: Samovar,
+        away: impl FnOnce(&SourceError),
+    ) -> Result<Engine, SourceError> {
+        let (source, dataset) = (&self.source, &self.dataset);
+        let limits = Limits {
+            batch_size: source.batch_size,
+            timeout: source.timeout,
+            max_rows: source.max_rows,
+            ..Limits::default()
+        };
+        let asked = samovar_source::Dataset {
+            query: source.query.clone(),
+            store_id: dataset.store_id.clone(),
+            store_name: dataset.store_name.clone(),
+            date: dataset.date.clone(),
+            date_kind: dataset.date_kind,
+            time_zone: dataset.time_zone.clone(),
+            product: dataset.product.clone(),
+            category: dataset.category.clone(),
+            columns: dataset.schema.columns.iter().map(source_column).collect(),
+        };
+        let fingerprint = fingerprint_of(&asked, &dataset.time_zone_name);
+        let path = source.path.clone();
+        let source: Arc<dyn Source> = match SqliteSource::open(&path, asked.clone(), limits) {
+            Ok(open) => Arc::new(open),
+            Err(unreachable) if unreachable.kind() == SourceErrorKind::Unreachable => {
+                away(&unreachable);
+                Arc::new(Awaited::new(move || SqliteSource::open(&path, asked.clone(), limits)))
+            }
+            Err(wrong) => return Err(wrong),
+        };
+        let dataset = Dataset {
+            name: dataset.name.as_str().into(),
+            schema: dataset.schema.clone(),
+            rules: HealthRules::default(),
+            lifetimes: self.lifetimes,
+            product_metrics: dataset.product_metrics,
+            block_rows: BLOCK_ROWS,
+            fingerprint,
+        };
+        Ok(Engine::new(samovar, source, dataset))
+    }
+}
+
+/// What the source is asked for, for a column of the schema.
+fn source_column(column: &Column) -> SourceColumn {
+    let kind = match column.text {
+        true => ColumnKind::Text,
+        false => ColumnKind::Fixed { decimals: column.decimals },
+    };
+    SourceColumn { name: column.name.clone(), kind }
+}
+
+/// Differs whenever the same source would be read differently. The schema has a fingerprint of its own.
+fn fingerprint_of(asked: &samovar_source::Dataset, time_zone: &str) -> u64 {
+    let what = format!(
+        "{:?}",
+        (
+            &asked.query,
+            &asked.store_id,
+            &asked.store_name,
+            &asked.date,
+            asked.date_kind,
+            time_zone,
+            &asked.product,
+            &asked.category,
+        )
+    );
+    fingerprint(&what)
+}
