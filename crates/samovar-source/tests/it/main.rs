@@ -1,5 +1,4 @@
 //! Integration tests of the sources and of the import.
 
 mod import;
-mod speed;
 mod sqlite;

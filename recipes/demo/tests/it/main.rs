@@ -295,13 +295,3 @@ fn files_of_others_are_refused_and_kept() {
     assert!(!is_complete(&path, &shape).unwrap());
     assert!(is_complete(&make(&directory, &shape), &shape).unwrap());
 }
-
-/// `cargo test --release -p samovar-demo -- --ignored --nocapture` prints how long the default shape takes.
-#[test]
-#[ignore = "a measurement, not a check"]
-fn time_of_the_default_shape() {
-    let directory = TempDir::new().unwrap();
-    let start = std::time::Instant::now();
-    let path = make(&directory, &Shape::default());
-    println!("{:?}, {} bytes", start.elapsed(), fs::metadata(path).unwrap().len());
-}
