@@ -10,23 +10,8 @@ use crate::metrics::{MetricsBlock, scale};
 use crate::names::{self, Items};
 use crate::products::ProductBlock;
 use crate::raw::RawBlock;
-use crate::schema::{Aggregate, Schema};
+use crate::schema::Schema;
 use crate::sketch;
-
-/// The columns whose sums are kept by product: those that a measure sums up.
-pub(crate) fn product_columns(schema: &Schema) -> Vec<usize> {
-    let mut columns: Vec<usize> = schema
-        .measures
-        .iter()
-        .filter_map(|measure| match measure.aggregate {
-            Aggregate::Sum(column) => Some(column),
-            _ => None,
-        })
-        .collect();
-    columns.sort_unstable();
-    columns.dedup();
-    columns
-}
 
 /// Derives days of raw rows; keeps its scratch space from one block to the next.
 pub(crate) struct Deriver<'a> {
@@ -45,7 +30,7 @@ impl<'a> Deriver<'a> {
     pub(crate) fn new(schema: &'a Schema) -> Self {
         Deriver {
             schema,
-            product_columns: product_columns(schema),
+            product_columns: schema.product_columns(),
             values: vec![Vec::new(); schema.columns.len()],
             bins: Vec::new(),
             distinct: HashSet::new(),

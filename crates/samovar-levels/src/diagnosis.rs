@@ -9,7 +9,6 @@ use samovar_core::Day;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
-use crate::derive::product_columns;
 use crate::health::{Health, HealthRules};
 use crate::metrics::{Merged, MetricsBlock, scale};
 use crate::names;
@@ -298,7 +297,7 @@ impl ProductList {
     fn of(question: &Question<'_>, pieces: &[Piece]) -> ProductList {
         let Question { schema, rules, .. } = question;
         let (this, last) = question.periods();
-        let columns = product_columns(schema);
+        let columns = schema.product_columns();
         let items = names::items();
         let width = columns.len() + 1;
         let empty = || Sums { width, values: vec![0; items.len() * width] };

@@ -24,7 +24,7 @@ pub(crate) struct ProductBlock {
     pub(crate) items: Vec<u32>,
     /// Number of lines.
     pub(crate) rows: Vec<u32>,
-    /// By product column (see [`crate::derive::product_columns`]): the sum, fixed point.
+    /// By product column (see [`crate::Schema::product_columns`]): the sum, fixed point.
     pub(crate) sums: Vec<Vec<i64>>,
 }
 

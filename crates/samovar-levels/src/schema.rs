@@ -150,9 +150,21 @@ impl Schema {
     /// A number that differs whenever stored states would: part of every stored block's format.
     pub(crate) fn fingerprint(&self) -> u64 {
         // Which columns product metrics keep follows from the measures.
-        let products = crate::derive::product_columns(self);
+        let products = self.product_columns();
         let shape = (&self.columns, self.products, self.categories, products);
         fingerprint(&format!("{shape:?}"))
+    }
+
+    /// The columns whose sums are kept by product: those that a measure sums up.
+    pub(crate) fn product_columns(&self) -> Vec<usize> {
+        let summed = self.measures.iter().filter_map(|measure| match measure.aggregate {
+            Aggregate::Sum(column) => Some(column),
+            _ => None,
+        });
+        let mut columns: Vec<usize> = summed.collect();
+        columns.sort_unstable();
+        columns.dedup();
+        columns
     }
 
     /// The column whose sum is the measure of this name, if it is a sum.
