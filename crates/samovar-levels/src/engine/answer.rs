@@ -40,7 +40,7 @@ pub struct Answer {
 }
 
 /// Differs whenever bodies are written differently.
-const BODY_FORMAT: u32 = 1;
+pub(super) const BODY_FORMAT: u32 = 1;
 
 /// How a question was asked.
 #[derive(Clone, Copy, Debug)]
@@ -177,9 +177,8 @@ impl Engine {
                 hash.update(text.as_bytes());
             }
         }
-        let dataset = &self.inner.dataset;
-        let shape = (BODY_FORMAT, &dataset.schema.measures, &dataset.rules, members.dates);
-        hash.update(format!("{shape:?}").as_bytes());
+        hash.update(&self.inner.answer_shape.to_le_bytes());
+        hash.update(format!("{:?}", members.dates).as_bytes());
         let named = match &selection.stores {
             Stores::These(_) => "these".to_string(),
             other => other.to_string(),

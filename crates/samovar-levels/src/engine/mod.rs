@@ -29,7 +29,7 @@ use crate::health::HealthRules;
 use crate::metrics::MetricsBlock;
 use crate::products::ProductBlock;
 use crate::raw::RawBlock;
-use crate::schema::Schema;
+use crate::schema::{Schema, fingerprint};
 use crate::selection::{Selection, Stores};
 use blocks::Blocks;
 use heat::HeatMap;
@@ -171,6 +171,10 @@ struct Inner {
     samovar: Samovar,
     source: Arc<dyn Source>,
     dataset: Dataset,
+    /// What blocks depend on beside the source's data: part of their keys. Made once, as keys are made often.
+    data_shape: u64,
+    /// The same for answers.
+    answer_shape: u64,
     caches: Caches,
     loads: Flights<Arc<Blocks>>,
     lists: Flights<Arc<Members>>,
@@ -219,11 +223,16 @@ impl Engine {
             cut: samovar.cache(policy("cut", FOR_LONG)),
         };
         let fence = samovar.fence().clone();
+        let data_shape = dataset.schema.fingerprint() ^ dataset.fingerprint;
+        let answers = (answer::BODY_FORMAT, &dataset.schema.measures, &dataset.rules);
+        let answer_shape = fingerprint(&format!("{answers:?}"));
         let engine = Engine {
             inner: Arc::new(Inner {
                 samovar,
                 source,
                 dataset,
+                data_shape,
+                answer_shape,
                 caches,
                 loads: Flights::new(fence.clone()),
                 lists: Flights::new(fence.clone()),
@@ -335,10 +344,7 @@ impl Engine {
     }
 
     fn key(&self, store: &str, block: i32) -> String {
-        format!(
-            "{:x}/{store}/{block}",
-            self.inner.dataset.schema.fingerprint() ^ self.inner.dataset.fingerprint
-        )
+        format!("{:x}/{store}/{block}", self.inner.data_shape)
     }
 }
 
