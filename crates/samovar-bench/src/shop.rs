@@ -8,9 +8,9 @@ use std::sync::atomic::AtomicBool;
 use samovar::Samovar;
 use samovar_core::Day;
 use samovar_demo::Shape;
-use samovar_levels::{Dataset, Engine, HealthRules, Selection, Stores};
+use samovar_levels::{Engine, Selection, Stores};
 use samovar_server::Settings;
-use samovar_source::{ColumnKind, Limits, Source, SourceColumn, SqliteSource};
+use samovar_source::Source;
 
 use crate::Outcome;
 
@@ -77,32 +77,9 @@ impl Shop {
 
     /// The SQLite database as a source.
     pub(crate) fn source(&self, settings: &Settings) -> Outcome<Arc<dyn Source>> {
-        let (source, dataset) = (&settings.source, &settings.dataset);
-        let columns = dataset.schema.columns.iter().map(|column| SourceColumn {
-            name: column.name.clone(),
-            kind: match column.text {
-                true => ColumnKind::Text,
-                false => ColumnKind::Fixed { decimals: column.decimals },
-            },
-        });
-        let asked = samovar_source::Dataset {
-            query: source.query.clone(),
-            store_id: dataset.store_id.clone(),
-            store_name: dataset.store_name.clone(),
-            date: dataset.date.clone(),
-            date_kind: dataset.date_kind,
-            time_zone: dataset.time_zone.clone(),
-            product: dataset.product.clone(),
-            category: dataset.category.clone(),
-            columns: columns.collect(),
-        };
-        let limits = Limits {
-            batch_size: source.batch_size,
-            timeout: source.timeout,
-            max_rows: source.max_rows,
-            ..Limits::default()
-        };
-        Ok(Arc::new(SqliteSource::open(&self.database(), asked, limits)?))
+        let mut settings = settings.clone();
+        settings.source.path = self.database();
+        Ok(Arc::new(settings.open_source()?))
     }
 
     /// The demo's engine over its data directory and a source.
@@ -118,16 +95,7 @@ impl Shop {
             ..samovar::Settings::default()
         })
         .await?;
-        let dataset = Dataset {
-            name: settings.dataset.name.as_str().into(),
-            schema: settings.dataset.schema.clone(),
-            rules: HealthRules::default(),
-            lifetimes: settings.lifetimes,
-            product_metrics: settings.dataset.product_metrics,
-            block_rows: samovar_levels::BLOCK_ROWS,
-            fingerprint: samovar_levels::fingerprint(&settings.source.query),
-        };
-        Ok(Engine::new(samovar, source, dataset))
+        Ok(settings.engine_over(samovar, source))
     }
 }
 

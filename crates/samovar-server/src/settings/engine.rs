@@ -24,6 +24,43 @@ impl Settings {
         samovar: Samovar,
         away: impl FnOnce(&SourceError),
     ) -> Result<Engine, SourceError> {
+        let source: Arc<dyn Source> = match self.open_source() {
+            Ok(open) => Arc::new(open),
+            Err(unreachable) if unreachable.kind() == SourceErrorKind::Unreachable => {
+                away(&unreachable);
+                let settings = self.clone();
+                Arc::new(Awaited::new(move || settings.open_source()))
+            }
+            Err(wrong) => return Err(wrong),
+        };
+        Ok(self.engine_over(samovar, source))
+    }
+
+    /// The configured source.
+    ///
+    /// # Errors
+    /// If it is not there, or lacks the query or a column that the configuration names.
+    pub fn open_source(&self) -> Result<SqliteSource, SourceError> {
+        let (asked, limits) = self.request();
+        SqliteSource::open(&self.source.path, asked, limits)
+    }
+
+    /// The engine over a source of the caller's, which must give what the configuration names.
+    pub fn engine_over(&self, samovar: Samovar, source: Arc<dyn Source>) -> Engine {
+        let dataset = Dataset {
+            name: self.dataset.name.as_str().into(),
+            schema: self.dataset.schema.clone(),
+            rules: HealthRules::default(),
+            lifetimes: self.lifetimes,
+            product_metrics: self.dataset.product_metrics,
+            block_rows: BLOCK_ROWS,
+            fingerprint: fingerprint_of(&self.request().0, &self.dataset.time_zone_name),
+        };
+        Engine::new(samovar, source, dataset)
+    }
+
+    /// What the source is asked for, and what that may cost.
+    fn request(&self) -> (samovar_source::Dataset, Limits) {
         let (source, dataset) = (&self.source, &self.dataset);
         let limits = Limits {
             batch_size: source.batch_size,
@@ -42,26 +79,7 @@ impl Settings {
             category: dataset.category.clone(),
             columns: dataset.schema.columns.iter().map(source_column).collect(),
         };
-        let fingerprint = fingerprint_of(&asked, &dataset.time_zone_name);
-        let path = source.path.clone();
-        let source: Arc<dyn Source> = match SqliteSource::open(&path, asked.clone(), limits) {
-            Ok(open) => Arc::new(open),
-            Err(unreachable) if unreachable.kind() == SourceErrorKind::Unreachable => {
-                away(&unreachable);
-                Arc::new(Awaited::new(move || SqliteSource::open(&path, asked.clone(), limits)))
-            }
-            Err(wrong) => return Err(wrong),
-        };
-        let dataset = Dataset {
-            name: dataset.name.as_str().into(),
-            schema: dataset.schema.clone(),
-            rules: HealthRules::default(),
-            lifetimes: self.lifetimes,
-            product_metrics: dataset.product_metrics,
-            block_rows: BLOCK_ROWS,
-            fingerprint,
-        };
-        Ok(Engine::new(samovar, source, dataset))
+        (asked, limits)
     }
 }
 
