@@ -10,7 +10,8 @@ use futures_util::StreamExt;
 use samovar_core::{Day, Error, ErrorKind, Key, Scope, Stamp, Token};
 use samovar_source::{Ask, Days, Which};
 
-use super::blocks::{BlockReader, Place};
+use super::blocks::Place;
+use super::reader::BlockReader;
 use super::survey::parts;
 use super::values::Members;
 use super::{Engine, count};

@@ -12,6 +12,12 @@ use crate::products::ProductBlock;
 use crate::proof::Proof;
 use crate::raw::RawBlock;
 
+/// A value whose days can be exchanged one by one.
+pub(crate) trait Block: Value {
+    /// This block with the days that are `newer` taken from `other`.
+    fn spliced(&self, other: &Self, newer: impl Fn(Day) -> bool) -> Self;
+}
+
 macro_rules! block_value {
     ($($block:ty),*) => {$(
         impl Value for $block {
@@ -23,6 +29,11 @@ macro_rules! block_value {
             }
             fn weight(&self) -> usize {
                 <$block>::weight(self)
+            }
+        }
+        impl Block for $block {
+            fn spliced(&self, other: &Self, newer: impl Fn(Day) -> bool) -> Self {
+                <$block>::spliced(self, other, newer)
             }
         }
     )*};
