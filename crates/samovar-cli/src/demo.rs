@@ -60,11 +60,7 @@ async fn demo(args: &DemoArgs) -> Result<(), Failure> {
         ))
     })?;
     settings.source.path = args.data.join(samovar_demo::file_name(&shape));
-    let labels = Labels {
-        name: settings.dataset.name.as_str().into(),
-        currency: settings.dataset.currency.clone(),
-        time_zone: settings.dataset.time_zone_name.clone(),
-    };
+    let labels = Labels::from(&settings);
     let samovar = host::open(args.data.clone(), MEMORY_MAX_BYTES, DISK_MAX_BYTES).await?;
     let app = App::new(labels, args.token.clone());
     app.generating(0, shape.rows());
@@ -72,18 +68,14 @@ async fn demo(args: &DemoArgs) -> Result<(), Failure> {
     let server = Host::start(listen, args.token.as_deref(), app.clone()).await?;
     say(&format!("Samovar is on http://{}", server.address));
     let made = OnceLock::new();
-    let outcome = tokio::select! {
-        // The work ends by the same signal, and then has something to report.
-        biased;
-        outcome = work(args, &shape, &settings, samovar.clone(), &app, &made) => outcome,
-        () = host::interrupted() => Ok(None),
-    };
+    let work = work(args, &shape, &settings, samovar.clone(), &app, &made);
+    let outcome = host::unless_interrupted(work).await;
     server.stop().await?;
     match made.get() {
         Some(engine) => Engine::close(engine).await?,
         None => samovar.close().await?,
     }
-    if let Some(report) = outcome? {
+    if let Some(report) = outcome?.flatten() {
         say(&report);
     }
     Ok(())

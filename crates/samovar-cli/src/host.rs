@@ -118,6 +118,18 @@ pub(crate) async fn interrupted() {
     }
 }
 
+/// Works until the work ends or somebody interrupts it; `None` if that came first. Work that ends by the same
+/// signal has something to report, and goes first.
+pub(crate) async fn unless_interrupted<T>(
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<Option<T>, Failure> {
+    tokio::select! {
+        biased;
+        outcome = work => outcome.map(Some),
+        () = interrupted() => Ok(None),
+    }
+}
+
 /// Opens the stack of tiers in a data directory.
 pub(crate) async fn open(
     data: std::path::PathBuf,

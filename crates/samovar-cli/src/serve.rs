@@ -44,11 +44,7 @@ fn configured(path: &Path) -> Result<Settings, Failure> {
 async fn serve(args: &ServeArgs) -> Result<(), Failure> {
     let settings = configured(&args.config)?;
     let token = args.token.clone().or(settings.token.clone());
-    let labels = Labels {
-        name: settings.dataset.name.as_str().into(),
-        currency: settings.dataset.currency.clone(),
-        time_zone: settings.dataset.time_zone_name.clone(),
-    };
+    let labels = Labels::from(&settings);
     let samovar =
         host::open(settings.data.clone(), settings.memory_max_bytes, settings.disk_max_bytes)
             .await?;
@@ -74,12 +70,8 @@ async fn serve(args: &ServeArgs) -> Result<(), Failure> {
         host::interrupted().await;
         Ok::<_, Failure>(())
     };
-    let outcome = tokio::select! {
-        biased;
-        outcome = work => outcome,
-        () = host::interrupted() => Ok(()),
-    };
+    let outcome = host::unless_interrupted(work).await;
     server.stop().await?;
     engine.close().await?;
-    outcome
+    outcome.map(drop)
 }

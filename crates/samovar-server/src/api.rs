@@ -154,10 +154,10 @@ pub(crate) async fn dataset(State(app): State<App>) -> Response {
             told["measures"] = schema.measures.iter().map(measure).collect();
             if let Some(members) = engine.known_members().await {
                 let warm = engine.warm_stores();
-                told["stores"] = members
-                    .stores
-                    .iter()
-                    .enumerate()
+                let mut listed: Vec<_> = members.stores.iter().enumerate().collect();
+                listed.sort_by_cached_key(|(_, store)| by_number(&store.id));
+                told["stores"] = listed
+                    .into_iter()
                     .map(|(at, store)| {
                         json!({
                             "store_id": &*store.id,
@@ -180,6 +180,11 @@ pub(crate) async fn dataset(State(app): State<App>) -> Response {
         }
     }
     ([(header::CACHE_CONTROL, "no-store")], Json(told)).into_response()
+}
+
+/// Orders ids as people do: numbers by their value, then whatever is none.
+fn by_number(id: &str) -> (u128, Arc<str>) {
+    (id.parse().unwrap_or(u128::MAX), id.into())
 }
 
 fn measure(measure: &samovar_levels::Measure) -> Value {

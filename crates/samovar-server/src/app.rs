@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use samovar_levels::Engine;
 
 use crate::error::Refusal;
+use crate::settings::Settings;
 
 /// What the page and the API tell about a dataset beside its figures.
 #[derive(Clone, Debug)]
@@ -16,6 +17,17 @@ pub struct Labels {
     pub currency: String,
     /// IANA name of the time zone of a day.
     pub time_zone: String,
+}
+
+impl From<&Settings> for Labels {
+    fn from(settings: &Settings) -> Labels {
+        let dataset = &settings.dataset;
+        Labels {
+            name: dataset.name.as_str().into(),
+            currency: dataset.currency.clone(),
+            time_zone: dataset.time_zone_name.clone(),
+        }
+    }
 }
 
 /// The state of a server. Cheap to clone.

@@ -34,8 +34,7 @@ impl Source for Awaited {
     fn describe(&self) -> BoxFuture<'_, Result<Description, SourceError>> {
         match self.source() {
             Ok(source) => source.describe(),
-            // Not to be known yet, and warming from disk does not depend on it.
-            Err(_) => Box::pin(async { Ok(Description { columns: Vec::new(), seeks: true }) }),
+            Err(away) => Box::pin(async { Err(away) }),
         }
     }
 
