@@ -3,5 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "what fails here fails the test")]
 
 mod answers;
+mod measures;
+mod oracle;
 mod restart;
 mod shop;

@@ -1,4 +1,4 @@
-//! A shop in SQLite that tests change, with the figures that SQLite itself makes of it.
+//! A shop in SQLite that tests change and make engines over.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -7,10 +7,11 @@ use rusqlite::{Connection, params_from_iter, types::Value};
 use samovar::Samovar;
 use samovar_core::{Day, Partition};
 use samovar_levels::{
-    Aggregate, Better, Column, Dataset, Engine, HealthRules, Lifetimes, Measure, ProductMetrics,
-    Schema, Selection, Stores, Unit,
+    Dataset, Engine, HealthRules, Lifetimes, ProductMetrics, Schema, Selection, Stores,
 };
 use samovar_source::{ColumnKind, DateKind, Limits, SourceColumn, SqliteSource};
+
+use crate::measures::Measures;
 
 /// The names of a shop's columns.
 #[derive(Clone, Copy, Debug)]
@@ -20,11 +21,12 @@ pub(crate) struct Names {
     pub(crate) store_name: &'static str,
     pub(crate) date: &'static str,
     pub(crate) product: &'static str,
-    pub(crate) sales: &'static str,
+    pub(crate) category: &'static str,
+    pub(crate) amount: &'static str,
     pub(crate) profit: &'static str,
-    /// A column whose sum is the number of orders; `None`: one line is one order.
-    pub(crate) orders: Option<&'static str>,
+    pub(crate) pieces: &'static str,
     pub(crate) delivery: &'static str,
+    pub(crate) receipt: &'static str,
 }
 
 pub(crate) const ENGLISH: Names = Names {
@@ -33,10 +35,12 @@ pub(crate) const ENGLISH: Names = Names {
     store_name: "store_name",
     date: "date",
     product: "product",
-    sales: "amount",
+    category: "category",
+    amount: "amount",
     profit: "profit",
-    orders: None,
+    pieces: "pieces",
     delivery: "delivery_minutes",
+    receipt: "receipt",
 };
 
 pub(crate) const CHINESE: Names = Names {
@@ -45,23 +49,29 @@ pub(crate) const CHINESE: Names = Names {
     store_name: "门店名称",
     date: "日期",
     product: "商品名称",
-    sales: "销售额",
+    category: "商品分类",
+    amount: "销售额",
     profit: "利润额",
-    orders: Some("订单数"),
+    pieces: "订单数",
     delivery: "配送时长",
+    receipt: "小票 \"号\"",
 };
 
-/// One line.
+/// One line; what is `None` is NULL.
 #[derive(Clone, Debug)]
 pub(crate) struct Line {
     pub(crate) store: u8,
     pub(crate) day: i32,
-    pub(crate) product: u8,
+    pub(crate) product: Option<u8>,
+    pub(crate) category: Option<u8>,
     /// In cents.
-    pub(crate) sales: i64,
+    pub(crate) amount: Option<i64>,
+    /// In cents.
     pub(crate) profit: Option<i64>,
-    pub(crate) orders: u8,
+    pub(crate) pieces: Option<u8>,
+    /// In tenths of a minute.
     pub(crate) delivery: Option<u16>,
+    pub(crate) receipt: Option<u8>,
 }
 
 /// The first day of all shops here.
@@ -71,47 +81,55 @@ pub(crate) struct Shop {
     pub(crate) names: Names,
     pub(crate) path: PathBuf,
     pub(crate) database: Connection,
-    /// The quantile of delivery times that is measured.
-    pub(crate) quantile: f64,
+    /// What engines made from here on measure.
+    pub(crate) schema: Schema,
     _directory: tempfile::TempDir,
 }
 
-fn quoted(name: &str) -> String {
+pub(crate) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 impl Shop {
+    /// An empty shop with the usual measures.
     pub(crate) fn new(names: Names) -> Shop {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("shop.db");
         let database = Connection::open(&path).unwrap();
-        let [table, store, name, date, product] =
-            [names.table, names.store, names.store_name, names.date, names.product].map(quoted);
-        let [sales, profit, delivery] = [names.sales, names.profit, names.delivery].map(quoted);
-        let orders = quoted(names.orders.unwrap_or("pieces"));
+        let [table, store, name, date] =
+            [names.table, names.store, names.store_name, names.date].map(quoted);
+        let [product, category, receipt] =
+            [names.product, names.category, names.receipt].map(quoted);
+        let [amount, profit, pieces, delivery] =
+            [names.amount, names.profit, names.pieces, names.delivery].map(quoted);
         database
             .execute_batch(&format!(
-                "CREATE TABLE {table} ({store} INTEGER, {name} TEXT, {date} TEXT, {product} TEXT, {sales} REAL,
-                   {profit} REAL, {orders} INTEGER, {delivery} REAL);
+                "CREATE TABLE {table} ({store} INTEGER, {name} TEXT, {date} TEXT, {product} TEXT, {category} TEXT,
+                   {amount} REAL, {profit} REAL, {pieces} INTEGER, {delivery} REAL, {receipt} TEXT);
                  CREATE INDEX by_day ON {table} ({store}, {date});"
             ))
             .unwrap();
-        Shop { names, path, database, quantile: 0.95, _directory: directory }
+        let schema = Measures::usual().schema(&names);
+        Shop { names, path, database, schema, _directory: directory }
     }
 
     pub(crate) fn insert(&self, line: &Line) -> i64 {
-        let sql = format!("INSERT INTO {} VALUES (?,?,?,?,?,?,?,?)", quoted(self.names.table));
-        let real = |cents: i64| Value::Real(cents as f64 / 100.0);
+        let sql = format!("INSERT INTO {} VALUES (?,?,?,?,?,?,?,?,?,?)", quoted(self.names.table));
+        let real = |over: f64| move |number: f64| Value::Real(number / over);
+        let text = |what: &'static str| move |number| Value::Text(format!("{what} {number}"));
         let values = [
-            Value::Integer(line.store.into()),
-            Value::Text(format!("Store {}", line.store)),
-            Value::Text(FIRST.plus(line.day).to_string()),
-            Value::Text(format!("product {}", line.product)),
-            real(line.sales),
-            line.profit.map_or(Value::Null, real),
-            Value::Integer(line.orders.into()),
-            line.delivery.map_or(Value::Null, |tenths| Value::Real(f64::from(tenths) / 10.0)),
+            Some(Value::Integer(line.store.into())),
+            Some(Value::Text(format!("Store {}", line.store))),
+            Some(Value::Text(FIRST.plus(line.day).to_string())),
+            line.product.map(text("product")),
+            line.category.map(text("category")),
+            line.amount.map(|cents| cents as f64).map(real(100.0)),
+            line.profit.map(|cents| cents as f64).map(real(100.0)),
+            line.pieces.map(|number| Value::Integer(number.into())),
+            line.delivery.map(f64::from).map(real(10.0)),
+            line.receipt.map(text("receipt")),
         ];
+        let values = values.map(|value| value.unwrap_or(Value::Null));
         self.database.execute(&sql, params_from_iter(values)).unwrap();
         self.database.last_insert_rowid()
     }
@@ -121,102 +139,37 @@ impl Shop {
         self.database.execute(&sql, [row]).unwrap();
     }
 
-    /// The figures that SQLite makes: sales and profit in cents, lines, orders, deliveries ascending.
-    pub(crate) fn figures(&self, stores: &str, from: Day, to: Day) -> Figures {
-        let n = self.names;
-        let [table, store, date] = [n.table, n.store, n.date].map(quoted);
-        let [sales, profit, delivery] = [n.sales, n.profit, n.delivery].map(quoted);
-        let orders =
-            n.orders.map_or("count(*)".into(), |orders| format!("sum({})", quoted(orders)));
-        let matching = format!("{date} BETWEEN ?1 AND ?2 AND {store} IN ({stores})");
-        let sums = format!(
-            "SELECT CAST(round(total({sales}) * 100) AS INTEGER), CAST(round(total({profit}) * 100) AS INTEGER),
-               count(*), {orders}, count(*) - count({profit}) FROM {table} WHERE {matching}"
-        );
-        let range = [from.to_string(), to.to_string()];
-        let mut figures = self
-            .database
-            .query_row(&sums, range.clone(), |row| {
-                Ok(Figures {
-                    sales: row.get(0)?,
-                    profit: row.get(1)?,
-                    lines: row.get(2)?,
-                    orders: row.get::<_, Option<i64>>(3)?.unwrap_or(0),
-                    without_profit: row.get(4)?,
-                    deliveries: Vec::new(),
-                })
-            })
-            .unwrap();
-        let sql = format!(
-            "SELECT {delivery} FROM {table} WHERE {matching} AND {delivery} IS NOT NULL ORDER BY 1"
-        );
-        let mut statement = self.database.prepare(&sql).unwrap();
-        let found = statement.query_map(range, |row| row.get(0)).unwrap();
-        figures.deliveries = found.map(Result::unwrap).collect();
-        figures
-    }
-
-    pub(crate) fn schema(&self) -> Schema {
-        let n = self.names;
-        let column = |name: &str, decimals, sketch| Column {
-            name: name.into(),
-            decimals,
-            text: false,
-            extremes: false,
-            distinct: false,
-            sketch,
-        };
-        let mut columns = vec![
-            column(n.sales, 2, false),
-            column(n.profit, 2, false),
-            column(n.delivery, 1, true),
-        ];
-        let orders = match n.orders {
-            None => Aggregate::Count,
-            Some(name) => {
-                columns.push(column(name, 0, false));
-                Aggregate::Sum(3)
-            }
-        };
-        let measure = |name: &str, unit, aggregate| Measure {
-            name: name.into(),
-            label: None,
-            unit,
-            decimals: 2,
-            better: Better::Up,
-            aggregate,
-        };
-        Schema {
-            columns,
-            measures: vec![
-                measure("sales", Unit::Money, Aggregate::Sum(0)),
-                measure("orders", Unit::Count, orders),
-                measure("profit", Unit::Money, Aggregate::Sum(1)),
-                measure("delivery_mean", Unit::Minutes, Aggregate::Mean(2)),
-                measure("delivery_p95", Unit::Minutes, Aggregate::Quantile(2, self.quantile)),
-            ],
-            products: true,
-            categories: false,
+    /// The ids of stores, of those that have lines if all are meant.
+    pub(crate) fn ids(&self, stores: &Stores) -> Vec<Arc<str>> {
+        if let Stores::These(ids) = stores {
+            return ids.clone();
         }
-        .with_ratios()
+        let [table, store] = [self.names.table, self.names.store].map(quoted);
+        let sql = format!("SELECT DISTINCT {store} || '' FROM {table}");
+        let mut statement = self.database.prepare(&sql).unwrap();
+        let found = statement.query_map([], |row| row.get(0)).unwrap();
+        found.map(Result::unwrap).collect()
     }
 
     /// An engine over this shop.
     pub(crate) fn engine(&self, samovar: Samovar, product_metrics: ProductMetrics) -> Engine {
-        let schema = self.schema();
+        let (names, schema) = (self.names, self.schema.clone());
         let columns = schema.columns.iter().map(|column| SourceColumn {
             name: column.name.clone(),
-            kind: ColumnKind::Fixed { decimals: column.decimals },
+            kind: match column.text {
+                true => ColumnKind::Text,
+                false => ColumnKind::Fixed { decimals: column.decimals },
+            },
         });
         let asked = samovar_source::Dataset {
-            query: self.names.table.into(),
-            store_id: self.names.store.into(),
-            store_name: Some(self.names.store_name.into()),
-            date: self.names.date.into(),
+            query: names.table.into(),
+            store_id: names.store.into(),
+            store_name: Some(names.store_name.into()),
+            date: names.date.into(),
             date_kind: DateKind::Date,
             time_zone: jiff::tz::TimeZone::UTC,
-            product: Some(self.names.product.into()),
-            category: None,
+            product: schema.products.then(|| names.product.into()),
+            category: schema.categories.then(|| names.category.into()),
             columns: columns.collect(),
         };
         let source = SqliteSource::open(Path::new(&self.path), asked, Limits::default()).unwrap();
@@ -231,15 +184,6 @@ impl Shop {
         };
         Engine::new(samovar, Arc::new(source), dataset)
     }
-}
-
-pub(crate) struct Figures {
-    pub(crate) sales: i64,
-    pub(crate) profit: i64,
-    pub(crate) lines: i64,
-    pub(crate) orders: i64,
-    pub(crate) without_profit: i64,
-    pub(crate) deliveries: Vec<f64>,
 }
 
 pub(crate) fn partition(store: u8, day: i32) -> Partition {
