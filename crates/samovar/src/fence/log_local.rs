@@ -1,8 +1,13 @@
 //! The mark log of a single node: a file of its own, group commit.
 //!
 //! For each scope the file holds the marks that a later one of the same scope has not made redundant, so it is
-//! bounded by the number of distinct scopes. All appends that wait while one transaction is being made
-//! durable go into the next one.
+//! bounded by the number of distinct scopes. The appends that wait while one transaction is being made
+//! durable go into the next one, up to a bound; an append beyond it is spread over several.
+//!
+//! What the tail has not taken stays in memory, however much that is. It cannot be read from the file instead:
+//! there a later mark takes the place of earlier ones of its scope, so the numbers are not dense. It is bounded
+//! all the same by the marks whose callers still wait: [`crate::Samovar::mark`] returns only when the tail has
+//! taken its marks.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -27,8 +32,11 @@ use crate::file::{Layout, Trouble, guarded, trouble};
 
 /// The file's name in the data directory.
 pub(crate) const FILE: &str = "marks.redb";
-/// How many of the last marks are kept in memory for `tail`.
-const RECENT: usize = 65_536;
+/// How many marks are kept in memory after the tail has taken them, for one that begins further back.
+const RECENT: usize = 4_096;
+/// About how many marks are made durable at once, and yielded at once: so that those who come behind a large
+/// append are not kept waiting by all of it, and readers not by the applying of it.
+const AT_ONCE: usize = 8_192;
 
 /// One row: what must never be lost or altered unnoticed.
 const STATE: TableDefinition<'static, (), &[u8]> = TableDefinition::new("state");
@@ -67,7 +75,10 @@ struct Shared {
 /// The newest durable marks and who waits for the next.
 #[derive(Default)]
 struct Recent {
+    /// Dense. Begins at or before what comes after `taken`.
     marks: VecDeque<Numbered>,
+    /// Who asked for what comes after this number has taken everything up to it.
+    taken: u64,
     waiters: Vec<oneshot::Sender<()>>,
     ended: bool,
 }
@@ -82,6 +93,14 @@ enum Request {
 struct Stored {
     seq: u64,
     mark: Mark,
+}
+
+impl Recent {
+    /// Forgets the oldest of what was taken, beyond what is kept.
+    fn forget(&mut self) {
+        let taken = self.marks.partition_point(|m| m.version.seq <= self.taken);
+        self.marks.drain(..taken.min(self.marks.len().saturating_sub(RECENT)));
+    }
 }
 
 impl LocalLog {
@@ -238,63 +257,81 @@ impl Writer {
         let mut stop = false;
         while !stop {
             let Ok(first) = inbox.recv() else { return Ok(()) };
-            let mut batch = Vec::new();
+            let (mut batch, mut marks) = (Vec::new(), 0);
             for request in std::iter::once(first).chain(inbox.try_iter()) {
                 match request {
-                    Request::Append(marks, reply) => batch.push((marks, reply)),
-                    Request::Stop => {
-                        stop = true;
-                        break;
+                    Request::Append(more, reply) => {
+                        marks += more.len();
+                        batch.push((more, reply));
                     }
+                    Request::Stop => stop = true,
+                }
+                if stop || marks >= AT_ONCE {
+                    break;
                 }
             }
-            if !batch.is_empty() {
-                self.commit(batch)?;
-            }
+            self.commit(batch)?;
         }
         Ok(())
     }
 
+    /// Makes appends durable, in one transaction or several, and answers each once all of it is. (A crash in
+    /// between keeps the beginning of one that nobody was told of, which makes colder, never wrong.)
     fn commit(&mut self, batch: Vec<(Vec<Mark>, Reply)>) -> Result<(), Error> {
         let mut head = Version { epoch: self.state.epoch, seq: self.state.head };
         let mut numbered = Vec::new();
-        let mut replies = Vec::new();
+        let mut replies = VecDeque::new();
         for (marks, reply) in batch {
             for mark in marks {
                 head.seq += 1;
                 numbered.push(Numbered { version: head, mark });
             }
-            replies.push((reply, head));
+            replies.push_back((reply, head));
         }
-        match guarded(|| self.store(&numbered, head.seq)) {
-            Ok(state) => self.state = state,
-            Err(trouble) => {
-                // Whether it is durable is not known: it stays pending where it was accepted.
-                let error = trouble.into_error(Path::new(FILE));
-                for (reply, _) in replies {
-                    let _ = reply.send(Err(error.clone()));
+        for marks in numbered.chunks(AT_ONCE) {
+            match guarded(|| self.store(marks)) {
+                Ok(state) => self.state = state,
+                Err(trouble) => {
+                    // Whether it is durable is not known: it stays pending where it was accepted.
+                    let error = trouble.into_error(Path::new(FILE));
+                    for (reply, _) in replies {
+                        let _ = reply.send(Err(error.clone()));
+                    }
+                    return Err(error);
                 }
-                return Err(error);
             }
+            self.publish(marks);
+            self.answer(&mut replies);
         }
+        // An append of nothing.
+        self.answer(&mut replies);
+        Ok(())
+    }
+
+    /// Lets the tail see what is durable.
+    fn publish(&self, marks: &[Numbered]) {
         let waiters = {
             let mut recent = self.shared.recent.lock();
-            recent.marks.extend(numbered);
-            let over = recent.marks.len().saturating_sub(RECENT);
-            recent.marks.drain(..over);
+            recent.marks.extend(marks.iter().cloned());
+            recent.forget();
             std::mem::take(&mut recent.waiters)
         };
         for waiter in waiters {
             let _ = waiter.send(());
         }
-        for (reply, version) in replies {
+    }
+
+    /// Answers those whose last mark is durable.
+    fn answer(&self, replies: &mut VecDeque<(Reply, Version)>) {
+        let durable = replies.partition_point(|(_, version)| version.seq <= self.state.head);
+        for (reply, version) in replies.drain(..durable) {
             let _ = reply.send(Ok(version));
         }
-        Ok(())
     }
 
     /// One transaction, durable when this returns.
-    fn store(&self, marks: &[Numbered], head: u64) -> Result<State, Trouble> {
+    fn store(&self, marks: &[Numbered]) -> Result<State, Trouble> {
+        let head = marks.last().map_or(self.state.head, |last| last.version.seq);
         let mut state = State { head, ..self.state };
         let transaction = self.database.begin_write().map_err(trouble)?;
         {
@@ -346,10 +383,11 @@ impl MarkLog for LocalLog {
             loop {
                 let wait = {
                     let mut recent = self.shared.recent.lock();
-                    let newest = recent.marks.back().map_or(0, |last| last.version.seq);
-                    if newest > after {
-                        let from = recent.marks.partition_point(|m| m.version.seq <= after);
-                        return Ok(recent.marks.range(from..).cloned().collect());
+                    recent.taken = recent.taken.max(after);
+                    recent.forget();
+                    let from = recent.marks.partition_point(|m| m.version.seq <= after);
+                    if from < recent.marks.len() {
+                        return Ok(recent.marks.range(from..).take(AT_ONCE).cloned().collect());
                     }
                     if recent.ended {
                         return Err(self.worker.health().why());

@@ -1,6 +1,7 @@
 //! Integration tests of the cache, against the real log, fence and tiers.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod bursts;
 mod cache;
 mod clear;
 mod contracts;
