@@ -3,12 +3,18 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Args;
+use samovar_levels::{Engine, WarmReport};
 use samovar_server::{App, Labels, Settings};
 
 use crate::demo::say;
 use crate::host::{self, Failure, Host};
+
+/// After a warm-up that failed the next waits so long, twice as long after each further one.
+const PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 #[derive(Args, Debug)]
 pub(crate) struct ServeArgs {
@@ -41,6 +47,21 @@ fn configured(path: &Path) -> Result<Settings, Failure> {
     })
 }
 
+/// Warms up, as often as it takes: what is cached is served meanwhile, and a source may come back.
+async fn warm_at_last(engine: &Engine) -> WarmReport {
+    let mut pause = PAUSE;
+    loop {
+        match host::warm(engine).await {
+            Ok(report) => return report,
+            Err(Failure(why)) => {
+                eprintln!("samovar: not warm: {why}; trying again in {} s", pause.as_secs());
+            }
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
 async fn serve(args: &ServeArgs) -> Result<(), Failure> {
     let settings = configured(&args.config)?;
     let token = args.token.clone().or(settings.token.clone());
@@ -56,16 +77,11 @@ async fn serve(args: &ServeArgs) -> Result<(), Failure> {
     let server = Host::start(listen, token.as_deref(), app).await?;
     say(&format!("Samovar is on http://{}", server.address));
     let work = async {
-        match host::warm(&engine).await {
-            Ok(report) => {
-                let warm = report.fully_warm.as_secs_f64();
-                eprintln!("warm: {} stores, {} lines in {warm:.1} s", report.stores, report.lines);
-                if report.failed > 0 {
-                    eprintln!("{} stores could not be read; trying again", report.failed);
-                }
-            }
-            // What is cached can still be served, and a source may come back.
-            Err(Failure(why)) => eprintln!("samovar: not warm: {why}"),
+        let report = warm_at_last(&engine).await;
+        let warm = report.fully_warm.as_secs_f64();
+        eprintln!("warm: {} stores, {} lines in {warm:.1} s", report.stores, report.lines);
+        if report.failed > 0 {
+            eprintln!("{} stores could not be read; trying again", report.failed);
         }
         host::interrupted().await;
         Ok::<_, Failure>(())

@@ -154,16 +154,16 @@ pub(crate) async fn dataset(State(app): State<App>) -> Response {
             told["measures"] = schema.measures.iter().map(measure).collect();
             if let Some(members) = engine.known_members().await {
                 let warm = engine.warm_stores();
-                let mut listed: Vec<_> = members.stores.iter().enumerate().collect();
-                listed.sort_by_cached_key(|(_, store)| by_number(&store.id));
+                let mut listed: Vec<_> = members.stores.iter().collect();
+                listed.sort_by_cached_key(|store| by_number(&store.id));
                 told["stores"] = listed
                     .into_iter()
-                    .map(|(at, store)| {
+                    .map(|store| {
                         json!({
                             "store_id": &*store.id,
                             "name": store.name.as_deref().unwrap_or(&store.id),
                             "lines": store.lines,
-                            "warm": warm.get(at).copied().unwrap_or(false),
+                            "warm": warm.contains(&store.id),
                         })
                     })
                     .collect();

@@ -175,15 +175,20 @@ fn without_its_source_it_answers_from_disk_and_says_so_until_the_source_is_back(
 }
 
 #[test]
-fn without_source_and_without_anything_kept_it_says_why() {
+fn without_source_and_without_anything_kept_it_says_why_and_goes_on_trying() {
     let shop = Shop::new();
-    fs::remove_file(shop.database()).unwrap();
+    let away = shop.path("away.sqlite");
+    fs::rename(shop.database(), &away).unwrap();
     let server = shop.start();
     poll("the reason", || server.told().contains("not warm").then_some(()));
     assert!(server.told().contains("shop.sqlite"), "{}", server.told());
     assert_eq!((server.get("/healthz").status, server.get("/readyz").status), (200, 503));
     let answer = server.get(ALL);
     assert_eq!((answer.status, &answer.json()["error"]["code"]), (502, &json!("source_failed")));
+
+    fs::rename(&away, shop.database()).unwrap();
+    let server = server.warm();
+    assert_eq!((server.get("/readyz").status, server.get(ALL).proof("state")), (200, "fresh"));
     assert!(server.stop("TERM").0.success());
 }
 

@@ -1,25 +1,16 @@
 //! Questions and answers.
 
-use std::future::Future;
 use std::sync::Arc;
 
-use futures_util::StreamExt;
-use samovar_core::{
-    Day, Error, ErrorKind, Millis, Part, Parts, Scope, Stamp, Tick, TierName, Token, Verdict,
-};
+use samovar_core::{Error, ErrorKind, Part, Parts, Scope, Stamp, TierName, Token, Verdict};
 
-use super::blocks::{Blocks, Place};
+use super::gather::{Gathered, Standing};
 use super::survey::flight_key;
 use super::values::{Body, Checked, Members};
 use super::{Engine, count};
-use crate::background::on_thread;
-use crate::diagnosis::{self, Piece, Question, StoreName};
-use crate::metrics::Merged;
+use crate::diagnosis::{self, Question, StoreName};
 use crate::proof::{Level, Proof, State};
 use crate::selection::{Selection, Stores};
-
-/// Blocks that one question loads side by side.
-const SIDE_BY_SIDE: usize = 4;
 
 /// What to do about blocks that are not warm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,32 +31,29 @@ pub struct Answer {
 }
 
 /// Differs whenever bodies are written differently.
-pub(super) const BODY_FORMAT: u32 = 1;
+pub(super) const BODY_FORMAT: u32 = 2;
 
-/// How a question was asked.
-#[derive(Clone, Copy, Debug)]
+/// A question, with what its answer rests on beside the blocks.
+#[derive(Clone)]
 struct Asked {
-    /// The list of stores is past its time: so is the answer.
-    list_is_stale: bool,
+    selection: Selection,
     missing: Missing,
-    /// The tick before the list of stores was looked at.
-    begun: Tick,
+    /// Taken before the list of stores was looked at: a mark from then on belongs to later questions.
+    token: Token,
+    members: Arc<Members>,
+    /// The stores, as ascending places in the list.
+    stores: Arc<[usize]>,
+    /// Of the list, and of the ranking where the stores were chosen by one.
+    standing: Standing,
+    /// Of its result.
+    key: Arc<str>,
 }
 
-/// The blocks of a question.
-struct Gathered {
-    pieces: Vec<Piece>,
-    /// The days that were looked at.
-    within: (Day, Day),
-    digest: u128,
-    covered: u64,
-    missing: u64,
-    missing_stores: u64,
-    stale: u64,
-    oldest: Option<Millis>,
-    until: Millis,
-    level: Level,
-    tier: Option<TierName>,
+/// An answer out of a flight, and when the question that began it was asked.
+#[derive(Clone)]
+pub(super) struct Flown {
+    answer: Answer,
+    asked: Token,
 }
 
 impl Engine {
@@ -75,6 +63,46 @@ impl Engine {
     /// # Errors
     /// A store that the dataset lacks, a range that ends before it begins, a source that fails.
     pub async fn diagnose(&self, selection: &Selection, missing: Missing) -> Result<Answer, Error> {
+        let asked = self.ask(selection, missing).await?;
+        if selection.stores != Stores::All {
+            let ids = asked.stores.iter().map(|at| &asked.members.stores[*at].id);
+            self.inner.heat.touch(ids);
+        }
+        let counters = &self.inner.counters;
+        count(&counters.requests, 1);
+        let state = asked.standing.state();
+        if state == State::Fresh
+            && let Some(answer) = self.unchanged(&asked.key)
+        {
+            count(&counters.hits, 1);
+            count(&counters.result_hits, 1);
+            return Ok(answer);
+        }
+        let flown = match missing {
+            Missing::Allow => self.answer(&asked, asked.token).await?,
+            Missing::Wait => {
+                let (engine, mine) = (self.clone(), asked.clone());
+                let run = move |token| async move { engine.answer(&mine, token).await };
+                let key = flight_key("results", &asked.key);
+                self.inner.results.join(&key, |scope| asked.touched_by(scope), run).await?
+            }
+        };
+        let Flown { mut answer, asked: of_flight } = flown;
+        // Whoever began the flight may have found another list; the label is of what this question found.
+        let proof = &mut answer.proof;
+        proof.state = proof.state.max(state);
+        proof.refreshing = proof.refreshing.max(asked.standing.stale);
+        if asked.token.tick < of_flight.tick {
+            proof.version = asked.token.version;
+        }
+        if proof.level != Level::Source && proof.state != State::Incomplete {
+            count(&counters.hits, 1);
+        }
+        Ok(answer)
+    }
+
+    /// Finds out which stores a question is about.
+    async fn ask(&self, selection: &Selection, missing: Missing) -> Result<Asked, Error> {
         if selection.to < selection.from {
             let message = format!(
                 "the range ends on {} before it begins on {}",
@@ -82,88 +110,14 @@ impl Engine {
             );
             return Err(Error::new(ErrorKind::Invalid, message));
         }
-        // Before the list is looked at: a mark on it from here on belongs to later questions.
-        let begun = self.inner.samovar.fence().tick();
-        let (members, list_is_stale) = self.listed().await?;
-        let asked = Asked { list_is_stale, missing, begun };
-        let stores = match selection.stores {
-            Stores::Top(_) => {
-                let (engine, members, selection) =
-                    (self.clone(), Arc::clone(&members), selection.clone());
-                self.in_turn(async move { engine.resolve(&members, &selection, missing).await })
-                    .await?
-            }
-            _ => self.resolve(&members, selection, missing).await?,
-        };
-        if selection.stores != Stores::All {
-            self.inner.heat.touch(stores.iter().map(|at| &members.stores[*at].id));
-        }
-        count(&self.inner.counters.requests, 1);
-        let key = self.result_key(&members, &stores, selection);
-        if let Some(answer) = self.unchanged(&key) {
-            count(&self.inner.counters.hits, 1);
-            count(&self.inner.counters.result_hits, 1);
-            return Ok(answer);
-        }
-        let answer = match missing {
-            Missing::Allow => {
-                let token = self.inner.samovar.fence().token();
-                let engine = self.clone();
-                let (members, selection) = (Arc::clone(&members), selection.clone());
-                self.in_turn(async move {
-                    engine.answer(&members, &stores, &selection, asked, &key, token).await
-                })
-                .await?
-            }
-            Missing::Wait => {
-                let from = selection.previous().0;
-                let ids: Vec<_> =
-                    stores.iter().map(|at| Arc::clone(&members.stores[*at].id)).collect();
-                let touched = |scope: &Scope| match scope {
-                    Scope::Partition(p) => {
-                        (from..=selection.to).contains(&p.day)
-                            && ids.binary_search(&p.store).is_ok()
-                    }
-                    _ => true,
-                };
-                let engine = self.clone();
-                let (members, selection, of) =
-                    (Arc::clone(&members), selection.clone(), key.clone());
-                self.inner
-                    .results
-                    .join(&flight_key("results", &key), touched, move |token| {
-                        let worker = engine.clone();
-                        async move {
-                            let work = async move {
-                                engine
-                                    .answer(&members, &stores, &selection, asked, &of, token)
-                                    .await
-                            };
-                            worker.in_turn(work).await
-                        }
-                    })
-                    .await?
-            }
-        };
-        if answer.proof.level != Level::Source {
-            count(&self.inner.counters.hits, 1);
-        }
-        Ok(answer)
-    }
-
-    /// Runs what merges and loads away from the threads that serve, so many at a time.
-    async fn in_turn<T: Send + 'static>(
-        &self,
-        work: impl Future<Output = Result<T, Error>> + Send + 'static,
-    ) -> Result<T, Error> {
-        let turn = Arc::clone(&self.inner.turns).acquire_owned().await;
-        let turn =
-            turn.map_err(|e| Error::new(ErrorKind::Closed, "the engine is closing").because(e))?;
-        on_thread(async move {
-            let _turn = turn;
-            work.await
-        })
-        .await
+        let token = self.inner.samovar.fence().token();
+        let listed = self.listed().await?;
+        let (stores, chosen) = self.choose(&listed.members, selection, missing).await?;
+        let standing = chosen.and_list(&listed);
+        let members = listed.members;
+        let key = self.result_key(&members, &stores, selection).into();
+        let selection = selection.clone();
+        Ok(Asked { selection, missing, token, members, stores, standing, key })
     }
 
     /// Names all that an answer depends on beside the partitions: stores with their names, dates, the shape of
@@ -201,36 +155,38 @@ impl Engine {
         })
     }
 
-    /// Gathers, compares, merges. Runs where it may block.
-    async fn answer(
+    /// Gathers, compares, merges.
+    async fn answer(&self, asked: &Asked, token: Token) -> Result<Flown, Error> {
+        let Asked { selection, members, stores, .. } = asked;
+        let gathered = self.gather(members, stores, selection, asked.missing).await?;
+        let (engine, mine) = (self.clone(), asked.clone());
+        let answer =
+            self.in_turn(async move { engine.finish(&mine, &gathered, token).await }).await?;
+        Ok(Flown { answer, asked: asked.token })
+    }
+
+    /// The result that was kept, if what was gathered still adds up to it; else a new one.
+    async fn finish(
         &self,
-        members: &Members,
-        stores: &[usize],
-        selection: &Selection,
-        asked: Asked,
-        key: &str,
+        asked: &Asked,
+        gathered: &Gathered,
         token: Token,
     ) -> Result<Answer, Error> {
-        let mut gathered = self.gather(members, stores, selection, asked.missing).await?;
-        gathered.stale += u64::from(asked.list_is_stale);
-        let whole = gathered.missing == 0;
-        let state = match (whole, gathered.stale) {
-            (false, _) => State::Incomplete,
-            (true, 0) => State::Fresh,
-            (true, _) => State::Stale,
-        };
+        let standing = gathered.standing.and(&asked.standing);
+        let state = standing.state();
         let mut proof = Proof {
             level: gathered.level,
             tier: gathered.tier,
             state,
-            version: token.version,
-            oldest: gathered.oldest,
+            version: asked.token.version,
+            oldest: standing.oldest,
             covered: gathered.covered,
-            missing: gathered.missing,
-            refreshing: gathered.stale,
+            missing: gathered.standing.missing,
+            refreshing: standing.stale,
         };
+        let whole = standing.missing == 0;
         let cache = &self.inner.caches.results;
-        let kept = if whole { cache.get(key).await } else { None };
+        let kept = if whole { cache.get(&asked.key).await } else { None };
         let kept = kept.filter(|found| {
             found.verdict != Verdict::Refused
                 && found.value.digest == gathered.digest
@@ -247,44 +203,38 @@ impl Engine {
             }
             None => {
                 count(&self.inner.counters.results_computed, 1);
-                let json = self.merge(members, stores, selection, &gathered)?;
+                let json = self.merge(asked, gathered)?;
                 let body = Body::new(json.into(), gathered.digest, gathered.covered);
                 if whole {
                     let stamp = Stamp::new(token, self.inner.samovar.clock().now());
                     let parts: Parts = Arc::from([Part { span: None, stamp }]);
-                    cache.put(key, body, parts)
+                    cache.put(&asked.key, body, parts)
                 } else {
                     Arc::new(body)
                 }
             }
         };
         if state == State::Fresh {
-            let checked =
-                Checked { tick: asked.begun, until: gathered.until, proof: proof.clone() };
-            body.check(Some(checked));
+            let (tick, until) = (asked.token.tick, standing.until);
+            body.check(Some(Checked { tick, until, proof: proof.clone() }));
         }
         Ok(Answer { body, proof })
     }
 
-    fn merge(
-        &self,
-        members: &Members,
-        stores: &[usize],
-        selection: &Selection,
-        gathered: &Gathered,
-    ) -> Result<Vec<u8>, Error> {
-        let names: Vec<StoreName> = stores
+    fn merge(&self, asked: &Asked, gathered: &Gathered) -> Result<Vec<u8>, Error> {
+        let names: Vec<StoreName> = asked
+            .stores
             .iter()
-            .map(|at| &members.stores[*at])
+            .map(|at| &asked.members.stores[*at])
             .map(|store| StoreName { id: Arc::clone(&store.id), name: store.name.clone() })
             .collect();
         let question = Question {
             schema: &self.inner.dataset.schema,
             rules: &self.inner.dataset.rules,
-            selection,
+            selection: &asked.selection,
             stores: &names,
             within: gathered.within,
-            missing: (gathered.missing, gathered.missing_stores),
+            missing: (gathered.standing.missing, gathered.standing.missing_stores),
             covered: gathered.covered,
             digest: gathered.digest,
         };
@@ -297,161 +247,21 @@ impl Engine {
     /// # Errors
     /// As [`Engine::diagnose`].
     pub async fn merge_anew(&self, selection: &Selection) -> Result<Vec<u8>, Error> {
-        let members = self.members().await?;
-        let stores = self.resolve(&members, selection, Missing::Wait).await?;
-        let gathered = self.gather(&members, &stores, selection, Missing::Wait).await?;
-        self.merge(&members, &stores, selection, &gathered)
-    }
-
-    /// The blocks of the question, both periods.
-    async fn gather(
-        &self,
-        members: &Members,
-        stores: &[usize],
-        selection: &Selection,
-        missing: Missing,
-    ) -> Result<Gathered, Error> {
-        let (from, to) = (selection.previous().0, selection.to);
-        let mut all = Gathered {
-            pieces: Vec::new(),
-            within: (from, to),
-            digest: 0,
-            covered: 0,
-            missing: 0,
-            missing_stores: 0,
-            stale: 0,
-            oldest: None,
-            until: Millis(i64::MAX),
-            level: Level::Metrics,
-            tier: Some(TierName::Memory),
-        };
-        // Days outside the dates of the list have no lines: the list says so, and a mark on such a day is a mark
-        // on the list.
-        let Some((first, last)) = members.dates else { return Ok(all) };
-        let (from, to) = (from.max(first), to.min(last));
-        all.within = (from, to);
-        if to < from {
-            return Ok(all);
-        }
-        let blocks = from.0.div_euclid(members.block_days)..=to.0.div_euclid(members.block_days);
-        let mut cold: Vec<(usize, Place)> = Vec::new();
-        for (at, store) in stores.iter().enumerate() {
-            let id = &members.stores[*store].id;
-            let mut lacks = false;
-            for block in blocks.clone() {
-                let place = Place::of(members, id, block);
-                match self.ready(&place, from, to) {
-                    Some(found) => {
-                        if found.stale {
-                            self.inner.queue.push(id, block, self.inner.heat.of(id));
-                        }
-                        all.add(at, &found, &place, from, to);
-                    }
-                    None => {
-                        lacks = true;
-                        cold.push((at, place));
-                    }
-                }
-            }
-            all.missing_stores += u64::from(lacks && missing == Missing::Allow);
-        }
-        if missing == Missing::Allow {
-            all.missing = cold.iter().map(|(_, place)| days_within(place, from, to)).sum();
-        } else {
-            let loads = cold.into_iter().map(|(at, place)| async move {
-                let found = self.load(&place, false).await?;
-                Ok::<_, Error>((at, found, place))
-            });
-            let mut loads = futures_util::stream::iter(loads).buffer_unordered(SIDE_BY_SIDE);
-            while let Some(loaded) = loads.next().await {
-                let (at, found, place) = loaded?;
-                if found.stale {
-                    self.inner.queue.push(
-                        &place.store,
-                        place.block,
-                        self.inner.heat.of(&place.store),
-                    );
-                }
-                all.add(at, &found, &place, from, to);
-            }
-            // Merged in the order of stores and days, whatever came first.
-            all.pieces.sort_by_key(|piece| piece.store);
-        }
-        for piece in &all.pieces {
-            let block = &piece.metrics;
-            for at in block.range(from, to) {
-                all.digest = all.digest.wrapping_add(block.digests[at]);
-            }
-        }
-        Ok(all)
-    }
-
-    /// The stores of a selection, as ascending places in the list.
-    pub(crate) async fn resolve(
-        &self,
-        members: &Members,
-        selection: &Selection,
-        missing: Missing,
-    ) -> Result<Vec<usize>, Error> {
-        let all = 0..members.stores.len();
-        match &selection.stores {
-            Stores::All => Ok(all.collect()),
-            Stores::These(ids) => {
-                let mut found = Vec::with_capacity(ids.len());
-                for id in ids {
-                    let at = members.find(id).ok_or_else(|| {
-                        Error::new(
-                            ErrorKind::Invalid,
-                            format!("there is no store with the id {id:?}"),
-                        )
-                    })?;
-                    found.push(at);
-                }
-                found.sort_unstable();
-                found.dedup();
-                Ok(found)
-            }
-            Stores::Top(n) => {
-                let everything: Vec<usize> = all.collect();
-                let gathered = self.gather(members, &everything, selection, missing).await?;
-                let mut by_store = vec![Merged::new(&self.inner.dataset.schema); everything.len()];
-                for piece in &gathered.pieces {
-                    let (from, to) = gathered.within;
-                    for at in piece.metrics.range(selection.from.max(from), selection.to.min(to)) {
-                        by_store[piece.store].add(&piece.metrics, at);
-                    }
-                }
-                let value = |at: &usize| {
-                    by_store[*at].value(&self.inner.dataset.schema, 0).unwrap_or(f64::MIN)
-                };
-                let mut order = everything;
-                order.sort_by(|a, b| value(b).total_cmp(&value(a)).then_with(|| a.cmp(b)));
-                order.truncate(*n);
-                order.sort_unstable();
-                Ok(order)
-            }
-        }
+        let asked = self.ask(selection, Missing::Wait).await?;
+        let gathered = self.gather(&asked.members, &asked.stores, selection, Missing::Wait).await?;
+        self.merge(&asked, &gathered)
     }
 }
 
-fn days_within(place: &Place, from: Day, to: Day) -> u64 {
-    u64::try_from(to.min(place.last()).0 - from.max(place.first()).0 + 1).unwrap_or(0)
-}
-
-impl Gathered {
-    fn add(&mut self, store: usize, found: &Blocks, place: &Place, from: Day, to: Day) {
-        self.covered += days_within(place, from, to);
-        self.stale += u64::from(found.stale);
-        self.oldest = Some(self.oldest.map_or(found.oldest, |oldest| oldest.min(found.oldest)));
-        self.until = self.until.min(found.until);
-        if found.level > self.level {
-            self.level = found.level;
-        }
-        self.tier = match (self.tier, found.tier) {
-            (Some(mine), Some(theirs)) => Some(mine.max(theirs)),
-            _ => None,
-        };
-        let (metrics, products) = (Arc::clone(&found.metrics), found.products.clone());
-        self.pieces.push(Piece { store, metrics, products });
+impl Asked {
+    /// Whether a mark of this scope is about the answer.
+    fn touched_by(&self, scope: &Scope) -> bool {
+        let Scope::Partition(partition) = scope else { return true };
+        let within = self.selection.previous().0..=self.selection.to;
+        within.contains(&partition.day)
+            && self
+                .members
+                .find(&partition.store)
+                .is_some_and(|at| self.stores.binary_search(&at).is_ok())
     }
 }

@@ -62,9 +62,9 @@ impl Engine {
         filler.close()?;
         // Blocks without a line are known to be empty.
         let filled = std::mem::take(&mut filler.filled);
-        for (at, store) in members.stores.iter().enumerate() {
-            for block in blocks.clone().filter(|block| !filled.contains(&(at, *block))) {
-                let place = Place::of(members, &store.id, block);
+        for at in 0..members.stores.len() {
+            let places = members.places(at, first, last);
+            for place in places.filter(|place| !filled.contains(&(at, place.block))) {
                 let empty = BlockReader::new(place.first(), place.days as usize, self).finish();
                 self.fill(&place, empty, stamp)?;
             }
@@ -147,7 +147,14 @@ impl Filler<'_> {
 
     fn close(&mut self) -> Result<(), Error> {
         let Some((at, place, reader)) = self.open.take() else { return Ok(()) };
-        self.filled.insert((at, place.block));
+        if !self.filled.insert((at, place.block)) {
+            // To keep the second part alone would be silently too low.
+            let (store, day) = (&place.store, place.first());
+            return Err(Error::new(
+                ErrorKind::Source,
+                format!("the source's rows are not in order: store {store} about {day} came twice"),
+            ));
+        }
         self.engine.fill(&place, reader.finish(), self.stamp)
     }
 }

@@ -1,6 +1,7 @@
 //! Which stores are asked for, so that the next start warms those first.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use samovar_core::{Part, Parts, Stamp};
@@ -13,11 +14,15 @@ const DECAY: f64 = 0.5;
 
 /// Counts of accesses by store.
 #[derive(Default)]
-pub(crate) struct HeatMap(Mutex<HashMap<Arc<str>, f64>>);
+pub(crate) struct HeatMap {
+    stores: Mutex<HashMap<Arc<str>, f64>>,
+    /// What earlier runs counted is in it.
+    loaded: AtomicBool,
+}
 
 impl HeatMap {
     pub(crate) fn touch<'a>(&self, stores: impl Iterator<Item = &'a Arc<str>>) {
-        let mut map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut map = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
         for store in stores {
             match map.get_mut(store) {
                 Some(heat) => *heat += 1.0,
@@ -29,22 +34,31 @@ impl HeatMap {
     }
 
     pub(crate) fn of(&self, store: &str) -> f64 {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(store).copied().unwrap_or(0.0)
+        self.stores
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(store)
+            .copied()
+            .unwrap_or(0.0)
     }
 }
 
 impl Engine {
     /// Takes over what earlier runs counted.
     pub(crate) async fn load_heat(&self) {
+        // Once: a warm-up that is tried again must not count them twice.
+        if self.inner.heat.loaded.swap(true, Ordering::Relaxed) {
+            return;
+        }
         let Some(found) = self.inner.caches.heat.get("stores").await else { return };
-        let mut map = self.inner.heat.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut map = self.inner.heat.stores.lock().unwrap_or_else(PoisonError::into_inner);
         for (store, heat) in &found.value.0 {
             *map.entry(Arc::clone(store)).or_insert(0.0) += heat * DECAY;
         }
     }
 
     pub(crate) fn save_heat(&self) {
-        let map = self.inner.heat.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let map = self.inner.heat.stores.lock().unwrap_or_else(PoisonError::into_inner);
         if map.is_empty() {
             return;
         }

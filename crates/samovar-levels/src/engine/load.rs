@@ -9,7 +9,7 @@ use samovar_core::{Day, Error, ErrorKind, Millis, Parts, Stamp, TierName, Token,
 use super::blocks::{Blocks, Place};
 use super::survey::{DayState, flight_key, parts, survey};
 use super::values::Block;
-use super::{Engine, count};
+use super::{Engine, count, turn};
 use crate::background::on_thread;
 use crate::derive::Deriver;
 use crate::diagnosis::Products;
@@ -110,8 +110,14 @@ impl Engine {
             .join(
                 &key,
                 |scope| of.touched_by(scope),
-                move |token| {
-                    on_thread(async move { engine.bring(&mine, again, token).await.map(Arc::new) })
+                move |token| async move {
+                    // Held until the load is done, also if nobody waits for it any more.
+                    let turn = turn(&engine.inner.loading).await?;
+                    on_thread(async move {
+                        let _turn = turn;
+                        engine.bring(&mine, again, token).await.map(Arc::new)
+                    })
+                    .await
                 },
             )
             .await
@@ -284,7 +290,9 @@ impl<'a> Load<'a> {
             ),
         };
         let oldest = self.metrics.days.iter().filter_map(stamp_of).map(|stamp| stamp.read_at).min();
-        let stale = stale || self.metrics.is_stale();
+        // What was derived from rows that are still fresh may be past its own time at once.
+        let over = until > Millis(i64::MIN) && until <= self.engine.inner.samovar.clock().now();
+        let stale = stale || self.metrics.is_stale() || over;
         let lost = || Error::new(ErrorKind::Invalid, "a block without days; this is a bug");
         let metrics = self.metrics.value.ok_or_else(lost)?;
         let oldest = oldest.ok_or_else(lost)?;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures_util::StreamExt;
-use samovar_core::{Day, Error, ErrorKind, Key, Part, Parts, Stamp, Token, Verdict};
+use samovar_core::{Day, Error, ErrorKind, Key, Millis, Part, Parts, Stamp, Token, Verdict};
 use samovar_source::{Ask, Days, Store, Which};
 
 use super::survey::flight_key;
@@ -18,7 +18,19 @@ const BLOCK_DAYS: std::ops::RangeInclusive<i64> = 1..=128;
 /// So many rows decide whether product metrics pay.
 const SAMPLE_ROWS: usize = 20_000;
 
+/// So many stores are tried for that.
+const SAMPLED_STORES: usize = 3;
+
 const LIST: &str = "members";
+
+/// The list as it was found.
+pub(crate) struct Listed {
+    pub(crate) members: Arc<Members>,
+    /// It is past its time, and being read again.
+    pub(crate) is_stale: bool,
+    /// When it will be past its time.
+    pub(crate) until: Millis,
+}
 
 impl Engine {
     pub(crate) fn members_key(&self) -> Key {
@@ -30,37 +42,40 @@ impl Engine {
     /// # Errors
     /// If the source cannot be read.
     pub async fn members(&self) -> Result<Arc<Members>, Error> {
-        self.listed().await.map(|(members, _)| members)
+        self.listed().await.map(|listed| listed.members)
     }
 
     /// The list, and whether it is past its time and being read again.
-    pub(crate) async fn listed(&self) -> Result<(Arc<Members>, bool), Error> {
-        match self.found_members().await {
-            Some(known) => Ok(known),
-            None => Ok((self.load_members().await?, false)),
+    pub(crate) async fn listed(&self) -> Result<Listed, Error> {
+        if let Some(known) = self.found_members().await {
+            return Ok(known);
         }
+        let members = self.load_members().await?;
+        let found = self.inner.caches.members.peek(&self.members_key().id);
+        let until = found.map_or(Millis(i64::MIN), |found| found.fresh_until());
+        Ok(Listed { members, is_stale: false, until })
     }
 
     /// The list as far as a tier has it.
     pub async fn known_members(&self) -> Option<Arc<Members>> {
-        self.found_members().await.map(|(members, _)| members)
+        self.found_members().await.map(|listed| listed.members)
     }
 
-    async fn found_members(&self) -> Option<(Arc<Members>, bool)> {
+    async fn found_members(&self) -> Option<Listed> {
         let key = self.members_key();
         let cache = &self.inner.caches.members;
         let found = match cache.peek(&key.id) {
             Some(found) if found.verdict != Verdict::Refused => found,
             _ => cache.get(&key.id).await?,
         };
-        match found.verdict {
-            Verdict::Refused => None,
-            Verdict::Stale => {
-                self.inner.queue.push_list();
-                Some((found.value, true))
-            }
-            Verdict::Fresh => Some((found.value, false)),
+        if found.verdict == Verdict::Refused {
+            return None;
         }
+        let is_stale = found.verdict == Verdict::Stale;
+        if is_stale {
+            self.inner.queue.push_list();
+        }
+        Some(Listed { is_stale, until: found.fresh_until(), members: found.value })
     }
 
     /// Reads the list from the source.
@@ -91,7 +106,12 @@ impl Engine {
         let members = Members {
             stores: stores
                 .into_iter()
-                .map(|store| Member { id: store.id, name: store.name, lines: store.lines })
+                .map(|Store { id, name, lines, first, last }| Member {
+                    id,
+                    name,
+                    lines,
+                    dates: (first, last),
+                })
                 .collect(),
             dates: first.zip(last),
             block_days,
@@ -116,30 +136,43 @@ impl Engine {
                 product_metrics: self.keeps(found.value.lines_per_product_figure),
                 ..*found.value
             },
-            None => {
-                let cut = self.decide(stores).await?;
-                // An empty dataset decides nothing for when it has lines.
-                if !stores.is_empty() {
-                    let parts: Parts = Arc::from([Part { span: None, stamp }]);
-                    self.inner.caches.cut.put(&key, cut, parts);
-                }
-                cut
-            }
+            None => self.decide(stores).await?,
         };
-        Ok(if stores.is_empty() { cut } else { *self.inner.cut.get_or_init(|| cut) })
+        // An empty dataset decides nothing for when it has lines.
+        if stores.is_empty() {
+            return Ok(cut);
+        }
+        // Kept anew also where it was known: it ages by the marks of restarts as all entries do, and to forget it
+        // is to forget every block.
+        let parts: Parts = Arc::from([Part { span: None, stamp }]);
+        self.inner.caches.cut.put(&key, cut, parts);
+        Ok(*self.inner.cut.get_or_init(|| cut))
     }
 
     async fn decide(&self, stores: &[Store]) -> Result<Cut, Error> {
-        let lines: u64 = stores.iter().map(|store| store.lines).sum();
-        let store_days: i64 = stores.iter().map(|s| i64::from(s.last.0 - s.first.0) + 1).sum();
-        let per_day = lines.checked_div(store_days.max(1) as u64).unwrap_or(0).max(1);
+        // The mean of the stores' own rates: a line with a wrong date distorts that of its store alone.
+        let span = |store: &Store| f64::from(store.last.0) - f64::from(store.first.0) + 1.0;
+        let rates: f64 = stores.iter().map(|store| store.lines as f64 / span(store)).sum();
+        let per_day = (rates / stores.len().max(1) as f64).max(1.0) as u64;
         let days = 1i64 << (self.inner.dataset.block_rows / per_day).max(1).ilog2();
-        let ratio = match stores.iter().max_by_key(|store| store.lines) {
-            Some(store) => self.lines_per_figure(&store.id, store.first).await?,
-            None => 1.0,
-        };
+        let ratio = self.sampled_ratio(stores).await?;
         let block_days = days.clamp(*BLOCK_DAYS.start(), *BLOCK_DAYS.end()) as i32;
         Ok(Cut { block_days, product_metrics: self.keeps(ratio), lines_per_product_figure: ratio })
+    }
+
+    /// Lines for each product figure, of the largest store that can be read: one line that cannot must not keep
+    /// all stores from being listed.
+    async fn sampled_ratio(&self, stores: &[Store]) -> Result<f64, Error> {
+        let mut largest: Vec<&Store> = stores.iter().collect();
+        largest.sort_by_key(|store| std::cmp::Reverse(store.lines));
+        let mut ratio = Ok(1.0);
+        for store in largest.into_iter().take(SAMPLED_STORES) {
+            ratio = self.lines_per_figure(&store.id, store.first).await;
+            if ratio.is_ok() {
+                break;
+            }
+        }
+        ratio
     }
 
     /// Whether product metrics are kept, at so many lines for each figure.

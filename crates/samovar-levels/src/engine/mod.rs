@@ -3,6 +3,7 @@
 mod answer;
 mod blocks;
 mod bulk;
+mod gather;
 mod heat;
 mod load;
 mod members;
@@ -20,8 +21,9 @@ use samovar::flight::Flights;
 use samovar::{Cache, CachePolicy, Samovar};
 use samovar_core::{Error, ErrorKind, Mode, Partition, Scope, Version};
 use samovar_source::Source;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use answer::Flown;
 pub use answer::{Answer, Missing};
 pub use values::{Body, Encoding, Member, Members};
 pub use warm::{Phase, WarmReport, Warmth};
@@ -180,9 +182,12 @@ struct Inner {
     caches: Caches,
     loads: Flights<Arc<Blocks>>,
     lists: Flights<Arc<Members>>,
-    results: Flights<Answer>,
+    results: Flights<Flown>,
     passes: Flights<()>,
-    turns: Arc<Semaphore>,
+    /// Turns to merge.
+    merging: Arc<Semaphore>,
+    /// Turns to load a block.
+    loading: Arc<Semaphore>,
     cut: OnceLock<Cut>,
     seeks: OnceLock<bool>,
     counters: EngineCounters,
@@ -225,7 +230,8 @@ impl Engine {
             cut: samovar.cache(policy("cut", FOR_LONG)),
         };
         let fence = samovar.fence().clone();
-        let data_shape = dataset.schema.fingerprint() ^ dataset.fingerprint;
+        let shape = (FORMAT, dataset.schema.fingerprint(), dataset.fingerprint);
+        let data_shape = fingerprint(&format!("{shape:?}"));
         let answers = (answer::BODY_FORMAT, &dataset.schema.measures, &dataset.rules);
         let answer_shape = fingerprint(&format!("{answers:?}"));
         let engine = Engine {
@@ -240,7 +246,8 @@ impl Engine {
                 lists: Flights::new(fence.clone()),
                 results: Flights::new(fence.clone()),
                 passes: Flights::new(fence),
-                turns: Arc::new(Semaphore::new(ASKED_AT_ONCE)),
+                merging: Arc::new(Semaphore::new(MERGED_AT_ONCE)),
+                loading: Arc::new(Semaphore::new(LOADED_AT_ONCE)),
                 cut: OnceLock::new(),
                 seeks: OnceLock::new(),
                 counters: EngineCounters::default(),
@@ -288,13 +295,11 @@ impl Engine {
         let mut scopes: Vec<Scope> = partitions.iter().cloned().map(Scope::Partition).collect();
         let known = self.known_members().await;
         let listed = |partition: &Partition| {
-            known.as_ref().is_some_and(|members| {
-                let dated =
-                    members.dates.is_some_and(|(a, b)| a <= partition.day && partition.day <= b);
-                dated && members.find(&partition.store).is_some()
-            })
+            let members = known.as_ref()?;
+            let (first, last) = members.stores[members.find(&partition.store)?].dates;
+            (first <= partition.day && partition.day <= last).then_some(())
         };
-        if !partitions.iter().all(listed) {
+        if !partitions.iter().all(|partition| listed(partition).is_some()) {
             scopes.push(Scope::Key(self.members_key()));
         }
         let version = self.inner.samovar.mark(scopes, mode, reason).await?;
@@ -312,8 +317,14 @@ impl Engine {
     /// # Errors
     /// As [`Engine::changed`] and [`Engine::diagnose`].
     pub async fn refresh(&self, selection: &Selection) -> Result<Answer, Error> {
-        let members = self.members().await?;
-        let stores = self.resolve(&members, selection, Missing::Wait).await?;
+        let mut members = self.members().await?;
+        let mut chosen = self.choose(&members, selection, Missing::Wait).await;
+        if chosen.as_ref().is_err_and(|failed| failed.kind() == ErrorKind::Invalid) {
+            // A store that has come since the list was read, perhaps.
+            members = self.load_members().await?;
+            chosen = self.choose(&members, selection, Missing::Wait).await;
+        }
+        let (stores, _) = chosen?;
         let (from, to) = (selection.from, selection.to);
         let mut scopes = if stores.len() as i64 * i64::from(selection.days()) > MAX_PARTITION_MARKS
         {
@@ -327,8 +338,11 @@ impl Engine {
             };
             stores.iter().flat_map(of).collect()
         };
-        let dated = members.dates.is_some_and(|(first, last)| first <= from && to <= last);
-        if !dated || !matches!(selection.stores, Stores::These(_)) {
+        let dated = |at: &usize| {
+            let (first, last) = members.stores[*at].dates;
+            first <= from && to <= last
+        };
+        if !stores.iter().all(dated) || !matches!(selection.stores, Stores::These(_)) {
             // There may be stores and days that the list does not know yet.
             scopes.push(Scope::Key(self.members_key()));
         }
@@ -353,9 +367,21 @@ impl Engine {
 /// What is no copy of the source's data is kept until something better is known.
 const FOR_LONG: Duration = Duration::from_secs(3_650 * 86_400);
 
-/// So many questions are worked on side by side; others wait their turn. Each holds a thread while its blocks are
-/// loaded on others, of which there must be some left.
-const ASKED_AT_ONCE: usize = 32;
+/// So many questions are merged side by side, each on a thread and with memory of its own; others wait their turn.
+const MERGED_AT_ONCE: usize = 16;
+
+/// So many blocks are loaded side by side, each on a thread. More than a source has connections, for those that are
+/// found on disk.
+const LOADED_AT_ONCE: usize = 16;
+
+/// Waits for a turn.
+async fn turn(turns: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Error> {
+    let turn = Arc::clone(turns).acquire_owned().await;
+    turn.map_err(|e| Error::new(ErrorKind::Closed, "the engine is closing").because(e))
+}
+
+/// Part of every key: differs whenever values are encoded differently.
+const FORMAT: u64 = 2;
 
 /// A refresh of more partitions than this marks the levels as a whole: colder, but one mark each.
 const MAX_PARTITION_MARKS: i64 = 20_000;

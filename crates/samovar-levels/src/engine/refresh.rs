@@ -34,7 +34,7 @@ struct Waiting {
 const FAILED: f64 = -1.0;
 
 /// So many blocks of a source that cannot seek are read again one by one; more in one pass over everything.
-const ONE_BY_ONE: usize = 4;
+pub(super) const ONE_BY_ONE: usize = 4;
 
 enum Job {
     List,
@@ -97,7 +97,11 @@ impl Engine {
 
     async fn read_everything_again(&self) -> Result<(), Error> {
         let members = self.members().await?;
-        self.read_all(&members).await
+        self.read_all(&members).await?;
+        for store in &members.stores {
+            self.note_warm(&members, &store.id);
+        }
+        Ok(())
     }
 
     async fn read_again(&self, store: &Arc<str>, block: i32) -> Result<(), Error> {
@@ -107,6 +111,7 @@ impl Engine {
         if self.load(&place, true).await?.stale {
             self.load(&place, true).await?;
         }
+        self.note_warm(&members, store);
         Ok(())
     }
 

@@ -7,6 +7,7 @@ use samovar::Value;
 use samovar_core::{Day, Error, ErrorKind, Millis, Tick};
 use serde::{Deserialize, Serialize};
 
+use super::blocks::Place;
 use crate::metrics::MetricsBlock;
 use crate::products::ProductBlock;
 use crate::proof::Proof;
@@ -49,6 +50,8 @@ pub struct Member {
     pub name: Option<Arc<str>>,
     /// Number of its lines when the list was read.
     pub lines: u64,
+    /// The first and the last day that has lines.
+    pub dates: (Day, Day),
 }
 
 /// The list of stores, with what was decided from their sizes.
@@ -69,6 +72,17 @@ pub struct Members {
 }
 
 impl Members {
+    /// The blocks of a store that touch a range of days. Outside the store's own dates there are none to keep:
+    /// the list vouches that those days are empty, and a mark on one of them is a mark on the list. So one line
+    /// with a wrong date costs its own store some blocks and the others nothing.
+    pub(crate) fn places(&self, at: usize, from: Day, to: Day) -> impl Iterator<Item = Place> {
+        let store = &self.stores[at];
+        let (from, to) = (from.max(store.dates.0), to.min(store.dates.1));
+        let block = |day: Day| day.0.div_euclid(self.block_days);
+        let blocks = if from <= to { block(from)..block(to) + 1 } else { 0..0 };
+        blocks.map(move |block| Place::of(self, &store.id, block))
+    }
+
     /// Where a store stands in the list.
     pub(crate) fn find(&self, id: &str) -> Option<usize> {
         self.stores.binary_search_by(|member| (*member.id).cmp(id)).ok()

@@ -1,10 +1,11 @@
 //! Warm before anyone asks: what is on disk first, then the hot stores, then the rest.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use samovar_core::Error;
+use samovar_core::{Day, Error, ErrorKind};
 
 use super::Engine;
 use super::blocks::Place;
@@ -61,51 +62,77 @@ pub struct WarmReport {
 
 /// Progress that others look at.
 #[derive(Default)]
-pub(crate) struct Progress {
-    warmth: Mutex<Warmth>,
-    warm: Mutex<Vec<bool>>,
-    poisoned: AtomicBool,
+pub(crate) struct Progress(Mutex<Stand>);
+
+#[derive(Default)]
+struct Stand {
+    phase: Phase,
+    stores: usize,
+    /// The stores in memory, by id.
+    warm: HashSet<Arc<str>>,
+    /// The stores that readiness waits for.
+    hot: HashSet<Arc<str>>,
+    /// They have all been tried.
+    hot_tried: bool,
+    trouble: Option<String>,
+    /// The trouble is for good.
+    poisoned: bool,
+}
+
+impl Stand {
+    /// Stores that cannot be read must not keep the others from being served: one hot store is enough once all
+    /// have been tried.
+    fn is_ready(&self) -> bool {
+        let any = || self.hot.is_empty() || self.hot.iter().any(|id| self.warm.contains(id));
+        self.hot_tried && !self.poisoned && any()
+    }
 }
 
 impl Progress {
-    fn change(&self, change: impl FnOnce(&mut Warmth)) {
-        change(&mut self.warmth.lock().unwrap_or_else(PoisonError::into_inner));
+    fn lock(&self) -> MutexGuard<'_, Stand> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn trouble(&self, failed: &Error) {
-        self.change(|warmth| warmth.trouble = Some(failed.to_string()));
+        self.lock().trouble = Some(failed.to_string());
     }
 
     pub(crate) fn no_trouble(&self) {
-        let mut warmth = self.warmth.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut stand = self.lock();
         // What poisoned it stays said.
-        if !self.poisoned.load(Ordering::Relaxed) {
-            warmth.trouble = None;
+        if !stand.poisoned {
+            stand.trouble = None;
         }
     }
 
     pub(crate) fn poison(&self, why: &str) {
-        self.poisoned.store(true, Ordering::Relaxed);
-        self.change(|warmth| {
-            warmth.trouble = Some(why.to_string());
-            warmth.ready = false;
-        });
+        let mut stand = self.lock();
+        stand.poisoned = true;
+        stand.trouble = Some(why.to_string());
     }
 }
 
 impl Engine {
     /// How warm it is.
     pub fn warmth(&self) -> Warmth {
-        self.inner.progress.warmth.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let stand = self.inner.progress.lock();
+        Warmth {
+            phase: stand.phase,
+            stores: stand.stores,
+            stores_warm: stand.warm.len(),
+            ready: stand.is_ready(),
+            trouble: stand.trouble.clone(),
+        }
     }
 
-    /// By store of the list: whether it is in memory.
-    pub fn warm_stores(&self) -> Vec<bool> {
-        self.inner.progress.warm.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// The ids of the stores that are in memory.
+    pub fn warm_stores(&self) -> HashSet<Arc<str>> {
+        self.inner.progress.lock().warm.clone()
     }
 
     /// Brings every store-day into memory: from disk what is there, from the source what is not, the hot stores
-    /// first; returns when all is durable on disk. What came from disk is then read again in the background.
+    /// first; returns when all is durable on disk. What came from disk is then read again in the background, and
+    /// so are the stores that failed. After an error it may be called again.
     ///
     /// # Errors
     /// If the list of stores or none of them can be read, or the disk fails; what was loaded until then stays.
@@ -113,30 +140,30 @@ impl Engine {
         let clock = Arc::clone(self.inner.samovar.clock());
         let started = clock.elapsed();
         let progress = &self.inner.progress;
-        progress.change(|warmth| *warmth = Warmth { phase: Phase::Warming, ..Warmth::default() });
+        progress.lock().phase = Phase::Warming;
         self.load_heat().await;
         let members = self.members().await?;
         let order = self.hottest_first(&members);
         let hot = ((order.len() as f64 * HOT_SHARE).ceil() as usize).min(order.len());
-        progress.change(|warmth| warmth.stores = order.len());
-        *progress.warm.lock().unwrap_or_else(PoisonError::into_inner) = vec![false; order.len()];
-
-        // A source that cannot be asked is not needed for what is on disk.
-        let seeks = self.seeks().await.unwrap_or(true);
-        if !seeks && self.any_cold(&members).await? {
-            self.read_all(&members).await?;
-        }
         let (first, rest) = order.split_at(hot);
-        let mut failed = self.warm_stores_of(&members, first).await?;
+        {
+            let mut stand = progress.lock();
+            stand.stores = order.len();
+            stand.warm.clear();
+            stand.hot = first.iter().map(|at| Arc::clone(&members.stores[*at].id)).collect();
+            stand.hot_tried = false;
+        }
+        let may_read = self.pass_if_cold(&members).await;
+        let mut failed = self.warm_stores_of(&members, first, may_read).await?;
         let first_hot_answer = clock.elapsed().saturating_sub(started);
-        progress.change(|warmth| warmth.ready = first.is_empty() || failed.len() < first.len());
-        failed.extend(self.warm_stores_of(&members, rest).await?);
+        progress.lock().hot_tried = true;
+        failed.extend(self.warm_stores_of(&members, rest, may_read).await?);
         if let Some(why) = failed.first().filter(|_| failed.len() == order.len()) {
             return Err(why.clone());
         }
         self.inner.samovar.flush().await?;
         let fully_warm = clock.elapsed().saturating_sub(started);
-        progress.change(|warmth| warmth.phase = Phase::Warm);
+        progress.lock().phase = Phase::Warm;
         Ok(WarmReport {
             stores: order.len(),
             failed: failed.len(),
@@ -146,19 +173,33 @@ impl Engine {
         })
     }
 
+    /// Reads everything in one pass if something is cold and the source cannot seek it. False if that failed: then
+    /// what is on disk is brought up all the same, and the rest is for the background.
+    async fn pass_if_cold(&self, members: &Arc<Members>) -> bool {
+        // A source that cannot be asked is not needed for what is on disk.
+        if self.seeks().await.unwrap_or(true) || !self.any_cold(members).await {
+            return true;
+        }
+        match self.read_all(members).await {
+            Ok(()) => true,
+            Err(why) => {
+                self.inner.progress.trouble(&why);
+                false
+            }
+        }
+    }
+
     /// Whether a block is in no tier.
-    async fn any_cold(&self, members: &Members) -> Result<bool, Error> {
-        let Some((from, to)) = members.dates else { return Ok(false) };
-        for store in &members.stores {
-            for block in from.0.div_euclid(members.block_days)..=to.0.div_euclid(members.block_days)
-            {
-                let place = Place::of(members, &store.id, block);
+    async fn any_cold(&self, members: &Members) -> bool {
+        let Some((from, to)) = members.dates else { return false };
+        for at in 0..members.stores.len() {
+            for place in members.places(at, from, to) {
                 if self.ready(&place, from, to).is_none() && !self.stored(&place, from, to).await {
-                    return Ok(true);
+                    return true;
                 }
             }
         }
-        Ok(false)
+        false
     }
 
     /// Warms these stores; gives the failures of those that could not be.
@@ -166,6 +207,7 @@ impl Engine {
         &self,
         members: &Arc<Members>,
         stores: &[usize],
+        may_read: bool,
     ) -> Result<Vec<Error>, Error> {
         let next = Arc::new(AtomicUsize::new(0));
         let stores: Arc<[usize]> = stores.into();
@@ -175,7 +217,7 @@ impl Engine {
             on_thread(async move {
                 let mut failed = Vec::new();
                 while let Some(store) = stores.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    if let Err(why) = engine.warm_store(&members, *store).await {
+                    if let Err(why) = engine.warm_store(&members, *store, may_read).await {
                         failed.push(why);
                     }
                 }
@@ -186,37 +228,52 @@ impl Engine {
         Ok(failed.into_iter().flatten().collect())
     }
 
-    async fn warm_store(&self, members: &Members, at: usize) -> Result<(), Error> {
+    async fn warm_store(&self, members: &Members, at: usize, may_read: bool) -> Result<(), Error> {
         let Some((from, to)) = members.dates else { return Ok(()) };
-        let store = &members.stores[at].id;
-        let mut failed = None;
-        for block in from.0.div_euclid(members.block_days)..=to.0.div_euclid(members.block_days) {
-            let place = Place::of(members, store, block);
-            let stale = match self.ready(&place, from, to) {
-                Some(found) => found.stale,
-                None => match self.load(&place, false).await {
-                    Ok(found) => found.stale,
-                    Err(why) => {
-                        // One store that cannot be read must not keep the others cold.
-                        self.inner.progress.trouble(&why);
-                        failed = Some(why);
-                        true
-                    }
-                },
+        let mut outcome = Ok(());
+        for place in members.places(at, from, to) {
+            let found = if may_read {
+                self.warm_block(&place, from, to).await
+            } else if self.stored(&place, from, to).await {
+                Ok(self.ready(&place, from, to).is_none_or(|found| found.stale))
+            } else {
+                let message = format!("the source could not be read for store {}", place.store);
+                Err(Error::new(ErrorKind::Source, message))
             };
-            if stale {
-                self.inner.queue.push(store, block, self.inner.heat.of(store));
+            match found {
+                Ok(false) => {}
+                Ok(true) => self.queue_again(&place),
+                Err(why) => {
+                    // One store that cannot be read must not keep the others cold.
+                    self.inner.progress.trouble(&why);
+                    self.queue_again(&place);
+                    outcome = Err(why);
+                }
             }
         }
-        if let Some(why) = failed {
-            return Err(why);
+        if outcome.is_ok() {
+            self.inner.progress.lock().warm.insert(Arc::clone(&members.stores[at].id));
         }
+        outcome
+    }
+
+    /// Brings a block into memory. True if it should be read again.
+    async fn warm_block(&self, place: &Place, from: Day, to: Day) -> Result<bool, Error> {
+        match self.ready(place, from, to) {
+            Some(found) => Ok(found.stale),
+            None => Ok(self.load(place, false).await?.stale),
+        }
+    }
+
+    /// A store whose block has been read again may have all of them now.
+    pub(crate) fn note_warm(&self, members: &Members, store: &Arc<str>) {
         let progress = &self.inner.progress;
-        if let Some(warm) = progress.warm.lock().unwrap_or_else(PoisonError::into_inner).get_mut(at)
-        {
-            *warm = true;
+        let (Some(at), Some((from, to))) = (members.find(store), members.dates) else { return };
+        if progress.lock().warm.contains(store) {
+            return;
         }
-        progress.change(|warmth| warmth.stores_warm += 1);
-        Ok(())
+        if members.places(at, from, to).all(|place| self.ready(&place, from, to).is_some()) {
+            progress.lock().warm.insert(Arc::clone(store));
+        }
     }
 }

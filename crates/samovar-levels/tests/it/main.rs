@@ -7,3 +7,4 @@ mod measures;
 mod oracle;
 mod restart;
 mod shop;
+mod standing;

@@ -54,9 +54,31 @@ impl Settings {
             lifetimes: self.lifetimes,
             product_metrics: self.dataset.product_metrics,
             block_rows: BLOCK_ROWS,
-            fingerprint: fingerprint_of(&self.request().0, &self.dataset.time_zone_name),
+            fingerprint: self.fingerprint(),
         };
         Engine::new(samovar, source, dataset)
+    }
+
+    /// Differs whenever rows would be read from elsewhere, or otherwise. The schema has a fingerprint of its own.
+    fn fingerprint(&self) -> u64 {
+        let (asked, _) = self.request();
+        // However the path was written.
+        let path = std::path::absolute(&self.source.path);
+        let what = format!(
+            "{:?}",
+            (
+                path.as_ref().unwrap_or(&self.source.path),
+                &asked.query,
+                &asked.store_id,
+                &asked.store_name,
+                &asked.date,
+                asked.date_kind,
+                &self.dataset.time_zone_name,
+                &asked.product,
+                &asked.category,
+            )
+        );
+        fingerprint(&what)
     }
 
     /// What the source is asked for, and what that may cost.
@@ -90,22 +112,4 @@ fn source_column(column: &Column) -> SourceColumn {
         false => ColumnKind::Fixed { decimals: column.decimals },
     };
     SourceColumn { name: column.name.clone(), kind }
-}
-
-/// Differs whenever the same source would be read differently. The schema has a fingerprint of its own.
-fn fingerprint_of(asked: &samovar_source::Dataset, time_zone: &str) -> u64 {
-    let what = format!(
-        "{:?}",
-        (
-            &asked.query,
-            &asked.store_id,
-            &asked.store_name,
-            &asked.date,
-            asked.date_kind,
-            time_zone,
-            &asked.product,
-            &asked.category,
-        )
-    );
-    fingerprint(&what)
 }
