@@ -15,8 +15,8 @@ use crate::fence::Survey;
 use crate::flight::Flights;
 use crate::samovar::Inner;
 use crate::settings::CachePolicy;
-use crate::tier::Held;
 use crate::tier::stack::shared;
+use crate::tier::{Held, is_late};
 use crate::value::Value;
 
 /// A named cache of one type of value. Cheap to clone; made by [`crate::Samovar::cache`].
@@ -255,7 +255,8 @@ impl<V: Value> Cache<V> {
     }
 
     /// Keeps a value: in memory at once, on disk soon (durable after [`crate::Samovar::flush`]), each if the
-    /// policy says so. The parts bear stamps made from a token taken before their source was read. Never waits.
+    /// policy says so, and unless what stands there was read later. The parts bear stamps made from a token taken
+    /// before their source was read. Never waits.
     pub fn put(&self, key: &str, value: impl Into<Arc<V>>, parts: Parts) -> Arc<V> {
         let value = value.into();
         let key = Key::new(Arc::clone(&self.policy.name), key);
@@ -269,7 +270,12 @@ impl<V: Value> Cache<V> {
                 self.inner.counters.count(Event::FillRefused, 1);
             } else {
                 let entry = shared(Arc::clone(&value), Arc::clone(&parts), lifetime);
-                self.inner.stack.put_memory(&key, entry);
+                let stays = |held: &Held| self.stays(&key, held, &parts, lifetime);
+                if !self.inner.stack.memory().keep(&key, entry, stays) {
+                    self.inner.counters.count(Event::FillRefused, 1);
+                    // What stands in memory was handed to the disk too, or came from there.
+                    return value;
+                }
             }
         }
         self.write_below(&key, &value, parts, lifetime);
@@ -277,15 +283,32 @@ impl<V: Value> Cache<V> {
     }
 
     /// Keeps a value on disk alone, for bulk loads of what will not be read soon. What memory held under the key
-    /// is forgotten, since it is older.
+    /// is forgotten, unless it was read later: then nothing is kept.
     pub fn put_below(&self, key: &str, value: impl Into<Arc<V>>, parts: Parts) -> Arc<V> {
         let value = value.into();
-        if let Some(held) = self.inner.stack.memory().find(&self.policy.name, key) {
-            self.inner.stack.memory().forget(&self.policy.name, key, &held);
-        }
         let key = Key::new(Arc::clone(&self.policy.name), key);
-        self.write_below(&key, &value, parts, self.lifetime());
+        let lifetime = self.lifetime();
+        if let Some(held) = self.inner.stack.memory().find(&key.cache, &key.id) {
+            if self.stays(&key, &held, &parts, lifetime) {
+                self.inner.counters.count(Event::FillRefused, 1);
+                return value;
+            }
+            self.inner.stack.memory().forget(&key.cache, &key.id, &held);
+        }
+        self.write_below(&key, &value, parts, lifetime);
         value
+    }
+
+    /// Whether what memory holds stays although something else is to be put: it was read later, and may be
+    /// served as well.
+    fn stays(&self, key: &Key, held: &Held, parts: &[Part], lifetime: Lifetime) -> bool {
+        let now = self.inner.clock.now();
+        let verdict = |parts: &[Part], lifetime| {
+            let fence = &self.inner.fence;
+            fence.survey(&key.cache, &key.id, parts, lifetime, Tick(0), now).verdict
+        };
+        is_late(parts, held.parts(), |stamp| stamp.tick.0)
+            && verdict(held.parts(), held.lifetime()) <= verdict(parts, lifetime)
     }
 
     fn write_below(&self, key: &Key, value: &Arc<V>, parts: Parts, lifetime: Lifetime) {

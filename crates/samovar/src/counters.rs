@@ -77,7 +77,8 @@ pub enum Event {
     TierError,
     /// A damaged entry was dropped.
     Damaged,
-    /// An entry was turned down by a tier because the fence refuses it.
+    /// An entry was turned down by a tier because the fence refuses it, or because what stands there was read
+    /// later.
     FillRefused,
     /// An entry was not written to disk: the queue was full, it is larger than the budget, or it has no stored form.
     FillDropped,

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use quick_cache::sync::{Cache, EntryAction, EntryResult};
 use quick_cache::{DefaultHashBuilder, Equivalent, Lifecycle, OptionsBuilder, Weighter};
 use samovar_core::{
@@ -158,6 +159,8 @@ pub struct MemoryTier {
     cache: Cache<Key, Arc<Held>, ByBytes, DefaultHashBuilder, Evictions>,
     evictions: Evictions,
     max_bytes: u64,
+    /// Held while something is kept: one at a time looks at what stands there and takes its place.
+    keeping: Mutex<()>,
 }
 
 impl MemoryTier {
@@ -175,7 +178,7 @@ impl MemoryTier {
         let evictions = Evictions::default();
         let hasher = DefaultHashBuilder::default();
         let cache = Cache::with_options(options, ByBytes, hasher, evictions.clone());
-        MemoryTier { cache, evictions, max_bytes }
+        MemoryTier { cache, evictions, max_bytes, keeping: Mutex::new(()) }
     }
 
     /// What stands under a key.
@@ -183,9 +186,27 @@ impl MemoryTier {
         self.cache.get(&Wanted { cache, id })
     }
 
-    /// Keeps an entry, in place of what stood there.
-    pub(crate) fn keep(&self, key: &Key, entry: Entry<Shared>) {
-        self.cache.insert(key.clone(), Arc::new(Held::new(key, entry)));
+    /// Keeps an entry, unless what stands there `stays`. False if it does.
+    pub(crate) fn keep(
+        &self,
+        key: &Key,
+        entry: Entry<Shared>,
+        stays: impl FnOnce(&Held) -> bool,
+    ) -> bool {
+        let held = Arc::new(Held::new(key, entry));
+        // Dropped after the lock is released: destructors of values are not ours.
+        let mut dropped = Vec::new();
+        let standing;
+        {
+            let _alone = self.keeping.lock();
+            standing = self.cache.get(key);
+            if standing.as_deref().is_some_and(stays) {
+                return false;
+            }
+            self.cache.insert_with_lifecycle(key.clone(), held, &mut dropped);
+        }
+        drop((standing, dropped));
+        true
     }
 
     /// Keeps an entry that was found below, unless something stands there by now: that is newer.
@@ -223,7 +244,7 @@ impl Tier for MemoryTier {
     }
 
     fn put(&self, key: &Key, entry: Entry<Shared>) {
-        self.keep(key, entry);
+        self.keep(key, entry, |_| false);
     }
 
     fn remove<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<bool, Error>> {

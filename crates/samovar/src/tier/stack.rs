@@ -54,10 +54,6 @@ impl Stack {
         self.memory.promote(key, entry);
     }
 
-    pub(crate) fn put_memory(&self, key: &Key, entry: Entry<Shared>) {
-        self.memory.keep(key, entry);
-    }
-
     /// Hands an entry to the tiers below, each with the bytes.
     pub(crate) fn put_below(&self, key: &Key, entry: &Entry<Bytes>) {
         for tier in &self.lower {

@@ -24,7 +24,7 @@ use bytes::Bytes;
 use futures_channel::oneshot;
 use parking_lot::{Mutex, RwLock};
 use redb::Database;
-use samovar_core::{BoxFuture, Clock, Entry, Error, Judge, Key, Tier, TierName, Usage};
+use samovar_core::{BoxFuture, Clock, Entry, Error, Judge, Key, Part, Tier, TierName, Usage};
 
 use crate::background::{Worker, closed};
 use crate::counters::{Counters, Event};
@@ -209,6 +209,15 @@ impl Shared {
         self.queue.lock().waiting.get(key).is_some_and(|(newest, _)| *newest == serial)
     }
 
+    /// Whether what waits under the key was read later: the writer would pass over it for what comes behind.
+    fn is_late(&self, key: &Key, put: &[Part]) -> bool {
+        let kept = match self.queue.lock().waiting.get(key) {
+            Some((_, Waiting::Put(entry))) => (Arc::clone(&entry.parts), entry.lifetime),
+            _ => return false,
+        };
+        store::stays(key, &kept.0, kept.1, put, &*self.judge)
+    }
+
     /// What was queued under these serials is durable, or lost.
     fn done(&self, done: Vec<(Key, u64)>) {
         let mut queue = self.queue.lock();
@@ -320,7 +329,13 @@ impl Tier for DiskTier {
         Box::pin(async move { answer.await.unwrap_or_else(|_| Err(self.writer.health().why())) })
     }
 
+    /// What stands on disk is compared with inside the writer's transaction: until then readers find the one that
+    /// was put, judge it, and are at worst left without a value.
     fn put(&self, key: &Key, entry: Entry<Bytes>) {
+        if self.shared.is_late(key, &entry.parts) {
+            self.shared.counters.count(Event::FillRefused, 1);
+            return;
+        }
         let limit = self.options.queue_bytes.saturating_mul(QUEUE_LIMIT);
         let full = self.shared.queue.lock().bytes >= limit;
         // If there is no room, what it was to replace goes all the same: it is older.

@@ -7,12 +7,13 @@ use redb::{
     Database, ReadTransaction, ReadableDatabase, ReadableTable, Table, TableDefinition,
     WriteTransaction,
 };
-use samovar_core::{Entry, Epoch, Judge, Keep, Key, Version};
+use samovar_core::{Entry, Epoch, Judge, Keep, Key, Lifetime, Part, Version};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::frame::{Head, chunks, footprint};
 use super::index::{Index, Slot};
 use crate::file::{Layout, Trouble, trouble};
+use crate::tier::is_late;
 
 /// (cache, key) → head.
 const HEADS: TableDefinition<'static, (&str, &str), &[u8]> = TableDefinition::new("heads");
@@ -133,6 +134,20 @@ pub(super) enum Fill {
     TurnedDown,
 }
 
+/// Whether what was kept under a key stays although other parts are to be put: it was read later, its versions lie
+/// on the history (only then do their numbers tell), and not all of it is refused.
+pub(super) fn stays(
+    key: &Key,
+    kept: &[Part],
+    lifetime: Lifetime,
+    put: &[Part],
+    judge: &dyn Judge,
+) -> bool {
+    is_late(put, kept, |stamp| stamp.version.seq)
+        && put.iter().all(|part| judge.holds(part.stamp.version))
+        && judge.judge_stored(key, kept, lifetime) != Keep::Drop
+}
+
 /// A write transaction with its tables.
 pub(super) struct Tables<'t> {
     heads: Table<'t, (&'static str, &'static str), &'static [u8]>,
@@ -162,6 +177,10 @@ impl<'t> Tables<'t> {
         let Keep::CleanTo(clean_to) = judge.judge_stored(key, &entry.parts, entry.lifetime) else {
             return Ok(Fill::Refused);
         };
+        // Asked here too because nothing can be written in between.
+        if index.lock().get(key).is_some() && self.stays(key, &entry.parts, judge)? {
+            return Ok(Fill::Refused);
+        }
         let id = index.lock().new_id();
         let head = Head::new(id, &entry.value, &entry.parts, entry.lifetime);
         let row = head.encode(key);
@@ -182,6 +201,13 @@ impl<'t> Tables<'t> {
             self.remove_chunks(old)?;
         }
         Ok(Fill::Written)
+    }
+
+    /// Whether what stands under a key was read later than these parts, and may be kept.
+    fn stays(&self, key: &Key, parts: &[Part], judge: &dyn Judge) -> Result<bool, Trouble> {
+        let row = self.heads.get((&*key.cache, &*key.id)).map_err(trouble)?;
+        let head = row.and_then(|row| Head::decode(&key.cache, &key.id, row.value()));
+        Ok(head.is_some_and(|head| stays(key, &head.parts(), head.lifetime, parts, judge)))
     }
 
     fn lower_clean(&mut self, to: u64) -> Result<(), Trouble> {
