@@ -85,10 +85,17 @@ enum Other {
     Drawn(Measures),
     Twisted,
     Resummed,
+    /// The same measures, by category too where they were not, and the other way round.
+    Regrouped,
 }
 
 fn other() -> impl Strategy<Value = Other> {
-    prop_oneof![measures().prop_map(Other::Drawn), Just(Other::Twisted), Just(Other::Resummed)]
+    prop_oneof![
+        measures().prop_map(Other::Drawn),
+        Just(Other::Twisted),
+        Just(Other::Resummed),
+        Just(Other::Regrouped)
+    ]
 }
 
 fn product_metrics() -> impl Strategy<Value = ProductMetrics> {
@@ -202,6 +209,7 @@ async fn follow(history: History) {
                     Other::Drawn(measures) => measures,
                     Other::Twisted => measures.twisted(),
                     Other::Resummed => measures.resummed(),
+                    Other::Regrouped => Measures { categories: !measures.categories, ..measures },
                 };
                 shop.schema = measures.schema(&names);
                 engine = shop.engine(stored(directory.path()).await, keep);
