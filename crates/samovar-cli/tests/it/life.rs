@@ -222,21 +222,21 @@ raw = "soon"
     let path = shop.config();
     let ended = run(&["serve", "--config", path.to_str().unwrap()]);
     assert_eq!(ended.code, Some(1));
-    for (field, found) in [
-        ("listne", "listne"),
-        ("memory.max_bytes", "much"),
-        ("source.kind", "oracle"),
-        ("source.path", "nothing"),
-        ("source.batch_size", "0"),
-        ("dataset.name", "my orders"),
-        ("dataset.store_id", "7"),
-        ("dataset.time_zone", "Europe/Nowhere"),
-        ("measure[1].unit", "dollars"),
-        ("measure[2].ratio", "profit"),
-        ("ttl.raw", "soon"),
+    for (at, field, found) in [
+        (2, "listne", "listne"),
+        (4, "memory.max_bytes", "much"),
+        (6, "source.kind", "oracle"),
+        (5, "source.path", "nothing"),
+        (8, "source.batch_size", "0"),
+        (10, "dataset.name", "my orders"),
+        (11, "dataset.store_id", "7"),
+        (13, "dataset.time_zone", "Europe/Nowhere"),
+        (17, "measure[1].unit", "dollars"),
+        (20, "measure[2].ratio", "profit"),
+        (22, "ttl.raw", "soon"),
     ] {
-        let line =
-            ended.err.lines().find(|line| line.trim_start().starts_with(&format!("{field}:")));
+        let start = format!("line {at}, {field}:");
+        let line = ended.err.lines().find(|line| line.trim_start().starts_with(&start));
         let line = line.unwrap_or_else(|| panic!("nothing of {field} in {}", ended.err));
         assert!(line.contains(found) && line.contains("allowed is "), "{line}");
     }

@@ -2,6 +2,7 @@
 
 mod awaited;
 mod engine;
+mod lines;
 mod raw;
 mod values;
 
@@ -19,6 +20,8 @@ use raw::{Reader, Table};
 /// A mistake in a configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
+    /// The line, counted from 1, where the field stands, or the table that lacks it; `None` if neither is there.
+    pub line: Option<usize>,
     /// The table and field, as `source.path` or `measure[2].sum`.
     pub field: String,
     /// What stands there.
@@ -29,6 +32,9 @@ pub struct Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(line) = self.line {
+            write!(f, "line {line}, ")?;
+        }
         write!(f, "{}: found {}; allowed is {}", self.field, self.found, self.allowed)
     }
 }
@@ -109,7 +115,7 @@ impl Settings {
     /// Reads a configuration (TOML). Relative paths in it count from `directory`.
     ///
     /// # Errors
-    /// Every mistake in it, in the order of the tables.
+    /// Every mistake in it, in the order of their lines; last those about what is not there at all.
     ///
     /// ```
     /// # use samovar_server::Settings;
@@ -129,11 +135,11 @@ impl Settings {
     /// let settings = Settings::parse(text, "/srv/shop".as_ref()).unwrap();
     /// assert_eq!(settings.source.path, std::path::Path::new("/srv/shop/shop.db"));
     /// let problems = Settings::parse("listne = 1", "/".as_ref()).unwrap_err();
-    /// assert!(problems.iter().any(|problem| problem.field == "listne"));
+    /// assert_eq!((problems[0].line, &*problems[0].field), (Some(1), "listne"));
     /// ```
     pub fn parse(text: &str, directory: &std::path::Path) -> Result<Settings, Vec<Problem>> {
         let mut reader = Reader::default();
-        let Some(mut root) = reader.open(text) else { return Err(reader.problems) };
+        let Some(mut root) = reader.open(text) else { return Err(reader.into_problems()) };
         let listen =
             root.parsed(&mut reader, "listen", "an address and port, as 127.0.0.1:8051", |text| {
                 text.parse::<SocketAddr>().ok()
@@ -175,7 +181,7 @@ impl Settings {
             );
         }
         if !reader.problems.is_empty() {
-            return Err(reader.problems);
+            return Err(reader.into_problems());
         }
         Ok(Settings {
             listen,

@@ -5,35 +5,46 @@ use std::time::Duration;
 
 use toml::Value;
 
-use super::Problem;
-use super::values;
+use super::lines::Lines;
+use super::{Problem, values};
 
 /// The mistakes found so far.
 #[derive(Default)]
 pub(super) struct Reader {
+    lines: Lines,
     pub(super) problems: Vec<Problem>,
 }
 
 impl Reader {
     pub(super) fn problem(&mut self, field: &str, found: &str, allowed: &str) {
-        self.problems.push(Problem {
-            field: field.into(),
-            found: found.into(),
-            allowed: allowed.into(),
-        });
+        let line = self.lines.of(field);
+        let [field, found, allowed] = [field, found, allowed].map(String::from);
+        self.problems.push(Problem { line, field, found, allowed });
     }
 
     /// The root table, or a problem that tells the line.
     pub(super) fn open(&mut self, text: &str) -> Option<Table> {
         match text.parse::<toml::Table>() {
-            Ok(fields) => Some(Table { name: String::new(), fields, given: true }),
+            Ok(fields) => {
+                self.lines = Lines::read(text);
+                Some(Table { name: String::new(), fields, given: true })
+            }
             Err(wrong) => {
-                let line =
-                    wrong.span().map_or(0, |span| text[..span.start].matches('\n').count() + 1);
-                self.problem(&format!("line {line}"), wrong.message(), "TOML");
+                self.problems.push(Problem {
+                    line: wrong.span().map(|span| super::lines::line_at(text, span.start)),
+                    field: "the file".into(),
+                    found: wrong.message().into(),
+                    allowed: "TOML".into(),
+                });
                 None
             }
         }
+    }
+
+    /// The mistakes in the order of their lines.
+    pub(super) fn into_problems(mut self) -> Vec<Problem> {
+        self.problems.sort_by_key(|problem| problem.line.unwrap_or(usize::MAX));
+        self.problems
     }
 }
 
