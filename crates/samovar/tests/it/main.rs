@@ -9,6 +9,7 @@ mod damage;
 mod flights;
 mod histories;
 mod kill;
+mod late;
 mod model;
 mod restart;
 mod support;

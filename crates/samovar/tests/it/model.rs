@@ -2,7 +2,7 @@
 //! which nothing may be served (or only with a label).
 //!
 //! * I1 is never violated, from any tier, by slow loads, pending marks, sweeps or restarts.
-//! * It stays warm: what was read after the last mark that covers it *is* served.
+//! * It stays warm: what was read after the last mark that covers it *is* served, whatever is put late.
 //!
 //! A *cell* is what has one value at the source: a plain key, or a day of a store (three of which make a block).
 
@@ -406,10 +406,7 @@ impl World {
                 "read before a mark that came before the question"
             );
         }
-        // Whatever was kept by these, in whatever order, is for the next look to judge.
-        let cell = &mut self.cells[key as usize];
-        cell.warm = false;
-        cell.warm_below = false;
+        // Whatever was kept by these, in whatever order: what was warm is so still.
     }
 
     fn restart(&mut self) {

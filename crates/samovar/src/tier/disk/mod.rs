@@ -24,7 +24,7 @@ use bytes::Bytes;
 use futures_channel::oneshot;
 use parking_lot::{Mutex, RwLock};
 use redb::Database;
-use samovar_core::{BoxFuture, Clock, Entry, Error, Judge, Key, Part, Tier, TierName, Usage};
+use samovar_core::{BoxFuture, Clock, Entry, Error, Judge, Keep, Key, Tier, TierName, Usage};
 
 use crate::background::{Worker, closed};
 use crate::counters::{Counters, Event};
@@ -169,8 +169,7 @@ impl DiskTier {
     }
 
     /// Queues something, in the order of the queue; false if nobody is there to write it.
-    fn hand_over(&self, key: &Key, waiting: Waiting) -> bool {
-        let mut queue = self.shared.queue.lock();
+    fn hand_over(&self, queue: &mut Queue, key: &Key, waiting: Waiting) -> bool {
         if queue.ended {
             return false;
         }
@@ -207,15 +206,6 @@ impl Shared {
     /// Whether nothing was queued under the key since.
     fn is_newest(&self, key: &Key, serial: u64) -> bool {
         self.queue.lock().waiting.get(key).is_some_and(|(newest, _)| *newest == serial)
-    }
-
-    /// Whether what waits under the key was read later: the writer would pass over it for what comes behind.
-    fn is_late(&self, key: &Key, put: &[Part]) -> bool {
-        let kept = match self.queue.lock().waiting.get(key) {
-            Some((_, Waiting::Put(entry))) => (Arc::clone(&entry.parts), entry.lifetime),
-            _ => return false,
-        };
-        store::stays(key, &kept.0, kept.1, put, &*self.judge)
     }
 
     /// What was queued under these serials is durable, or lost.
@@ -329,29 +319,39 @@ impl Tier for DiskTier {
         Box::pin(async move { answer.await.unwrap_or_else(|_| Err(self.writer.health().why())) })
     }
 
-    /// What stands on disk is compared with inside the writer's transaction: until then readers find the one that
-    /// was put, judge it, and are at worst left without a value.
+    /// What the fence refuses already is turned down here, so that it does not hide what stands in the file. Of what
+    /// is let in the writer decides, inside its transaction, by the fence of that moment and by what stands there.
     fn put(&self, key: &Key, entry: Entry<Bytes>) {
-        if self.shared.is_late(key, &entry.parts) {
+        let judge = &*self.shared.judge;
+        let refused = judge.judge_stored(key, &entry.parts, entry.lifetime) == Keep::Drop;
+        let mut queue = self.shared.queue.lock();
+        // The writer passes over what waits for what comes behind it.
+        let late = match queue.waiting.get(key) {
+            Some((_, Waiting::Put(kept))) => {
+                store::stays(key, &kept.parts, kept.lifetime, &entry.parts, judge)
+            }
+            _ => false,
+        };
+        if refused || late {
             self.shared.counters.count(Event::FillRefused, 1);
             return;
         }
-        let limit = self.options.queue_bytes.saturating_mul(QUEUE_LIMIT);
-        let full = self.shared.queue.lock().bytes >= limit;
-        // If there is no room, what it was to replace goes all the same: it is older.
+        let full = queue.bytes >= self.options.queue_bytes.saturating_mul(QUEUE_LIMIT);
+        // If there is no room, what it was to replace goes all the same: mostly it is older.
         let waiting = if full { Waiting::Removed } else { Waiting::Put(entry) };
-        if !self.hand_over(key, waiting) || full {
+        if !self.hand_over(&mut queue, key, waiting) || full {
             self.shared.counters.count(Event::FillDropped, 1);
         }
     }
 
     fn remove<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<bool, Error>> {
-        let there = match self.shared.queue.lock().waiting.get(key) {
+        let mut queue = self.shared.queue.lock();
+        let there = match queue.waiting.get(key) {
             Some((_, Waiting::Put(_))) => true,
             Some((_, Waiting::Removed)) => false,
             None => self.shared.index.lock().get(key).is_some(),
         };
-        let outcome = match there && !self.hand_over(key, Waiting::Removed) {
+        let outcome = match there && !self.hand_over(&mut queue, key, Waiting::Removed) {
             true => Err(self.writer.health().why()),
             false => Ok(there),
         };

@@ -177,7 +177,7 @@ impl<'t> Tables<'t> {
         let Keep::CleanTo(clean_to) = judge.judge_stored(key, &entry.parts, entry.lifetime) else {
             return Ok(Fill::Refused);
         };
-        // Asked here too because nothing can be written in between.
+        // Asked here as well, where nothing can be written in between.
         if index.lock().get(key).is_some() && self.stays(key, &entry.parts, judge)? {
             return Ok(Fill::Refused);
         }
