@@ -169,7 +169,7 @@ impl MetricsBlock {
                 column.offsets = codes.offsets().iter().map(|o| *o as u32).collect();
                 column.codes = codes.values().as_primitive_opt::<Int16Type>()?.values().to_vec();
                 column.counts = u32s(counts.values())?;
-                if column.codes.len() != column.counts.len() {
+                if column.codes.len() != column.counts.len() || !column.bins_ascend() {
                     return None;
                 }
             }
@@ -216,6 +216,14 @@ impl ColumnStates {
     pub(crate) fn bins(&self, at: usize) -> (&[i16], &[u32]) {
         let range = self.offsets[at] as usize..self.offsets[at + 1] as usize;
         (&self.codes[range.clone()], &self.counts[range])
+    }
+
+    /// Whether the codes of every day ascend, as the merge relies on.
+    fn bins_ascend(&self) -> bool {
+        self.offsets.windows(2).all(|day| {
+            let codes = self.codes.get(day[0] as usize..day[1] as usize);
+            codes.is_some_and(|codes| codes.is_sorted_by(|a, b| a < b))
+        })
     }
 
     fn arrays(&self, out: &mut Vec<ArrayRef>) {
@@ -340,4 +348,46 @@ impl MergedColumn {
 /// How many units of the fixed-point column make one.
 pub(crate) fn scale(schema: &Schema, column: usize) -> f64 {
     10f64.powi(i32::from(schema.columns[column].decimals))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One column with a sketch, one day.
+    fn block(codes: &[i16]) -> MetricsBlock {
+        let column = ColumnStates {
+            sum: vec![7],
+            valid: vec![2],
+            offsets: vec![0, codes.len() as u32],
+            codes: codes.to_vec(),
+            counts: vec![1; codes.len()],
+            ..ColumnStates::default()
+        };
+        let (days, digests, rows) = (vec![Day(3)], vec![1], vec![2]);
+        MetricsBlock { days, digests, rows, columns: vec![column] }
+    }
+
+    #[test]
+    fn bins_out_of_order_are_no_metrics_block() {
+        for (codes, is_one) in [
+            (vec![-3, 0, i16::MAX], true),
+            (vec![i16::MIN], true),
+            (Vec::new(), true),
+            (vec![5, 3], false),
+            (vec![5, 5], false),
+        ] {
+            let mut bytes = Vec::new();
+            block(&codes).encode(&mut bytes).unwrap();
+            match MetricsBlock::decode(&bytes) {
+                Ok(read) => {
+                    assert!(is_one, "{codes:?}");
+                    let mut bins = Bins::default();
+                    bins.add(read.columns[0].bins(0).0, read.columns[0].bins(0).1);
+                    assert_eq!(bins.quantile(0.5).is_some(), !codes.is_empty());
+                }
+                Err(error) => assert!(!is_one, "{codes:?}: {error}"),
+            }
+        }
+    }
 }
