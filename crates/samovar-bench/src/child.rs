@@ -184,6 +184,14 @@ impl Source for Gone {
         Box::pin(std::future::ready(Err(Gone::error())))
     }
 
+    fn busy(&self) -> std::time::Duration {
+        std::time::Duration::ZERO
+    }
+
+    fn change_number(&self) -> BoxFuture<'_, Result<Option<u64>, SourceError>> {
+        Box::pin(async { Ok(None) })
+    }
+
     fn stores(&self) -> BoxFuture<'_, Result<Inventory, SourceError>> {
         Box::pin(std::future::ready(Err(Gone::error())))
     }

@@ -181,6 +181,8 @@ fn help(counter: &str) -> &'static str {
         "source_reads" => "Queries sent to the source",
         "rows_read" => "Rows read from the source",
         "partitions_derived" => "Partitions derived anew",
+        "announced_changes" => "Changes of the source that an event told of",
+        "silent_changes" => "Changes of the source that no event told of",
         _ => "Partitions derived anew with the same state as before",
     }
 }

@@ -1,6 +1,10 @@
 //! The only place of this crate that spawns.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::time::Duration;
+
+use samovar_core::Clock;
 
 /// A piece of work for a thread that owns a `C`.
 pub(crate) type Job<C> = Box<dyn FnOnce(&mut C) + Send>;
@@ -8,28 +12,39 @@ pub(crate) type Job<C> = Box<dyn FnOnce(&mut C) + Send>;
 /// A few threads, each with a connection of its own, taking jobs in order.
 pub(crate) struct Pool<C> {
     jobs: mpsc::Sender<Job<C>>,
+    /// Microseconds that jobs took so far.
+    busy: Arc<AtomicU64>,
 }
 
 impl<C: Send + 'static> Pool<C> {
     /// Starts a thread for each connection. They end when the pool is dropped.
-    pub(crate) fn start(connections: Vec<C>) -> std::io::Result<Pool<C>> {
+    pub(crate) fn start(connections: Vec<C>, clock: &Arc<dyn Clock>) -> std::io::Result<Pool<C>> {
         let (jobs, queue) = mpsc::channel::<Job<C>>();
+        let busy = Arc::new(AtomicU64::new(0));
         let queue = Arc::new(Mutex::new(queue));
         for mut connection in connections {
-            let queue = Arc::clone(&queue);
+            let (queue, busy, clock) = (Arc::clone(&queue), Arc::clone(&busy), Arc::clone(clock));
             std::thread::Builder::new().name("samovar-source".into()).spawn(move || {
                 loop {
                     // The lock is given back before the job begins.
                     let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
                     let Ok(job) = job else { return };
+                    let begun = clock.elapsed();
                     // A job that panics drops its channel, which its reader sees; the thread goes on.
                     let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
                         job(&mut connection);
                     }));
+                    let took = clock.elapsed().saturating_sub(begun).as_micros();
+                    busy.fetch_add(u64::try_from(took).unwrap_or(u64::MAX), Ordering::Relaxed);
                 }
             })?;
         }
-        Ok(Pool { jobs })
+        Ok(Pool { jobs, busy })
+    }
+
+    /// How long its threads have worked so far, added up.
+    pub(crate) fn busy(&self) -> Duration {
+        Duration::from_micros(self.busy.load(Ordering::Relaxed))
     }
 
     /// Queues a job. If all threads are gone the job is dropped, and with it the channel it answers on.

@@ -173,6 +173,14 @@ pub trait Source: Send + Sync + 'static {
     /// The columns of the raw query, and whether a store can be sought.
     fn describe(&self) -> BoxFuture<'_, Result<Description, SourceError>>;
 
+    /// How long its connections have been busy so far, added up: two of them for a second make two seconds. A
+    /// query counts once it has ended, the time that its reader took for the batches included.
+    fn busy(&self) -> Duration;
+
+    /// A number that changes when somebody else has committed a change, as far as the source can tell cheaply: a hint
+    /// that there may be changes without an event. `None` where it cannot tell.
+    fn change_number(&self) -> BoxFuture<'_, Result<Option<u64>, SourceError>>;
+
     /// The stores that have lines.
     fn stores(&self) -> BoxFuture<'_, Result<Inventory, SourceError>>;
 

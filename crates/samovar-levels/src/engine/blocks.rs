@@ -5,9 +5,9 @@ use std::sync::Arc;
 use samovar::{Cache, Found, Value};
 use samovar_core::{Day, Millis, Scope, TierName, Verdict};
 
-use super::Engine;
 use super::survey::survey;
 use super::values::Members;
+use super::{BLOCKS, Engine};
 use crate::diagnosis::Products;
 use crate::metrics::MetricsBlock;
 use crate::proof::Level;
@@ -55,7 +55,7 @@ impl Place {
     pub(crate) fn touched_by(&self, scope: &Scope) -> bool {
         match scope {
             Scope::Everything => true,
-            Scope::Cache(cache) => ["raw", "metrics", "products"].contains(&&**cache),
+            Scope::Cache(cache) => BLOCKS.contains(&&**cache),
             Scope::Key(_) => false,
             Scope::Partition(partition) => {
                 (self.first()..=self.last()).contains(&partition.day)

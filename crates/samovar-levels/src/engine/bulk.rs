@@ -14,7 +14,7 @@ use super::blocks::Place;
 use super::reader::BlockReader;
 use super::survey::parts;
 use super::values::Members;
-use super::{Engine, count};
+use super::{BLOCKS, Engine, count};
 use crate::background::on_thread;
 use crate::derive::Deriver;
 use crate::raw::RawBlock;
@@ -36,7 +36,11 @@ impl Engine {
     pub(crate) async fn read_all(&self, members: &Arc<Members>) -> Result<(), Error> {
         let (engine, members) = (self.clone(), Arc::clone(members));
         let key = Key::new("blocks", "all");
-        let touches = |scope: &Scope| !matches!(scope, Scope::Key(_));
+        let touches = |scope: &Scope| match scope {
+            Scope::Cache(cache) => BLOCKS.contains(&&**cache),
+            Scope::Key(_) => false,
+            Scope::Partition(_) | Scope::Everything => true,
+        };
         let run = move |token| on_thread(async move { engine.pass(&members, token).await });
         self.inner.passes.join(&key, touches, run).await
     }

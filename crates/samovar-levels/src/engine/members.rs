@@ -8,7 +8,7 @@ use samovar_source::{Ask, Days, Store, Which};
 
 use super::survey::flight_key;
 use super::values::{Cut, Member, Members};
-use super::{Engine, PAYS, ProductMetrics, count};
+use super::{Engine, LIST, PAYS, ProductMetrics, count};
 use crate::background::on_thread;
 use crate::raw::Numbering;
 
@@ -20,8 +20,6 @@ const SAMPLE_ROWS: usize = 20_000;
 
 /// So many stores are tried for that.
 const SAMPLED_STORES: usize = 3;
-
-const LIST: &str = "members";
 
 /// The list as it was found.
 pub(crate) struct Listed {

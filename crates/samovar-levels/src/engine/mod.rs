@@ -6,9 +6,11 @@ mod bulk;
 mod gather;
 mod heat;
 mod load;
+mod lookout;
 mod members;
 mod reader;
 mod refresh;
+mod share;
 mod survey;
 mod values;
 mod warm;
@@ -37,7 +39,9 @@ use crate::schema::{Schema, fingerprint};
 use crate::selection::{Selection, Stores};
 use blocks::Blocks;
 use heat::HeatMap;
+use lookout::Events;
 use refresh::Queue;
+use share::Share;
 use values::{Cut, Heat};
 use warm::Progress;
 
@@ -102,6 +106,12 @@ pub struct Dataset {
     pub product_metrics: ProductMetrics,
     /// Rows to a block of raw, about.
     pub block_rows: u64,
+    /// Background work keeps the source's connections busy for so many seconds each second, on average; from 1 on
+    /// there is no bound. A reader's own miss counts, but never waits.
+    pub max_source_share: f64,
+    /// A change of the source that an event follows within this time counts as announced; any other makes what is
+    /// cached stale. `None`: nobody looks out for changes.
+    pub event_grace: Option<Duration>,
     /// A number that differs whenever the same source would be read differently (another query, time zone,
     /// column): what was stored under another is not found.
     pub fingerprint: u64,
@@ -126,11 +136,15 @@ pub struct EngineCounters {
     pub partitions_derived: AtomicU64,
     /// Of these, with the same state as before: what rests on them stayed valid.
     pub partitions_unchanged: AtomicU64,
+    /// Changes of the source that an event told of, as far as the source can tell that it changed.
+    pub announced_changes: AtomicU64,
+    /// Changes of the source that no event told of.
+    pub silent_changes: AtomicU64,
 }
 
 impl EngineCounters {
     /// Every counter with its name.
-    pub fn snapshot(&self) -> [(&'static str, u64); 8] {
+    pub fn snapshot(&self) -> [(&'static str, u64); 10] {
         [
             ("requests", &self.requests),
             ("hits", &self.hits),
@@ -140,6 +154,8 @@ impl EngineCounters {
             ("rows_read", &self.rows_read),
             ("partitions_derived", &self.partitions_derived),
             ("partitions_unchanged", &self.partitions_unchanged),
+            ("announced_changes", &self.announced_changes),
+            ("silent_changes", &self.silent_changes),
         ]
         .map(|(name, counter)| (name, counter.load(Ordering::Relaxed)))
     }
@@ -155,6 +171,8 @@ impl EngineCounters {
             &self.rows_read,
             &self.partitions_derived,
             &self.partitions_unchanged,
+            &self.announced_changes,
+            &self.silent_changes,
         ] {
             counter.store(0, Ordering::Relaxed);
         }
@@ -195,6 +213,9 @@ struct Inner {
     heat: HeatMap,
     queue: Arc<Queue>,
     refresher: OnceLock<Task>,
+    share: Share,
+    events: Events,
+    lookout: OnceLock<Task>,
 }
 
 struct Caches {
@@ -221,7 +242,7 @@ impl Engine {
             disk: true,
         };
         let caches = Caches {
-            members: samovar.cache(policy("members", lifetimes.metrics)),
+            members: samovar.cache(policy(LIST, lifetimes.metrics)),
             raw: samovar.cache(policy("raw", lifetimes.raw)),
             metrics: samovar.cache(policy("metrics", lifetimes.metrics)),
             products: samovar.cache(policy("products", lifetimes.metrics)),
@@ -234,6 +255,8 @@ impl Engine {
         let data_shape = fingerprint(&format!("{shape:?}"));
         let answers = (answer::BODY_FORMAT, &dataset.schema.measures, &dataset.rules);
         let answer_shape = fingerprint(&format!("{answers:?}"));
+        let clock = Arc::clone(samovar.clock());
+        let share = Share::new(dataset.max_source_share, clock, Arc::clone(&source));
         let engine = Engine {
             inner: Arc::new(Inner {
                 samovar,
@@ -255,9 +278,15 @@ impl Engine {
                 heat: HeatMap::default(),
                 queue: Arc::default(),
                 refresher: OnceLock::new(),
+                share,
+                events: Events::default(),
+                lookout: OnceLock::new(),
             }),
         };
         engine.start_refresher();
+        if let Some(grace) = engine.inner.dataset.event_grace {
+            engine.start_lookout(grace);
+        }
         engine
     }
 
@@ -300,8 +329,9 @@ impl Engine {
             (first <= partition.day && partition.day <= last).then_some(())
         };
         if !partitions.iter().all(|partition| listed(partition).is_some()) {
-            scopes.push(Scope::Key(self.members_key()));
+            scopes.push(Scope::Cache(LIST.into()));
         }
+        self.inner.events.accepted();
         let version = self.inner.samovar.mark(scopes, mode, reason).await?;
         if let Some(members) = known {
             for partition in &partitions {
@@ -328,7 +358,7 @@ impl Engine {
         let (from, to) = (selection.from, selection.to);
         let mut scopes = if stores.len() as i64 * i64::from(selection.days()) > MAX_PARTITION_MARKS
         {
-            ["raw", "metrics", "products"].map(|cache| Scope::Cache(cache.into())).to_vec()
+            BLOCKS.map(|cache| Scope::Cache(cache.into())).to_vec()
         } else {
             let days = move || (from.0..=to.0).map(samovar_core::Day);
             let of = |at: &usize| {
@@ -344,8 +374,9 @@ impl Engine {
         };
         if !stores.iter().all(dated) || !matches!(selection.stores, Stores::These(_)) {
             // There may be stores and days that the list does not know yet.
-            scopes.push(Scope::Key(self.members_key()));
+            scopes.push(Scope::Cache(LIST.into()));
         }
+        self.inner.events.accepted();
         self.inner.samovar.mark(scopes, Mode::Remove, "refresh").await?;
         self.diagnose(selection, Missing::Wait).await
     }
@@ -363,6 +394,13 @@ impl Engine {
         format!("{:x}/{store}/{block}", self.inner.data_shape)
     }
 }
+
+/// The cache of the list of stores. A mark on the list is one on all of it: lists of other measures, which are kept under
+/// other keys, are as wrong.
+const LIST: &str = "members";
+
+/// The caches whose entries are blocks.
+const BLOCKS: [&str; 3] = ["raw", "metrics", "products"];
 
 /// What is no copy of the source's data is kept until something better is known.
 const FOR_LONG: Duration = Duration::from_secs(3_650 * 86_400);

@@ -144,6 +144,7 @@ async fn refresher(weak: Weak<Inner>) {
             continue;
         };
         let engine = Engine { inner };
+        engine.inner.share.wait().await;
         let outcome = match &job {
             Job::List => engine.load_members().await.map(|_| ()),
             Job::Block(store, block) => engine.read_again(store, *block).await,

@@ -180,6 +180,7 @@ impl Engine {
         if self.seeks().await.unwrap_or(true) || !self.any_cold(members).await {
             return true;
         }
+        self.inner.share.wait().await;
         match self.read_all(members).await {
             Ok(()) => true,
             Err(why) => {
@@ -261,7 +262,11 @@ impl Engine {
     async fn warm_block(&self, place: &Place, from: Day, to: Day) -> Result<bool, Error> {
         match self.ready(place, from, to) {
             Some(found) => Ok(found.stale),
-            None => Ok(self.load(place, false).await?.stale),
+            None => {
+                // Before the flight, which a reader may join.
+                self.inner.share.wait().await;
+                Ok(self.load(place, false).await?.stale)
+            }
         }
     }
 

@@ -153,7 +153,12 @@ impl Shop {
 
     /// An engine over this shop.
     pub(crate) fn engine(&self, samovar: Samovar, product_metrics: ProductMetrics) -> Engine {
-        let (names, schema) = (self.names, self.schema.clone());
+        Engine::new(samovar, Arc::new(self.source()), self.dataset(product_metrics))
+    }
+
+    /// This shop as a source.
+    pub(crate) fn source(&self) -> SqliteSource {
+        let (names, schema) = (self.names, &self.schema);
         let columns = schema.columns.iter().map(|column| SourceColumn {
             name: column.name.clone(),
             kind: match column.text {
@@ -172,17 +177,22 @@ impl Shop {
             category: schema.categories.then(|| names.category.into()),
             columns: columns.collect(),
         };
-        let source = SqliteSource::open(Path::new(&self.path), asked, Limits::default()).unwrap();
-        let dataset = Dataset {
+        SqliteSource::open(Path::new(&self.path), asked, Limits::default()).unwrap()
+    }
+
+    /// What an engine must know of this shop.
+    pub(crate) fn dataset(&self, product_metrics: ProductMetrics) -> Dataset {
+        Dataset {
             name: "shop".into(),
-            schema,
+            schema: self.schema.clone(),
             rules: HealthRules::default(),
             lifetimes: Lifetimes::default(),
             product_metrics,
             block_rows: 40,
+            max_source_share: 1.0,
+            event_grace: None,
             fingerprint: 7,
-        };
-        Engine::new(samovar, Arc::new(source), dataset)
+        }
     }
 }
 

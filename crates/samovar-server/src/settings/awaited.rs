@@ -1,6 +1,7 @@
 //! A source that is away when the server starts: asked for again with every question, until it is there.
 
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 use samovar_core::BoxFuture;
@@ -34,6 +35,17 @@ impl Source for Awaited {
     fn describe(&self) -> BoxFuture<'_, Result<Description, SourceError>> {
         match self.source() {
             Ok(source) => source.describe(),
+            Err(away) => Box::pin(async { Err(away) }),
+        }
+    }
+
+    fn busy(&self) -> Duration {
+        self.source.get().map(Source::busy).unwrap_or_default()
+    }
+
+    fn change_number(&self) -> BoxFuture<'_, Result<Option<u64>, SourceError>> {
+        match self.source() {
+            Ok(source) => source.change_number(),
             Err(away) => Box::pin(async { Err(away) }),
         }
     }

@@ -54,6 +54,8 @@ impl Settings {
             lifetimes: self.lifetimes,
             product_metrics: self.dataset.product_metrics,
             block_rows: BLOCK_ROWS,
+            max_source_share: self.source.max_source_share,
+            event_grace: Some(self.source.event_grace),
             fingerprint: self.fingerprint(),
         };
         Engine::new(samovar, source, dataset)

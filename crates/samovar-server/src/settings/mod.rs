@@ -52,6 +52,10 @@ pub struct SourceSettings {
     pub timeout: Duration,
     /// No query gives more rows.
     pub max_rows: u64,
+    /// Background work keeps connections busy for so many seconds each second, on average; 1 is no bound.
+    pub max_source_share: f64,
+    /// A change of the database that an event follows within this time counts as announced.
+    pub event_grace: Duration,
 }
 
 /// What the source's columns mean.
@@ -206,6 +210,8 @@ fn source(reader: &mut Reader, mut table: Table, directory: &std::path::Path) ->
         batch_size: table.number(reader, "batch_size", 10_000, 1..=1_000_000) as usize,
         timeout: table.duration(reader, "timeout", Duration::from_secs(30)),
         max_rows: table.number(reader, "max_rows", 1_000_000, 1..=i64::MAX) as u64,
+        max_source_share: table.share(reader, "max_source_share", 0.5, 0.01..=1.0),
+        event_grace: table.duration(reader, "event_grace", Duration::from_secs(2)),
     };
     table.finish(reader);
     settings

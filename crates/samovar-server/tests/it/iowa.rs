@@ -40,7 +40,8 @@ fn import(files: &Files, folder: &Path, indexed: bool) -> Connection {
 }
 
 async fn serve(folder: &Path) -> Engine {
-    let settings = Settings::parse(RECIPE, folder).unwrap();
+    let mut settings = Settings::parse(RECIPE, folder).unwrap();
+    settings.source.max_source_share = 1.0;
     let tiers = samovar::Settings {
         data_dir: Some(settings.data.clone()),
         memory_max_bytes: settings.memory_max_bytes,

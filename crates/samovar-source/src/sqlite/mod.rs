@@ -74,6 +74,8 @@ const BUSY: Duration = Duration::from_secs(5);
 /// ```
 pub struct SqliteSource {
     pool: Pool<Connection>,
+    /// One connection that is kept for [`Source::change_number`], which compares with what it saw before.
+    lookout: Pool<Connection>,
     dataset: Arc<Dataset>,
     limits: Limits,
     clock: Arc<dyn Clock>,
@@ -97,24 +99,31 @@ impl SqliteSource {
             let message = format!("there is no SQLite database at {shown}");
             return Err(SourceError::new(SourceErrorKind::Unreachable, message));
         }
-        let connections = (0..limits.connections.max(1))
-            .map(|_| {
-                connect(path).map_err(|e| {
-                    let message = format!("cannot open {shown} as a SQLite database");
-                    SourceError::new(SourceErrorKind::Unreachable, message).because(e)
-                })
+        let connect = || {
+            connect(path).map_err(|e| {
+                let message = format!("cannot open {shown} as a SQLite database");
+                SourceError::new(SourceErrorKind::Unreachable, message).because(e)
             })
+        };
+        let connections = (0..limits.connections.max(1))
+            .map(|_| connect())
             .collect::<Result<Vec<_>, SourceError>>()?;
+        let lookout = connect()?;
         let described = describe(&connections[0], &dataset)?;
-        let pool = Pool::start(connections).map_err(|e| {
-            SourceError::new(SourceErrorKind::Failed, "cannot start a thread for the database")
-                .because(e)
-        })?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let pool = |connections| {
+            Pool::start(connections, &clock).map_err(|e| {
+                SourceError::new(SourceErrorKind::Failed, "cannot start a thread for the database")
+                    .because(e)
+            })
+        };
+        let (pool, lookout) = (pool(connections)?, pool(vec![lookout])?);
         Ok(SqliteSource {
             pool,
+            lookout,
             dataset: Arc::new(dataset),
             limits,
-            clock: Arc::new(SystemClock::new()),
+            clock,
             ids: Arc::default(),
             described,
         })
@@ -185,6 +194,21 @@ fn tables(connection: &Connection) -> rusqlite::Result<String> {
 impl Source for SqliteSource {
     fn describe(&self) -> BoxFuture<'_, Result<Description, SourceError>> {
         Box::pin(async { Ok(self.described.clone()) })
+    }
+
+    fn busy(&self) -> Duration {
+        self.pool.busy()
+    }
+
+    /// SQLite's `data_version`: another one after a commit by any other connection, be it of another process.
+    fn change_number(&self) -> BoxFuture<'_, Result<Option<u64>, SourceError>> {
+        let (answer, answered) = oneshot::channel();
+        self.lookout.run(move |connection| {
+            let version = connection.pragma_query_value(None, "data_version", |row| row.get(0));
+            // Nobody waits any more: nobody to tell.
+            let _ = answer.send(version.map(i64::cast_unsigned).map(Some).map_err(failed));
+        });
+        Box::pin(async move { answered.await.unwrap_or_else(|_| Err(gone())) })
     }
 
     fn stores(&self) -> BoxFuture<'_, Result<Inventory, SourceError>> {

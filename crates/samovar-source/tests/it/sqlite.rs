@@ -28,6 +28,14 @@ impl Source for Temporary {
         self.source.describe()
     }
 
+    fn busy(&self) -> std::time::Duration {
+        self.source.busy()
+    }
+
+    fn change_number(&self) -> BoxFuture<'_, Result<Option<u64>, SourceError>> {
+        self.source.change_number()
+    }
+
     fn stores(&self) -> BoxFuture<'_, Result<Inventory, SourceError>> {
         self.source.stores()
     }
@@ -315,4 +323,39 @@ fn what_others_commit_is_seen_and_nothing_is_written() {
             .is_err()
     );
     assert_eq!(before, std::fs::read(&path).unwrap());
+}
+
+#[test]
+fn a_commit_of_others_changes_the_change_number() {
+    let (_directory, path, db) = database(
+        "CREATE TABLE orders (store, day TEXT, amount); INSERT INTO orders VALUES (1, '2026-02-03', 1)",
+    );
+    let source = open(&path, "orders");
+    let number = || futures_executor::block_on(source.change_number()).unwrap().unwrap();
+    let first = number();
+    assert_eq!((rows_of(&source, "1").len(), number()), (1, first), "reading changes nothing");
+    db.execute_batch("BEGIN; INSERT INTO orders VALUES (1, '2026-02-03', 2)").unwrap();
+    assert_eq!(number(), first, "nothing is committed yet");
+    db.execute_batch("COMMIT").unwrap();
+    assert_ne!(number(), first);
+}
+
+#[test]
+fn the_time_that_connections_were_busy_adds_up() {
+    let (_directory, path, _db) = database(
+        "CREATE TABLE orders (store, day TEXT, amount);
+         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000)
+         INSERT INTO orders SELECT 1, '2026-02-03', i FROM n",
+    );
+    let source = open(&path, "orders");
+    assert_eq!(source.busy(), std::time::Duration::ZERO);
+    let mut last = source.busy();
+    for _ in 0..3 {
+        rows_of(&source, "1");
+        // Counted once the thread has put the query away, which may be after its last row was handed over.
+        while source.busy() <= last {
+            std::thread::yield_now();
+        }
+        last = source.busy();
+    }
 }

@@ -1,0 +1,128 @@
+//! Changes without an event, as far as the source hints at them.
+//!
+//! Once a second the source is asked for a number that changes when somebody else commits. A change that an event
+//! follows within a grace counts as announced. Any other makes all that is cached stale: served labelled, and read again
+//! in the background, hottest first. It is a hint: where an announced change and a silent one fall together, the silent
+//! one is not seen.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use samovar_core::{Error, Mode, Scope};
+
+use super::blocks::Place;
+use super::{BLOCKS, Engine, Inner, LIST, count};
+use crate::background::Task;
+
+/// How often the source is asked.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// Events accepted so far, as the lookout sees them.
+#[derive(Default)]
+pub(crate) struct Events(AtomicU64);
+
+impl Events {
+    pub(crate) fn accepted(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn so_far(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Engine {
+    pub(crate) fn start_lookout(&self, grace: Duration) {
+        let weak = Arc::downgrade(&self.inner);
+        let owner = Weak::clone(&weak);
+        let died = move || {
+            if let Some(inner) = owner.upgrade() {
+                inner.progress.poison(
+                    "the task that looks out for changes has panicked; restart the process",
+                );
+            }
+        };
+        let task = Task::start(lookout(weak, grace), died);
+        // Only set here, once, right after the engine was made.
+        let _ = self.inner.lookout.set(task);
+    }
+
+    /// Labels all that was read from the source, and has it read again.
+    async fn changed_silently(&self) -> Result<(), Error> {
+        count(&self.inner.counters.silent_changes, 1);
+        let caches = BLOCKS.into_iter().chain([LIST]);
+        let scopes = caches.map(|cache| Scope::Cache(cache.into())).collect();
+        let reason = "the source changed without an event";
+        self.inner.samovar.mark(scopes, Mode::Expire, reason).await?;
+        // Until then the list of before says what there is.
+        let known = self.known_members().await;
+        self.inner.queue.push_list();
+        if let Some(members) = known
+            && let Some((from, to)) = members.dates
+        {
+            for at in 0..members.stores.len() {
+                members.places(at, from, to).for_each(|place: Place| self.queue_again(&place));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Holds the engine only while it looks, so that dropping the engine ends it.
+async fn lookout(weak: Weak<Inner>, grace: Duration) {
+    // What was seen last, and how many events had been accepted by then.
+    let mut last: Option<(u64, u64)> = None;
+    loop {
+        let Some(inner) = weak.upgrade() else { return };
+        let engine = Engine { inner };
+        match engine.inner.source.change_number().await {
+            Ok(Some(number)) => {
+                let events = engine.inner.events.so_far();
+                match last {
+                    Some((seen, before)) if seen != number => {
+                        // While all is being read again a further change waits for the next look, else nothing
+                        // would ever be done with.
+                        if engine.inner.queue.len() == 0 {
+                            drop(engine);
+                            if !judge(&weak, grace, before).await {
+                                return;
+                            }
+                            let Some(inner) = weak.upgrade() else { return };
+                            last = Some((number, inner.events.so_far()));
+                        }
+                    }
+                    _ => last = Some((number, events)),
+                }
+            }
+            // A source that cannot tell, ever.
+            Ok(None) => return,
+            // One that is away has trouble enough, which others tell of.
+            Err(_) => {}
+        }
+        tokio::time::sleep(EVERY).await;
+    }
+}
+
+/// Waits for the event of a change: one that came since the last look, or comes within the grace. False if the
+/// engine is gone.
+async fn judge(weak: &Weak<Inner>, grace: Duration, before: u64) -> bool {
+    let mut waited = false;
+    loop {
+        let Some(inner) = weak.upgrade() else { return false };
+        let engine = Engine { inner };
+        if engine.inner.events.so_far() != before {
+            count(&engine.inner.counters.announced_changes, 1);
+            return true;
+        }
+        if waited {
+            if let Err(failed) = engine.changed_silently().await {
+                engine.inner.progress.trouble(&failed);
+            }
+            return true;
+        }
+        drop(engine);
+        tokio::time::sleep(grace).await;
+        waited = true;
+    }
+}
