@@ -104,7 +104,8 @@ impl Shop {
             [names.amount, names.profit, names.pieces, names.delivery].map(quoted);
         database
             .execute_batch(&format!(
-                "CREATE TABLE {table} ({store} INTEGER, {name} TEXT, {date} TEXT, {product} TEXT, {category} TEXT,
+                "PRAGMA synchronous = OFF;
+                 CREATE TABLE {table} ({store} INTEGER, {name} TEXT, {date} TEXT, {product} TEXT, {category} TEXT,
                    {amount} REAL, {profit} REAL, {pieces} INTEGER, {delivery} REAL, {receipt} TEXT);
                  CREATE INDEX by_day ON {table} ({store}, {date});"
             ))
