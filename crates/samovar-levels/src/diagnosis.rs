@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use samovar_core::Day;
+use samovar_core::{Day, Error, ErrorKind};
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
@@ -67,10 +67,10 @@ impl Question<'_> {
 }
 
 /// Merges the pieces and writes the body as JSON.
-pub(crate) fn write(
-    question: &Question<'_>,
-    pieces: &[Piece],
-) -> Result<Vec<u8>, serde_json::Error> {
+///
+/// # Errors
+/// If the sum of a product exceeds 64 bits.
+pub(crate) fn write(question: &Question<'_>, pieces: &[Piece]) -> Result<Vec<u8>, Error> {
     let Question { schema, selection, .. } = question;
     let from = selection.from;
     let (previous_from, previous_to) = selection.previous();
@@ -109,11 +109,15 @@ pub(crate) fn write(
         key(b).total_cmp(&key(a)).then_with(|| a.store_id.cmp(b.store_id))
     });
     let products = (schema.products && schema.sum_column("sales").is_some())
-        .then(|| ProductList::of(question, pieces));
+        .then(|| ProductList::of(question, pieces))
+        .transpose()?;
     let body = Body {
         selection: Selected {
             stores: match &selection.stores {
-                Stores::These(ids) => StoresJson::These(ids),
+                // As they stand in the list, not as they were asked for: that says nothing about the data.
+                Stores::These(_) => {
+                    StoresJson::These(question.stores.iter().map(|store| &*store.id).collect())
+                }
                 other => StoresJson::Named(other.to_string()),
             },
             from: from.to_string(),
@@ -135,6 +139,7 @@ pub(crate) fn write(
         products,
     };
     serde_json::to_vec(&body)
+        .map_err(|e| Error::new(ErrorKind::Invalid, "the body has no JSON form").because(e))
 }
 
 /// By measure: how many lines of the period lack its value.
@@ -175,7 +180,7 @@ struct Selected<'a> {
 #[serde(untagged)]
 enum StoresJson<'a> {
     Named(String),
-    These(&'a [Arc<str>]),
+    These(Vec<&'a str>),
 }
 
 #[derive(Serialize)]
@@ -263,21 +268,54 @@ struct Sums {
     values: Vec<i64>,
 }
 
+/// Which of the product columns has a sum that does not fit.
+#[derive(Debug, PartialEq)]
+struct TooLarge(usize);
+
 impl Sums {
-    fn add_figures(&mut self, block: &ProductBlock, from: Day, to: Day) {
+    fn new(items: usize, columns: usize) -> Sums {
+        let width = columns + 1;
+        Sums { width, values: vec![0; items * width] }
+    }
+
+    /// Adds what a piece has of the days in a range.
+    fn add(
+        &mut self,
+        piece: &Piece,
+        columns: &[usize],
+        (from, to): (Day, Day),
+    ) -> Result<(), TooLarge> {
+        match &piece.products {
+            Some(Products::Figures(block)) => self.add_figures(block, from, to),
+            Some(Products::Raw(block)) => {
+                // Only the days that have lines: blocks are many, and a range may be long.
+                let days = &piece.metrics.days[piece.metrics.range(from, to)];
+                self.add_rows(block, columns, days)
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn add_figures(&mut self, block: &ProductBlock, from: Day, to: Day) -> Result<(), TooLarge> {
         for at in block.range(from, to) {
             let base = block.items[at] as usize * self.width;
             self.values[base] += i64::from(block.rows[at]);
             for (column, sums) in block.sums.iter().enumerate() {
-                self.values[base + 1 + column] += sums[at];
+                self.add_value(base, column, sums[at])?;
             }
         }
+        Ok(())
     }
 
-    fn add_rows(&mut self, block: &RawBlock, columns: &[usize], from: Day, to: Day) {
+    fn add_rows(
+        &mut self,
+        block: &RawBlock,
+        columns: &[usize],
+        days: &[Day],
+    ) -> Result<(), TooLarge> {
         let mut wide = Vec::new();
-        for day in (from.0..=to.0).map(Day) {
-            let rows = block.rows(day);
+        for day in days {
+            let rows = block.rows(*day);
             let items = &block.items()[rows.clone()];
             for item in items {
                 self.values[*item as usize * self.width] += 1;
@@ -286,34 +324,40 @@ impl Sums {
                 wide.clear();
                 crate::ints::widen(&block.columns()[*column], rows.clone(), &mut wide);
                 for (item, value) in items.iter().zip(&wide) {
-                    self.values[*item as usize * self.width + 1 + at] += value;
+                    self.add_value(*item as usize * self.width, at, *value)?;
                 }
             }
         }
+        Ok(())
+    }
+
+    #[inline]
+    fn add_value(&mut self, base: usize, column: usize, value: i64) -> Result<(), TooLarge> {
+        let sum = &mut self.values[base + 1 + column];
+        *sum = sum.checked_add(value).ok_or(TooLarge(column))?;
+        Ok(())
     }
 }
 
 impl ProductList {
-    fn of(question: &Question<'_>, pieces: &[Piece]) -> ProductList {
+    fn of(question: &Question<'_>, pieces: &[Piece]) -> Result<ProductList, Error> {
         let Question { schema, rules, .. } = question;
         let (this, last) = question.periods();
         let columns = schema.product_columns();
         let items = names::items();
         let width = columns.len() + 1;
-        let empty = || Sums { width, values: vec![0; items.len() * width] };
+        let empty = || Sums::new(items.len(), columns.len());
         let (mut now, mut before) = (empty(), empty());
         for piece in pieces {
-            match &piece.products {
-                Some(Products::Figures(block)) => {
-                    now.add_figures(block, this.0, this.1);
-                    before.add_figures(block, last.0, last.1);
-                }
-                Some(Products::Raw(block)) => {
-                    now.add_rows(block, &columns, this.0, this.1);
-                    before.add_rows(block, &columns, last.0, last.1);
-                }
-                None => {}
-            }
+            let added = now.add(piece, &columns, this);
+            added.and_then(|()| before.add(piece, &columns, last)).map_err(|TooLarge(column)| {
+                let message = format!(
+                    "the sum of column {} of one product over the stores and days asked for exceeds 64 \
+                     bits; choose fewer decimals, or ask for fewer days",
+                    schema.columns[columns[column]].name
+                );
+                Error::new(ErrorKind::Source, message)
+            })?;
         }
         let place = |measure: &str| {
             let column = schema.sum_column(measure)?;
@@ -368,6 +412,135 @@ impl ProductList {
             let share = if all_sales > 0.0 { item.sales / all_sales } else { 0.0 };
             Item { product, category, share, ..item }
         });
-        ProductList { rules: **rules, counts, items: named.collect() }
+        Ok(ProductList { rules: **rules, counts, items: named.collect() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow_array::{ArrayRef, Int64Array};
+    use serde_json::{Value as Json, json};
+
+    use super::*;
+    use crate::metrics::ColumnStates;
+    use crate::raw::RawBuilder;
+    use crate::schema::{Better, Column, Measure, Unit};
+
+    /// Sales by product, in whole numbers.
+    fn schema() -> Schema {
+        let column = Column {
+            name: "amount".into(),
+            decimals: 0,
+            text: false,
+            extremes: false,
+            distinct: false,
+            sketch: false,
+        };
+        let sales = Measure {
+            name: "sales".into(),
+            label: None,
+            unit: Unit::Number,
+            decimals: 0,
+            better: Better::Up,
+            aggregate: Aggregate::Sum(0),
+        };
+        Schema { columns: vec![column], measures: vec![sales], products: true, categories: false }
+    }
+
+    /// The block of a store that has one line of tea a day: its amounts from day 0 on.
+    fn piece(store: usize, amounts: &[i64], raw: bool) -> Piece {
+        let tea = names::number(Some("tea of the diagnosis"), None);
+        let days: Vec<Day> = (0..amounts.len() as i32).map(Day).collect();
+        let ones = vec![1; amounts.len()];
+        let column =
+            ColumnStates { sum: amounts.to_vec(), valid: ones.clone(), ..ColumnStates::default() };
+        let products = if raw {
+            let mut builder = RawBuilder::new(Day(0), amounts.len(), 1);
+            let values = [Arc::new(Int64Array::from(amounts.to_vec())) as ArrayRef];
+            for (at, day) in days.iter().enumerate() {
+                builder.push(*day, &vec![tea; amounts.len()], &values, at..at + 1);
+            }
+            Products::Raw(Arc::new(builder.finish()))
+        } else {
+            Products::Figures(Arc::new(ProductBlock {
+                days: days.clone(),
+                offsets: (0..=amounts.len() as u32).collect(),
+                items: vec![tea; amounts.len()],
+                rows: ones.clone(),
+                sums: vec![amounts.to_vec()],
+            }))
+        };
+        let metrics =
+            MetricsBlock { digests: vec![0; days.len()], days, rows: ones, columns: vec![column] };
+        Piece { store, metrics: Arc::new(metrics), products: Some(products) }
+    }
+
+    /// The body about stores `a` and `b`, however they were asked for.
+    fn body(asked: &[&str], days: (i32, i32), pieces: &[Piece]) -> Result<Json, Error> {
+        let schema = schema();
+        let stores = Stores::These(asked.iter().map(|id| Arc::from(*id)).collect());
+        let selection = Selection { stores, from: Day(days.0), to: Day(days.1) };
+        let name = |id: &str| StoreName { id: id.into(), name: None };
+        let question = Question {
+            schema: &schema,
+            rules: &HealthRules::default(),
+            selection: &selection,
+            stores: &[name("a"), name("b")],
+            within: (Day(-1_000), Day(1_000)),
+            missing: (0, 0),
+            covered: 0,
+            digest: 0,
+        };
+        Ok(serde_json::from_slice(&write(&question, pieces)?).unwrap())
+    }
+
+    #[test]
+    fn a_product_whose_sum_does_not_fit_is_an_error() {
+        let most = i64::MAX;
+        for raw in [false, true] {
+            let sum = |pieces: &[Piece]| body(&["a", "b"], (0, 1), pieces);
+            let fits = sum(&[piece(0, &[most - 1], raw), piece(1, &[1], raw)]).unwrap();
+            assert_eq!(fits["products"]["items"][0]["sales"], json!(most as f64), "{raw}");
+            for pieces in [
+                [piece(0, &[most], raw), piece(1, &[1], raw)],
+                [piece(0, &[most, 1], raw), piece(1, &[], raw)],
+                [piece(0, &[-most], raw), piece(1, &[-2], raw)],
+            ] {
+                let error = sum(&pieces).unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::Source);
+                assert!(error.to_string().contains("column amount"), "{error}");
+            }
+            // The period before is summed too.
+            let before = [piece(0, &[most], raw), piece(1, &[1], raw)];
+            assert!(body(&["a", "b"], (1, 1), &before).is_err(), "{raw}");
+        }
+    }
+
+    #[test]
+    fn both_ways_to_the_products_make_one_body() {
+        let pieces = |raw| [piece(0, &[5, 7, 11, 13], raw), piece(1, &[2, 3], raw)];
+        let days = (2, 3);
+        let figures = body(&["a", "b"], days, &pieces(false)).unwrap();
+        assert_eq!(figures, body(&["a", "b"], days, &pieces(true)).unwrap());
+        let item = &figures["products"]["items"][0];
+        assert_eq!((&item["sales"], &item["previous_sales"]), (&json!(24.0), &json!(17.0)));
+    }
+
+    #[test]
+    fn only_days_of_the_block_are_walked() {
+        // A walk over all days of such a range would not end.
+        let piece = piece(0, &[5, 7], true);
+        let mut sums = Sums::new(names::items().len(), 1);
+        sums.add(&piece, &[0], (Day(i32::MIN), Day(i32::MAX))).unwrap();
+        assert_eq!(sums.values.iter().sum::<i64>(), 2 + 5 + 7);
+    }
+
+    #[test]
+    fn the_body_does_not_say_how_stores_were_asked_for() {
+        let pieces = [piece(0, &[5], true), piece(1, &[2], true)];
+        let bodies = [&["a", "b"][..], &["b", "a"], &["b", "a", "b", "a"]]
+            .map(|asked| body(asked, (0, 0), &pieces).unwrap());
+        assert_eq!(bodies[0]["selection"]["stores"], json!(["a", "b"]));
+        assert!(bodies.iter().all(|body| *body == bodies[0]));
     }
 }
