@@ -447,15 +447,18 @@ mod tests {
         Schema { columns: vec![column], measures: vec![sales], products: true, categories: false }
     }
 
-    /// The block of a store that has one line of tea a day: its amounts from day 0 on.
+    /// The first day of all blocks here.
+    const FIRST: Day = Day(10);
+
+    /// The block of a store that has one line of tea a day: its amounts from the first day on.
     fn piece(store: usize, amounts: &[i64], raw: bool) -> Piece {
         let tea = names::number(Some("tea of the diagnosis"), None);
-        let days: Vec<Day> = (0..amounts.len() as i32).map(Day).collect();
+        let days: Vec<Day> = (0..amounts.len() as i32).map(|day| FIRST.plus(day)).collect();
         let ones = vec![1; amounts.len()];
         let column =
             ColumnStates { sum: amounts.to_vec(), valid: ones.clone(), ..ColumnStates::default() };
         let products = if raw {
-            let mut builder = RawBuilder::new(Day(0), amounts.len(), 1);
+            let mut builder = RawBuilder::new(FIRST, amounts.len(), 1);
             let values = [Arc::new(Int64Array::from(amounts.to_vec())) as ArrayRef];
             for (at, day) in days.iter().enumerate() {
                 builder.push(*day, &vec![tea; amounts.len()], &values, at..at + 1);
@@ -475,11 +478,11 @@ mod tests {
         Piece { store, metrics: Arc::new(metrics), products: Some(products) }
     }
 
-    /// The body about stores `a` and `b`, however they were asked for.
+    /// The body about stores `a` and `b`, however they were asked for, and days counted from the first.
     fn body(asked: &[&str], days: (i32, i32), pieces: &[Piece]) -> Result<Json, Error> {
         let schema = schema();
         let stores = Stores::These(asked.iter().map(|id| Arc::from(*id)).collect());
-        let selection = Selection { stores, from: Day(days.0), to: Day(days.1) };
+        let selection = Selection { stores, from: FIRST.plus(days.0), to: FIRST.plus(days.1) };
         let name = |id: &str| StoreName { id: id.into(), name: None };
         let question = Question {
             schema: &schema,
@@ -528,7 +531,7 @@ mod tests {
 
     #[test]
     fn only_days_of_the_block_are_walked() {
-        // A walk over all days of such a range would not end.
+        // A walk over all days of such a range would take minutes, and leave the numbers that days have.
         let piece = piece(0, &[5, 7], true);
         let mut sums = Sums::new(names::items().len(), 1);
         sums.add(&piece, &[0], (Day(i32::MIN), Day(i32::MAX))).unwrap();
