@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::shop::{self, Shop};
-use crate::{Outcome, say};
+use crate::{Outcome, say, serve};
 
 /// The hidden first argument of a child.
 pub(crate) const MARK: &str = "--child";
@@ -50,12 +50,16 @@ pub(crate) struct Scanned {
 }
 
 /// Plays the part of a child.
-pub(crate) fn run(role: &str, directory: &Path) -> Outcome<()> {
-    let shop = Shop::at(directory);
+pub(crate) fn run(role: &str, directory: &Path, stores: &str) -> Outcome<()> {
+    let shop = Shop::at(directory, stores.parse()?);
+    // Held until the end: what serves goes on after its report.
+    let runtime = runtime()?;
     let report = match role {
-        "warm" => serde_json::to_string(&runtime()?.block_on(warm(&shop))?)?,
-        "reopen" => serde_json::to_string(&runtime()?.block_on(reopen(&shop))?)?,
+        "warm" => serde_json::to_string(&runtime.block_on(warm(&shop))?)?,
+        "reopen" => serde_json::to_string(&runtime.block_on(reopen(&shop))?)?,
         "scan" => serde_json::to_string(&scan(&shop)?)?,
+        "serve" => serde_json::to_string(&runtime.block_on(serve::ours(&shop))?)?,
+        "bare" => serde_json::to_string(&runtime.block_on(serve::bare(&shop))?)?,
         other => return Err(format!("there is no part named {other}").into()),
     };
     say(&report);
@@ -66,10 +70,16 @@ pub(crate) fn run(role: &str, directory: &Path) -> Outcome<()> {
 
 /// Starts a child, waits for its report, and kills it.
 pub(crate) fn report<T: DeserializeOwned>(role: &str, shop: &Shop) -> Outcome<T> {
+    start(role, shop).map(|(_, report)| report)
+}
+
+/// Starts a child and waits for its report; it goes on until the handle is dropped.
+pub(crate) fn start<T: DeserializeOwned>(role: &str, shop: &Shop) -> Outcome<(Killed, T)> {
     let mut child = Killed(
         Command::new(std::env::current_exe()?)
             .args([MARK, role])
             .arg(shop.directory())
+            .arg(shop.shape.stores.to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()?,
@@ -77,12 +87,23 @@ pub(crate) fn report<T: DeserializeOwned>(role: &str, shop: &Shop) -> Outcome<T>
     let mut line = String::new();
     let stdout = child.0.stdout.take().ok_or("a child without standard output")?;
     BufReader::new(stdout).read_line(&mut line)?;
-    serde_json::from_str(&line)
-        .map_err(|_| format!("the part {role} ended without a report").into())
+    let report = serde_json::from_str(&line)
+        .map_err(|_| format!("the part {role} ended without a report"))?;
+    Ok((child, report))
 }
 
 /// A process that does not outlive this value, and gets no chance to tidy up.
-struct Killed(Child);
+pub(crate) struct Killed(Child);
+
+impl Killed {
+    /// Its resident set, in bytes (`VmRSS`).
+    pub(crate) fn resident(&self) -> Outcome<f64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kilobytes = line.and_then(|line| line.trim().strip_suffix("kB"));
+        Ok(kilobytes.ok_or("no VmRSS in its status")?.trim().parse::<f64>()? * 1_024.0)
+    }
+}
 
 impl Drop for Killed {
     fn drop(&mut self) {

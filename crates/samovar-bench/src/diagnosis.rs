@@ -14,7 +14,7 @@ use crate::{Outcome, child, line};
 pub(crate) const NAMES: &[&str] = &["diagnosis_100_stores_ms", "diagnosis_10_stores_ms"];
 
 const DRAWS: usize = 1_000;
-const SEED: u64 = 2_026;
+pub(crate) const SEED: u64 = 2_026;
 const MAX_DAYS: i32 = 30;
 
 /// The lines to print: the 99th percentiles first.
@@ -54,7 +54,7 @@ pub(crate) fn measure(shop: &Shop) -> Outcome<Vec<String>> {
 }
 
 /// Milliseconds from selection to JSON in memory, the first draw included.
-async fn draws(
+pub(crate) async fn draws(
     engine: &Engine,
     ids: &[Arc<str>],
     stores: usize,

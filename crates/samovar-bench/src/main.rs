@@ -6,6 +6,9 @@
 
 mod child;
 mod diagnosis;
+mod load;
+mod scale;
+mod serve;
 mod shop;
 mod stats;
 mod warm;
@@ -18,18 +21,26 @@ use shop::Shop;
 /// A benchmark fails for whoever reads its message; nobody matches on its errors.
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
-const USAGE: &str = "usage: samovar-bench levels | list";
+/// Stores of the demo, unless a benchmark says otherwise.
+const STORES: u32 = 100;
+
+const USAGE: &str = "usage: samovar-bench levels | serve | scale | list";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let outcome = match args[..] {
-        ["levels"] => levels(),
+        ["levels"] => levels().map(|lines| tell(&lines)),
+        ["serve"] => serve::measure().map(|lines| tell(&lines)),
+        ["scale"] => scale::measure().map(|lines| tell(&lines)),
         ["list"] => {
-            warm::NAMES.iter().chain(diagnosis::NAMES).for_each(|name| say(name));
+            [warm::NAMES, diagnosis::NAMES, serve::NAMES, scale::NAMES]
+                .concat()
+                .iter()
+                .for_each(|name| say(name));
             Ok(())
         }
-        [child::MARK, role, directory] => child::run(role, directory.as_ref()),
+        [child::MARK, role, directory, stores] => child::run(role, directory.as_ref(), stores),
         _ => Err(USAGE.into()),
     };
     match outcome {
@@ -42,12 +53,15 @@ fn main() -> ExitCode {
 }
 
 /// The levels: how fast they warm beside a plain scan, and how fast they answer.
-fn levels() -> Outcome<()> {
-    let shop = Shop::ready()?;
+fn levels() -> Outcome<Vec<String>> {
+    let shop = Shop::ready(STORES)?;
     let warm = warm::measure(&shop)?;
     let diagnosis = diagnosis::measure(&shop)?;
-    warm.iter().chain(&diagnosis).for_each(|line| say(line));
-    Ok(())
+    Ok([warm, diagnosis].concat())
+}
+
+fn tell(lines: &[String]) {
+    lines.iter().for_each(|line| say(line));
 }
 
 /// A line of the result.

@@ -24,14 +24,15 @@ pub(crate) struct Shop {
 }
 
 impl Shop {
-    /// The shop in a directory; nothing is looked at.
-    pub(crate) fn at(directory: &Path) -> Shop {
-        Shop { directory: directory.to_owned(), shape: Shape::default() }
+    /// The shop of so many stores in a directory; nothing is looked at.
+    pub(crate) fn at(directory: &Path, stores: u32) -> Shop {
+        Shop { directory: directory.to_owned(), shape: Shape { stores, ..Shape::default() } }
     }
 
     /// The shop with its database made, unless an earlier run did.
-    pub(crate) fn ready() -> Outcome<Shop> {
-        let shop = Shop::at(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/bench-data"));
+    pub(crate) fn ready(stores: u32) -> Outcome<Shop> {
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/bench-data");
+        let shop = Shop::at(&directory, stores);
         fs::create_dir_all(&shop.directory)?;
         let (database, away) = (shop.database(), shop.away());
         if away.exists() && !database.exists() {
@@ -61,6 +62,22 @@ impl Shop {
         let moved = MovedAway { database: self.database(), away: self.away() };
         fs::rename(&moved.database, &moved.away)?;
         Ok(moved)
+    }
+
+    /// Where the sides of a comparison leave files for each other.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+
+    /// Bytes of the blocks that the data directory's files take.
+    pub(crate) fn data_bytes(&self) -> Outcome<u64> {
+        use std::os::unix::fs::MetadataExt;
+        let mut bytes = 0;
+        for file in fs::read_dir(self.data())? {
+            // POSIX counts in blocks of 512 bytes, whatever the file system's own.
+            bytes += file?.metadata()?.blocks() * 512;
+        }
+        Ok(bytes)
     }
 
     fn data(&self) -> PathBuf {
