@@ -135,13 +135,15 @@ impl<'a> Deriver<'a> {
         if spec.sketch {
             self.bins.resize(1 << 16, 0);
             let scale = scale(self.schema, column);
-            let (mut low, mut high) = (usize::MAX, 0);
+            // Negative, zero, positive: their codes lie far apart, and nobody walks the gaps.
+            let mut runs = [(usize::MAX, 0); 3];
             for (_, value) in there() {
                 let at = (i32::from(sketch::code(*value as f64 / scale)) + 32_768) as usize;
                 self.bins[at] += 1;
-                (low, high) = (low.min(at), high.max(at));
+                let (low, high) = &mut runs[(value.signum() + 1) as usize];
+                (*low, *high) = ((*low).min(at), (*high).max(at));
             }
-            for at in low..=high {
+            for at in runs.into_iter().flat_map(|(low, high)| low..=high) {
                 let count = std::mem::take(&mut self.bins[at]);
                 if count > 0 {
                     let code = (at as i32 - 32_768) as i16;

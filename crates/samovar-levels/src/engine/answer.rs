@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use samovar_core::{Error, ErrorKind, Part, Parts, Scope, Stamp, TierName, Token, Verdict};
+use samovar_core::{Error, ErrorKind, Millis, Part, Parts, Scope, Stamp, Token, Verdict};
 
 use super::gather::{Gathered, Standing};
 use super::survey::flight_key;
-use super::values::{Body, Checked, Members};
+use super::values::{Body, Members};
 use super::{Engine, count};
 use crate::diagnosis::{self, Question, StoreName};
 use crate::proof::{Level, Proof, State};
@@ -54,6 +54,8 @@ struct Asked {
 pub(super) struct Flown {
     answer: Answer,
     asked: Token,
+    /// When something that it rests on will be past its time.
+    until: Millis,
 }
 
 impl Engine {
@@ -63,21 +65,21 @@ impl Engine {
     /// # Errors
     /// A store that the dataset lacks, a range that ends before it begins, a source that fails.
     pub async fn diagnose(&self, selection: &Selection, missing: Missing) -> Result<Answer, Error> {
-        let asked = self.ask(selection, missing).await?;
-        if selection.stores != Stores::All {
-            let ids = asked.stores.iter().map(|at| &asked.members.stores[*at].id);
-            self.inner.heat.touch(ids);
-        }
         let counters = &self.inner.counters;
-        count(&counters.requests, 1);
-        let state = asked.standing.state();
-        if state == State::Fresh
-            && let Some(answer) = self.unchanged(&asked.key)
-        {
+        if let Some(answer) = self.recent(selection) {
+            count(&counters.requests, 1);
             count(&counters.hits, 1);
             count(&counters.result_hits, 1);
             return Ok(answer);
         }
+        let asked = self.ask(selection, missing).await?;
+        let heated: Arc<[Arc<str>]> = match selection.stores {
+            // They would all be equally hot.
+            Stores::All => Arc::default(),
+            _ => asked.stores.iter().map(|at| Arc::clone(&asked.members.stores[*at].id)).collect(),
+        };
+        self.inner.heat.touch(heated.iter());
+        count(&counters.requests, 1);
         let flown = match missing {
             Missing::Allow => self.answer(&asked, asked.token).await?,
             Missing::Wait => {
@@ -87,17 +89,21 @@ impl Engine {
                 self.inner.results.join(&key, |scope| asked.touched_by(scope), run).await?
             }
         };
-        let Flown { mut answer, asked: of_flight } = flown;
+        let Flown { mut answer, asked: of_flight, until } = flown;
         // Whoever began the flight may have found another list; the label is of what this question found.
         let proof = &mut answer.proof;
-        proof.state = proof.state.max(state);
+        proof.state = proof.state.max(asked.standing.state());
         proof.refreshing = proof.refreshing.max(asked.standing.stale);
+        let mut begun = of_flight;
         if asked.token.tick < of_flight.tick {
+            begun = asked.token;
             proof.version = asked.token.version;
         }
         if proof.level != Level::Source && proof.state != State::Incomplete {
             count(&counters.hits, 1);
         }
+        let holds = (begun.tick, until.min(asked.standing.until));
+        self.remember(selection, &answer, holds, heated);
         Ok(answer)
     }
 
@@ -141,28 +147,14 @@ impl Engine {
         format!("{prefix}{named}:{:032x}/{}/{}", hash.digest128(), selection.from, selection.to)
     }
 
-    /// A cached result in memory that was found valid, and nothing has acted since.
-    fn unchanged(&self, key: &str) -> Option<Answer> {
-        let found = self.inner.caches.results.peek(key)?;
-        let checked = found.value.checked()?;
-        let now = self.inner.samovar.clock().now();
-        let holds = checked.tick == self.inner.samovar.fence().tick()
-            && found.verdict != Verdict::Refused
-            && now < checked.until;
-        holds.then(|| Answer {
-            proof: Proof { level: Level::Result, tier: Some(TierName::Memory), ..checked.proof },
-            body: found.value,
-        })
-    }
-
     /// Gathers, compares, merges.
     async fn answer(&self, asked: &Asked, token: Token) -> Result<Flown, Error> {
         let Asked { selection, members, stores, .. } = asked;
         let gathered = self.gather(members, stores, selection, asked.missing).await?;
-        let (engine, mine) = (self.clone(), asked.clone());
+        let (engine, mine, until) = (self.clone(), asked.clone(), gathered.standing.until);
         let answer =
             self.in_turn(async move { engine.finish(&mine, &gathered, token).await }).await?;
-        Ok(Flown { answer, asked: asked.token })
+        Ok(Flown { answer, asked: asked.token, until })
     }
 
     /// The result that was kept, if what was gathered still adds up to it; else a new one.
@@ -173,11 +165,10 @@ impl Engine {
         token: Token,
     ) -> Result<Answer, Error> {
         let standing = gathered.standing.and(&asked.standing);
-        let state = standing.state();
         let mut proof = Proof {
             level: gathered.level,
             tier: gathered.tier,
-            state,
+            state: standing.state(),
             version: asked.token.version,
             oldest: standing.oldest,
             covered: gathered.covered,
@@ -214,10 +205,6 @@ impl Engine {
                 }
             }
         };
-        if state == State::Fresh {
-            let (tick, until) = (asked.token.tick, standing.until);
-            body.check(Some(Checked { tick, until, proof: proof.clone() }));
-        }
         Ok(Answer { body, proof })
     }
 
@@ -239,7 +226,6 @@ impl Engine {
             digest: gathered.digest,
         };
         diagnosis::write(&question, &gathered.pieces)
-            .map_err(|e| Error::new(ErrorKind::Invalid, "writing the answer").because(e))
     }
 
     /// Answers a question by merging metrics, whatever result is cached, and keeps nothing. For benchmarks.

@@ -60,6 +60,7 @@ impl Engine {
     }
 
     async fn found_members(&self) -> Option<Listed> {
+        self.take_over().await;
         let key = self.members_key();
         let cache = &self.inner.caches.members;
         let found = match cache.peek(&key.id) {

@@ -9,9 +9,11 @@ mod load;
 mod lookout;
 mod members;
 mod reader;
+mod recent;
 mod refresh;
 mod share;
 mod survey;
+mod takeover;
 mod values;
 mod warm;
 
@@ -23,7 +25,7 @@ use samovar::flight::Flights;
 use samovar::{Cache, CachePolicy, Samovar};
 use samovar_core::{Error, ErrorKind, Mode, Partition, Scope, Version};
 use samovar_source::Source;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 
 use answer::Flown;
 pub use answer::{Answer, Missing};
@@ -40,9 +42,10 @@ use crate::selection::{Selection, Stores};
 use blocks::Blocks;
 use heat::HeatMap;
 use lookout::Events;
+use recent::Recent;
 use refresh::Queue;
 use share::Share;
-use values::{Cut, Heat};
+use values::{Cut, Heat, Shape};
 use warm::Progress;
 
 /// Whether figures by store, day and product are kept.
@@ -206,10 +209,12 @@ struct Inner {
     merging: Arc<Semaphore>,
     /// Turns to load a block.
     loading: Arc<Semaphore>,
+    taken_over: OnceCell<()>,
     cut: OnceLock<Cut>,
     seeks: OnceLock<bool>,
     counters: EngineCounters,
     progress: Progress,
+    recent: Recent,
     heat: HeatMap,
     queue: Arc<Queue>,
     refresher: OnceLock<Task>,
@@ -226,6 +231,7 @@ struct Caches {
     results: Cache<Body>,
     heat: Cache<Heat>,
     cut: Cache<Cut>,
+    shape: Cache<Shape>,
 }
 
 impl Engine {
@@ -249,6 +255,7 @@ impl Engine {
             results: samovar.cache(policy("results", lifetimes.results)),
             heat: samovar.cache(policy("heat", FOR_LONG)),
             cut: samovar.cache(policy("cut", FOR_LONG)),
+            shape: samovar.cache(policy("shape", FOR_LONG)),
         };
         let fence = samovar.fence().clone();
         let shape = (FORMAT, dataset.schema.fingerprint(), dataset.fingerprint);
@@ -271,10 +278,12 @@ impl Engine {
                 passes: Flights::new(fence),
                 merging: Arc::new(Semaphore::new(MERGED_AT_ONCE)),
                 loading: Arc::new(Semaphore::new(LOADED_AT_ONCE)),
+                taken_over: OnceCell::new(),
                 cut: OnceLock::new(),
                 seeks: OnceLock::new(),
                 counters: EngineCounters::default(),
                 progress: Progress::default(),
+                recent: Recent::default(),
                 heat: HeatMap::default(),
                 queue: Arc::default(),
                 refresher: OnceLock::new(),

@@ -1,16 +1,15 @@
 //! The levels as values of named caches.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use samovar::Value;
-use samovar_core::{Day, Error, ErrorKind, Millis, Tick};
+use samovar_core::{Day, Error, ErrorKind};
 use serde::{Deserialize, Serialize};
 
 use super::blocks::Place;
 use crate::metrics::MetricsBlock;
 use crate::products::ProductBlock;
-use crate::proof::Proof;
 use crate::raw::RawBlock;
 
 /// A value whose days can be exchanged one by one.
@@ -40,6 +39,24 @@ macro_rules! block_value {
     )*};
 }
 block_value!(RawBlock, MetricsBlock, ProductBlock);
+
+/// A value that is kept as serde and postcard write it; `$beyond` weighs what it holds beyond its own size.
+macro_rules! serde_value {
+    ($value:ty, $beyond:expr) => {
+        impl Value for $value {
+            fn encode(&self, out: &mut Vec<u8>) -> Result<(), Error> {
+                encode(self, out)
+            }
+            fn decode(bytes: &[u8]) -> Result<Self, Error> {
+                decode(bytes)
+            }
+            fn weight(&self) -> usize {
+                let beyond: fn(&Self) -> usize = $beyond;
+                size_of::<Self>() + beyond(self)
+            }
+        }
+    };
+}
 
 /// A store of the dataset.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -89,19 +106,10 @@ impl Members {
     }
 }
 
-impl Value for Members {
-    fn encode(&self, out: &mut Vec<u8>) -> Result<(), Error> {
-        encode(self, out)
-    }
-    fn decode(bytes: &[u8]) -> Result<Self, Error> {
-        decode(bytes)
-    }
-    fn weight(&self) -> usize {
-        let text = |member: &Member| member.id.len() + member.name.as_ref().map_or(0, |n| n.len());
-        size_of::<Self>()
-            + self.stores.iter().map(|m| size_of::<Member>() + 32 + text(m)).sum::<usize>()
-    }
-}
+serde_value!(Members, |members: &Members| {
+    let text = |member: &Member| member.id.len() + member.name.as_ref().map_or(0, |n| n.len());
+    members.stores.iter().map(|m| size_of::<Member>() + 32 + text(m)).sum()
+});
 
 /// What was decided when the dataset was first seen. Kept apart from the list of stores, which comes and goes:
 /// blocks once cut stay as they are, else nothing that is stored would be found again.
@@ -112,33 +120,19 @@ pub(crate) struct Cut {
     pub(crate) lines_per_product_figure: f64,
 }
 
-impl Value for Cut {
-    fn encode(&self, out: &mut Vec<u8>) -> Result<(), Error> {
-        encode(self, out)
-    }
-    fn decode(bytes: &[u8]) -> Result<Self, Error> {
-        decode(bytes)
-    }
-    fn weight(&self) -> usize {
-        size_of::<Self>()
-    }
-}
+serde_value!(Cut, |_: &Cut| 0);
+
+/// What the keys of the last run bore.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Shape(pub(crate) u64);
+
+serde_value!(Shape, |_: &Shape| 0);
 
 /// How often each store was asked for, with decay.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Heat(pub(crate) Vec<(Arc<str>, f64)>);
 
-impl Value for Heat {
-    fn encode(&self, out: &mut Vec<u8>) -> Result<(), Error> {
-        encode(self, out)
-    }
-    fn decode(bytes: &[u8]) -> Result<Self, Error> {
-        decode(bytes)
-    }
-    fn weight(&self) -> usize {
-        size_of::<Self>() + self.0.iter().map(|(id, _)| 40 + id.len()).sum::<usize>()
-    }
-}
+serde_value!(Heat, |heat: &Heat| heat.0.iter().map(|(id, _)| 40 + id.len()).sum());
 
 fn encode<T: Serialize>(value: &T, out: &mut Vec<u8>) -> Result<(), Error> {
     let bytes = postcard::to_stdvec(value)
@@ -162,15 +156,6 @@ pub struct Body {
     pub(crate) covered: u64,
     gzip: OnceLock<Bytes>,
     zstd: OnceLock<Bytes>,
-    checked: Mutex<Option<Checked>>,
-}
-
-/// A body found valid: until a mark acts, or a block's time is up, it need not be looked at again.
-#[derive(Clone, Debug)]
-pub(crate) struct Checked {
-    pub(crate) tick: Tick,
-    pub(crate) until: Millis,
-    pub(crate) proof: Proof,
 }
 
 /// A content encoding that bodies are kept in.
@@ -187,7 +172,7 @@ pub enum Encoding {
 impl Body {
     pub(crate) fn new(json: Bytes, digest: u128, covered: u64) -> Self {
         let (gzip, zstd) = (OnceLock::new(), OnceLock::new());
-        Body { json, digest, covered, gzip, zstd, checked: Mutex::new(None) }
+        Body { json, digest, covered, gzip, zstd }
     }
 
     /// The body in an encoding: made by `encode` the first time, kept after that.
@@ -198,14 +183,6 @@ impl Body {
             Encoding::Zstd => &self.zstd,
         };
         kept.get_or_init(|| encode(&self.json).into()).clone()
-    }
-
-    pub(crate) fn checked(&self) -> Option<Checked> {
-        self.checked.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    pub(crate) fn check(&self, checked: Option<Checked>) {
-        *self.checked.lock().unwrap_or_else(PoisonError::into_inner) = checked;
     }
 }
 

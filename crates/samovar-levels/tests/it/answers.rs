@@ -80,23 +80,21 @@ enum Step {
     Reopen(Other, ProductMetrics),
 }
 
-/// None of these leads back to columns that were left: a list of stores that was stored with them is not marked by
-/// what was told since.
 #[derive(Clone, Debug)]
 enum Other {
     Drawn(Measures),
     Twisted,
-    Averaged,
-    /// The same measures, by category too.
-    ByCategory,
+    Resummed,
+    /// The same measures, by category too where they were not, and the other way round.
+    Regrouped,
 }
 
 fn other() -> impl Strategy<Value = Other> {
     prop_oneof![
         measures().prop_map(Other::Drawn),
         Just(Other::Twisted),
-        Just(Other::Averaged),
-        Just(Other::ByCategory)
+        Just(Other::Resummed),
+        Just(Other::Regrouped)
     ]
 }
 
@@ -210,8 +208,8 @@ async fn follow(history: History) {
                 measures = match other {
                     Other::Drawn(measures) => measures,
                     Other::Twisted => measures.twisted(),
-                    Other::Averaged => measures.averaged(),
-                    Other::ByCategory => Measures { categories: true, ..measures },
+                    Other::Resummed => measures.resummed(),
+                    Other::Regrouped => Measures { categories: !measures.categories, ..measures },
                 };
                 shop.schema = measures.schema(&names);
                 engine = shop.engine(stored(directory.path()).await, keep);

@@ -57,10 +57,11 @@ impl Measures {
         })
     }
 
-    /// Means where there were sums, sales aside: the same columns, and fewer of them summed by product.
-    pub(crate) fn averaged(self) -> Measures {
+    /// Sums and means in each other's place, sales aside: the same columns, and others of them summed by product.
+    pub(crate) fn resummed(self) -> Measures {
         self.changed(|name, aggregate| match aggregate {
             Aggregate::Sum(column) if name != "sales" => Aggregate::Mean(column),
+            Aggregate::Mean(column) if name != "sales" => Aggregate::Sum(column),
             other => other,
         })
     }

@@ -164,3 +164,32 @@ fn a_result_of_other_measures_is_not_served_after_a_restart() {
         assert_eq!(low["digest"], high["digest"], "the states are the same");
     });
 }
+
+#[test]
+fn a_list_of_a_run_that_measured_otherwise_is_not_taken_up_again() {
+    runtime().block_on(async {
+        let (mut shop, directory) = (shop(), tempfile::tempdir().unwrap());
+        let engine = shop.engine(stored(directory.path()).await, ProductMetrics::Keep);
+        engine.warm().await.unwrap();
+        engine.close().await.unwrap();
+        drop(engine);
+        // The next run measures otherwise, and lists a day that the first did not know.
+        let first = std::mem::replace(
+            &mut shop.schema,
+            Measures { categories: true, ..Measures::usual() }.schema(&ENGLISH),
+        );
+        assert_ne!(first, shop.schema);
+        let new = Line { day: 55, ..some_lines().swap_remove(0) };
+        shop.insert(&new);
+        let engine = shop.engine(stored(directory.path()).await, ProductMetrics::Keep);
+        engine.warm().await.unwrap();
+        shop.insert(&new);
+        engine.changed(vec![partition(new.store, 55)], Mode::Remove, "test").await.unwrap();
+        engine.close().await.unwrap();
+        drop(engine);
+        // Back to what was measured first: what was told of is in every answer.
+        shop.schema = first;
+        let engine = shop.engine(stored(directory.path()).await, ProductMetrics::Keep);
+        check(&shop, &engine, None, 40, 60).await;
+    });
+}
