@@ -4,7 +4,7 @@ use csv::QuoteStyle;
 use proptest::prelude::*;
 use rusqlite::types::Value;
 use samovar_core::Day;
-use samovar_source::import::{ColumnType, DateOrder};
+use samovar_source::import::{ColumnType, DateOrder, Delimiter};
 
 use super::{Shop, run, select};
 
@@ -116,6 +116,7 @@ proptest! {
 
         let shop = Shop::new();
         let mut options = shop.options(content);
+        options.delimiter = Some(Delimiter::Comma);
         for column in &columns {
             // All but text is found. Text may look like anything, so it is asked for.
             if column.kind == ColumnType::Text {
