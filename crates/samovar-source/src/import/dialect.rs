@@ -8,7 +8,7 @@ use samovar_core::{Error, ErrorKind};
 
 use super::ImportOptions;
 use super::column::UnknownWord;
-use super::encoding::{self, Encoding};
+use super::encoding::{self, Encoding, Guess};
 use super::input::{Input, unreadable};
 use super::record::{Fields, Rows};
 
@@ -70,14 +70,7 @@ impl Dialect {
     pub(super) fn find(input: &Input, options: &ImportOptions) -> Result<Dialect, Error> {
         let encoding = match options.encoding {
             Some(encoding) => encoding,
-            None => {
-                let (head, mut bytes) = input.decompressed()?;
-                match Encoding::marked(&head) {
-                    Some(encoding) => encoding,
-                    None => encoding::guess(&mut bytes)
-                        .map_err(|error| unreadable(input.name(), error))?,
-                }
-            }
+            None => find_encoding(input)?,
         };
         let delimiter = match options.delimiter {
             Some(delimiter) => delimiter,
@@ -92,6 +85,24 @@ impl Dialect {
             })?,
         };
         Ok(Dialect { encoding, delimiter })
+    }
+}
+
+fn find_encoding(input: &Input) -> Result<Encoding, Error> {
+    let (head, mut bytes) = input.decompressed()?;
+    if let Some(encoding) = Encoding::marked(&head) {
+        return Ok(encoding);
+    }
+    match encoding::guess(&mut bytes).map_err(|error| unreadable(input.name(), error))? {
+        Guess::Known(encoding) => Ok(encoding),
+        Guess::Doubtful(other) => {
+            let message = format!(
+                "the text of {} is not UTF-8; it may be GB18030, and looks more like {other}. Say --encoding gb18030 \
+                 if it is Chinese (--dry-run shows it), or convert it first (iconv -f {other} -t UTF-8)",
+                input.name()
+            );
+            Err(Error::new(ErrorKind::Source, message))
+        }
     }
 }
 

@@ -10,9 +10,10 @@ use std::io::{self, Read};
 use std::str::FromStr;
 
 use chardetng::{EncodingDetector, Iso2022JpDetection, Utf8Detection};
-use encoding_rs::{Decoder, DecoderResult, GB18030, GBK};
+use encoding_rs::{BIG5, Decoder, DecoderResult, EUC_JP, EUC_KR, GB18030, GBK, SHIFT_JIS};
 
 use super::column::UnknownWord;
+use super::find::few;
 
 /// How the text of a file is encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -139,22 +140,49 @@ fn decode_some(decoder: &mut Decoder, bytes: &[u8], into: &mut String) -> (usize
     }
 }
 
+/// What bytes tell of their encoding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Guess {
+    Known(Encoding),
+    /// It may be GB18030, but looks more like this one.
+    Doubtful(&'static str),
+}
+
 /// The encoding of bytes without a mark: reads on to the first byte beyond ASCII and judges what follows.
 ///
 /// UTF-8 is told by its form. What has not that form is GB18030 only where the frequencies of its
-/// characters say Chinese; anything else is taken as broken UTF-8, whose rows are rejected one by one.
-pub(super) fn guess(bytes: &mut dyn Read) -> io::Result<Encoding> {
+/// characters say Chinese; a few words may as well be Korean, which is not for us to decide. Anything else is
+/// taken as broken UTF-8, whose rows are rejected one by one.
+pub(super) fn guess(bytes: &mut dyn Read) -> io::Result<Guess> {
     let evidence = evidence(bytes)?;
-    let lines = evidence.split(|byte| *byte == b'\n').filter(|line| !line.is_ascii());
-    let (valid, broken): (Vec<_>, Vec<_>) =
-        lines.partition(|line| std::str::from_utf8(line).is_ok());
-    if broken.len() <= valid.len() {
-        return Ok(Encoding::Utf8);
+    let lines: Vec<&[u8]> =
+        evidence.split(|byte| *byte == b'\n').filter(|line| !line.is_ascii()).collect();
+    let broken = lines.iter().filter(|line| std::str::from_utf8(line).is_err()).count();
+    if 2 * broken <= lines.len() {
+        return Ok(Guess::Known(Encoding::Utf8));
     }
     let mut detector = EncodingDetector::new(Iso2022JpDetection::Deny);
-    detector.feed(&evidence, true);
+    let (mut misfits, mut scratch) = (0, String::new());
+    for line in &lines {
+        // To the detector a single slip rules an encoding out; to us it is a row to be rejected.
+        if Encoding::Gb18030.decode(line, &mut scratch).is_ok() {
+            detector.feed(line, false);
+            detector.feed(b"\n", false);
+        } else {
+            misfits += 1;
+        }
+    }
+    detector.feed(b"", true);
     let likely = detector.guess(None, Utf8Detection::Deny);
-    Ok(if likely == GBK || likely == GB18030 { Encoding::Gb18030 } else { Encoding::Utf8 })
+    Ok(if !few(misfits, lines.len() as u64) {
+        Guess::Known(Encoding::Utf8)
+    } else if likely == GBK || likely == GB18030 {
+        Guess::Known(Encoding::Gb18030)
+    } else if [EUC_KR, BIG5, EUC_JP, SHIFT_JIS].contains(&likely) {
+        Guess::Doubtful(likely.name())
+    } else {
+        Guess::Known(Encoding::Utf8)
+    })
 }
 
 /// Whole lines from the first byte beyond ASCII on; empty if there is none.
@@ -255,23 +283,30 @@ mod tests {
         GB18030.encode(text).0.into_owned()
     }
 
-    fn guessed(bytes: &[u8]) -> Encoding {
+    fn guessed(bytes: &[u8]) -> Guess {
         guess(&mut &*bytes).unwrap()
     }
 
     #[test]
     fn chinese_is_told_from_other_text() {
-        assert_eq!(guessed(b"a,b\n1,2\n"), Encoding::Utf8);
-        assert_eq!(guessed("门店ID,日期\n1,2\n".as_bytes()), Encoding::Utf8);
-        assert_eq!(guessed(&gb18030("门店ID,日期,销售额\n1,2,3\n")), Encoding::Gb18030);
+        let (utf8, chinese) = (Guess::Known(Encoding::Utf8), Guess::Known(Encoding::Gb18030));
+        assert_eq!(guessed(b"a,b\n1,2\n"), utf8);
+        assert_eq!(guessed("门店ID,日期\n1,2\n".as_bytes()), utf8);
+        assert_eq!(guessed(&gb18030("门店ID,日期,销售额\n1,2,3\n")), chinese);
         let far = [b"a,b\n1,2\n".repeat(50_000), gb18030("城市,人民广场店\n")].concat();
-        assert_eq!(guessed(&far), Encoding::Gb18030);
-        let latin = encoding_rs::WINDOWS_1252.encode("größe,x\nMüller,1\n").0;
-        assert_eq!(guessed(&latin), Encoding::Utf8, "and its rows are rejected");
-        let korean = encoding_rs::EUC_KR.encode("매장,날짜\n서울,1\n").0;
-        assert_eq!(guessed(&korean), Encoding::Utf8, "and its rows are rejected");
+        assert_eq!(guessed(&far), chinese);
+        let slip = gb18030("门店,销售额\n人民广场店,1\n南京路店,2\n虹桥店,3\n");
+        assert_eq!(guessed(&[&*slip, b"\xff,4\n"].concat()), chinese);
         let slip = ["门店,日期\n北京,1\n".as_bytes(), b"caf\xe9,1\n"].concat();
-        assert_eq!(guessed(&slip), Encoding::Utf8);
+        assert_eq!(guessed(&slip), utf8);
+
+        let latin = |text| encoding_rs::WINDOWS_1252.encode(text).0.into_owned();
+        assert_eq!(guessed(&latin("größe,x\nMüller,1\n")), utf8);
+        let many = latin("Müller\nCafé,1\nBäcker\nSchröder\nTür\n");
+        assert_eq!(guessed(&many), utf8, "though most of its lines could be GB18030");
+        let korean = EUC_KR.encode("매장,날짜\n서울,1\n").0;
+        assert_eq!(guessed(&korean), Guess::Doubtful("EUC-KR"));
+        assert_eq!(guessed(&gb18030("门店\n")), Guess::Doubtful("EUC-KR"));
     }
 
     #[test]

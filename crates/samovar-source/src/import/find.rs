@@ -271,7 +271,7 @@ impl Findings {
 }
 
 /// Few enough to be slips.
-fn few(misfits: u64, values: u64) -> bool {
+pub(super) fn few(misfits: u64, values: u64) -> bool {
     misfits * 10 <= values || (misfits == 1 && values >= 4)
 }
 
@@ -377,6 +377,12 @@ impl Seen<'_> {
         let values = self.values();
         let misfits = values - tally.count(fitting);
         Some(format!("{misfits} of {values} values are not of type {kind}, the first on {first}"))
+    }
+
+    /// The first value that is neither a number nor a date.
+    pub(super) fn first_text(&self) -> Option<&Sample> {
+        let samples = [Class::Word, Class::Code].map(|class| self.tally.sample(class));
+        samples.into_iter().flatten().min_by_key(|sample| sample.line)
     }
 
     /// For a column of text: the type that most of its values have all the same.

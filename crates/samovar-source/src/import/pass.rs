@@ -60,7 +60,7 @@ impl Pass {
         let problem = match first {
             None => Some("is empty; its first row must name the columns".to_owned()),
             Some(Row { defect: Some(Defect::Undecodable { at, encoding }), .. }) => Some(format!(
-                "is not {} text (byte {} of its header); name its encoding (--encoding), or convert it first \
+                "is not {} text (byte {} of its header); name its encoding (--encoding, such as gb18030), or convert it first \
                  (iconv -t UTF-8)",
                 encoding.to_string().to_uppercase(),
                 at + 1

@@ -213,7 +213,10 @@ impl Choice<'_> {
                 Some(nearly) => seen.misfits(nearly).unwrap_or_else(|| {
                     format!("whether its values are of type {nearly} is in doubt")
                 }),
-                None => "most of its values are neither numbers nor dates".to_owned(),
+                None => match seen.first_text() {
+                    Some(sample) => format!("not all are numbers or dates, the first on {sample}"),
+                    None => "its values are of different types".to_owned(),
+                },
             },
             kind => seen.misfits(kind).unwrap_or_else(|| format!("all {values} values are")),
         };

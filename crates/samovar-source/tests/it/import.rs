@@ -11,6 +11,7 @@ use rusqlite::types::Value;
 use samovar_core::{Error, ErrorKind};
 use samovar_source::import::{ColumnType, DateOrder, ImportOptions, ImportReport, import_csv};
 
+mod key;
 mod kill;
 mod round_trip;
 
