@@ -10,7 +10,7 @@
 
 use super::column::{ColumnType, DateOrder, DecimalMark};
 use super::date::DateParts;
-use super::number::{money, real, with_point};
+use super::number::{currency, money, real, with_point};
 
 /// What one cell looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -153,13 +153,21 @@ pub(super) struct Findings {
     currencies: Vec<(char, Sample)>,
     /// The first few different values, to be shown.
     examples: Vec<String>,
+    /// The mark is the point, whatever the values look like.
+    point_only: bool,
 }
 
 impl Findings {
+    /// Nothing seen yet. `point_only`: no decimal comma is looked for.
+    pub(super) fn new(point_only: bool) -> Findings {
+        Findings { point_only, ..Findings::default() }
+    }
+
     /// Takes note of one cell.
     pub(super) fn see(&mut self, cell: &str, line: u64) {
         let Some(point) = classify(cell, DecimalMark::Point) else { return };
-        let comma = if cell.contains([',', '.']) {
+        let settled = self.point_only && self.proofs[0].is_some();
+        let comma = if !settled && cell.contains([',', '.']) {
             classify(cell, DecimalMark::Comma).unwrap_or(point)
         } else {
             point
@@ -168,34 +176,32 @@ impl Findings {
         self.tallies[0].see(point, sample);
         self.tallies[1].see(comma, sample);
         self.numbers += u64::from(point.is_number() || comma.is_number());
-        match (point.is_number(), comma.is_number()) {
-            (true, false) => self.proofs[0] = self.proofs[0].take().or_else(|| Some(sample())),
-            (false, true) => self.proofs[1] = self.proofs[1].take().or_else(|| Some(sample())),
-            (true, true) if point != comma => {
-                self.unproven = self.unproven.take().or_else(|| Some(sample()));
-            }
-            _ => {}
+        let proof = match (point.is_number(), comma.is_number()) {
+            (true, false) => Some(&mut self.proofs[0]),
+            (false, true) => Some(&mut self.proofs[1]),
+            (true, true) if point != comma => Some(&mut self.unproven),
+            _ => None,
+        };
+        if let Some(proof) = proof {
+            proof.get_or_insert_with(sample);
         }
-        if self.currencies.len() < 2 && (point == Class::Money || comma == Class::Money) {
-            self.see_currency(cell.trim(), sample);
+        if (point == Class::Money || comma == Class::Money)
+            && let Some(currency) = cell.chars().find_map(currency)
+            && self.currencies.iter().all(|(known, _)| *known != currency)
+            && self.currencies.len() < 2
+        {
+            self.currencies.push((currency, sample()));
         }
+        self.show(cell);
+    }
+
+    fn show(&mut self, cell: &str) {
         const EXAMPLES: usize = 3;
-        if self.examples.len() < EXAMPLES {
+        if self.examples.len() < EXAMPLES && self.examples.iter().all(|known| known != cell) {
             let text = shortened(cell);
             if !self.examples.contains(&text) {
                 self.examples.push(text);
             }
-        }
-    }
-
-    fn see_currency(&mut self, cell: &str, sample: impl Fn() -> Sample) {
-        let currency = [DecimalMark::Point, DecimalMark::Comma]
-            .into_iter()
-            .find_map(|mark| money(&with_point(cell, mark))?.currency);
-        if let Some(currency) = currency
-            && self.currencies.iter().all(|(known, _)| *known != currency)
-        {
-            self.currencies.push((currency, sample()));
         }
     }
 
@@ -236,11 +242,7 @@ impl Findings {
 
     /// What was seen, read with this mark.
     pub(super) fn with(&self, mark: DecimalMark) -> Seen<'_> {
-        let other = match mark {
-            DecimalMark::Point => DecimalMark::Comma,
-            DecimalMark::Comma => DecimalMark::Point,
-        };
-        let certain = self.proof(mark).is_some() && self.proof(other).is_none();
+        let certain = self.proof(mark).is_some();
         Seen { tally: &self.tallies[mark as usize], certain }
     }
 

@@ -184,7 +184,9 @@ impl Examined {
         if let Some(table) = target.columns()? {
             header::check_names(&header, &table)?;
         }
-        let mut findings: Vec<Findings> = header.iter().map(|_| Findings::default()).collect();
+        let point_only = dialect.delimiter == Delimiter::Comma && options.decimal_marks.is_empty();
+        let mut findings: Vec<Findings> =
+            header.iter().map(|_| Findings::new(point_only)).collect();
         while pass.next(rejects, progress)? {
             for (cell, found) in pass.fields().iter().zip(&mut findings) {
                 found.see(cell, pass.line());
