@@ -174,7 +174,6 @@ fn standard_input_is_read_like_a_file() {
                 .unwrap();
         let mut stdin = child.stdin.take().unwrap();
         stdin.write_all(&content).unwrap();
-        stdin.write_all(b"").unwrap();
         drop(stdin);
         let output = child.wait_with_output().unwrap();
         assert!(output.status.success());
