@@ -242,6 +242,10 @@ fn print(
         serde_json::to_writer(&mut out, &line)?;
         return writeln!(out);
     }
+    if (report.encoding, report.delimiter) != (Encoding::Utf8, Delimiter::Comma) {
+        let ImportReport { encoding, delimiter, .. } = report;
+        writeln!(out, "read as {encoding}, fields separated by {delimiter}")?;
+    }
     let columns: Vec<String> =
         report.columns.iter().map(|(name, kind)| format!("{name} {kind}")).collect();
     writeln!(

@@ -228,7 +228,7 @@ fn a_dry_run_tells_what_and_why_and_writes_nothing() {
     failed(&ended, &["--date-order sold=mdy"]);
     let told =
         done(&folder.run("sales", "sales.csv", &["--dry-run", "--json", "--date-order", "mdy"]));
-    assert_eq!(told["columns"][1]["why"], "all 1 values are; mdy, as asked for");
+    assert_eq!(told["columns"][1]["why"], "its one value is; mdy, as asked for");
     assert_eq!(folder.names(), ["sales.csv"]);
 }
 
@@ -239,7 +239,7 @@ fn a_dry_run_leaves_a_table_as_it_is() {
     let before = fs::read(folder.path("shop.db")).unwrap();
     let told = done(&folder.import("sales.csv", "id,sale\n2,5\n", &["--dry-run", "--json"]));
     assert_eq!(told["creates"], false);
-    assert_eq!(told["columns"][1]["why"], "the table declares it REAL; all 1 values are");
+    assert_eq!(told["columns"][1]["why"], "the table declares it REAL; its one value is");
     assert_eq!(fs::read(folder.path("shop.db")).unwrap(), before);
     failed(
         &folder.import("sales.csv", "id,other\n2,5\n", &["--dry-run"]),

@@ -218,7 +218,10 @@ impl Choice<'_> {
                     None => "its values are of different types".to_owned(),
                 },
             },
-            kind => seen.misfits(kind).unwrap_or_else(|| format!("all {values} values are")),
+            kind => seen.misfits(kind).unwrap_or_else(|| match values {
+                1 => "its one value is".to_owned(),
+                _ => format!("all {values} values are"),
+            }),
         };
         match (self, kind) {
             (Choice::Free, _) => fit,
