@@ -1,5 +1,6 @@
 //! `samovar import`: a CSV file into a table.
 
+use std::convert::Infallible;
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -8,9 +9,10 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
-use samovar_core::{Clock, ErrorKind, SystemClock};
+use samovar_core::{Clock, Error, ErrorKind, SystemClock};
 use samovar_source::import::{
-    ColumnType, DateOrder, ImportOptions, ImportPhase, ImportProgress, ImportReport, import_csv,
+    ColumnType, DateOrder, DecimalMark, Delimiter, Encoding, ImportOptions, ImportPhase,
+    ImportPreview, ImportProgress, ImportReport, import_csv, preview_csv,
 };
 use serde::Serialize;
 
@@ -21,12 +23,14 @@ const USAGE: u8 = 2;
 
 /// Import a CSV file into a table of a SQLite database, all or nothing.
 ///
-/// The first row names the columns. Their types are found from all values of the file; empty fields
-/// become NULL. If the table exists the rows are appended, and its columns must be those of the file.
-/// Rows that cannot be read go to a file of rejects, with their line and the reason.
+/// The first row names the columns. Encoding, delimiter and types are found from the file, the types
+/// from all its values; what it leaves in doubt is asked for, not guessed. Empty fields become NULL. If
+/// the table exists the rows are appended, and its columns must be those of the file. Rows that cannot be
+/// read go to a file of rejects, with their line and the reason.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ImportArgs {
-    /// The file: CSV in UTF-8, plain or compressed by zstd (.csv, .csv.zst)
+    /// The file, plain or compressed by gzip or zstd (.csv, .csv.gz, .csv.zst); - is standard input, which
+    /// is copied to a temporary file because it is read twice
     file: PathBuf,
     /// The SQLite database; made if there is none
     #[arg(long, value_name = "PATH")]
@@ -34,6 +38,16 @@ pub(crate) struct ImportArgs {
     /// The table; made if there is none, else appended to
     #[arg(long, value_name = "NAME")]
     table: String,
+    /// Say what would be done, why, and with what values, and write nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// The columns that tell one row from any other: rows that are there already are counted and not
+    /// written again, so a second import of a file adds nothing. Same key, other values: a reject
+    #[arg(long, value_name = "COLUMN,…", value_delimiter = ',')]
+    key: Vec<String>,
+    /// Make an index over these columns at the end, if there is none (repeatable)
+    #[arg(long = "index", value_name = "COLUMN,…", value_parser = columns)]
+    indexes: Vec<ColumnList>,
     /// What a column is: integer, real, text, date or money (repeatable)
     #[arg(long = "type", value_name = "COLUMN=TYPE", value_parser = named::<ColumnType>)]
     types: Vec<(String, ColumnType)>,
@@ -41,6 +55,16 @@ pub(crate) struct ImportArgs {
     /// date of a column shows it
     #[arg(long = "date-order", value_name = "[COLUMN=]ORDER", value_parser = maybe_named::<DateOrder>)]
     date_orders: Vec<(Option<String>, DateOrder)>,
+    /// How 1.234 is read, point or comma, in one column or in all (repeatable); needed where no number of a
+    /// column shows it. Point if fields are separated by commas
+    #[arg(long = "decimal", value_name = "[COLUMN=]MARK", value_parser = maybe_named::<DecimalMark>)]
+    decimal_marks: Vec<(Option<String>, DecimalMark)>,
+    /// How the text is encoded: utf-8, gb18030 (also GBK and GB2312), utf-16le or utf-16be [default: found]
+    #[arg(long, value_name = "NAME", value_parser = value::<Encoding>)]
+    encoding: Option<Encoding>,
+    /// What separates fields: comma, semicolon or tab [default: found]
+    #[arg(long, value_name = "NAME", value_parser = value::<Delimiter>)]
+    delimiter: Option<Delimiter>,
     /// Where rejected rows go [default: FILE.rejects.csv beside the database]
     #[arg(long, value_name = "PATH")]
     rejects: Option<PathBuf>,
@@ -50,6 +74,14 @@ pub(crate) struct ImportArgs {
     /// Print the final report as one line of JSON
     #[arg(long)]
     json: bool,
+}
+
+/// Columns of one index.
+#[derive(Clone, Debug)]
+struct ColumnList(Vec<String>);
+
+fn columns(argument: &str) -> Result<ColumnList, Infallible> {
+    Ok(ColumnList(argument.split(',').map(|name| name.trim().to_owned()).collect()))
 }
 
 /// `NAME=VALUE`, split at the last `=`: names may hold one.
@@ -70,17 +102,43 @@ fn value<T: FromStr<Err: Display>>(word: &str) -> Result<T, String> {
     word.parse().map_err(|error: T::Err| error.to_string())
 }
 
+impl ImportArgs {
+    fn options(self) -> ImportOptions {
+        ImportOptions {
+            encoding: self.encoding,
+            delimiter: self.delimiter,
+            types: self.types,
+            date_orders: self.date_orders,
+            decimal_marks: self.decimal_marks,
+            key: self.key.iter().map(|name| name.trim().to_owned()).collect(),
+            indexes: self.indexes.into_iter().map(|ColumnList(names)| names).collect(),
+            rejects: self.rejects,
+            max_rejects: self.max_rejects,
+            ..ImportOptions::new(self.file, self.database, self.table)
+        }
+    }
+}
+
 /// Runs the import and tells how it went: 0 done, 1 failed, 2 asked for what cannot be.
 pub(crate) fn run(args: ImportArgs) -> ExitCode {
-    let ImportArgs { file, database, table, types, date_orders, rejects, max_rejects, json } = args;
-    let mut options = ImportOptions::new(file, database, table);
-    options.types = types;
-    options.date_orders = date_orders;
-    options.rejects = rejects;
-    options.max_rejects = max_rejects;
-
+    let (dry_run, json) = (args.dry_run, args.json);
+    let options = args.options();
     let clock = SystemClock::new();
     let bar = Bar::new();
+    if dry_run {
+        let outcome = preview_csv(&options, &mut |progress| bar.show(progress));
+        bar.0.finish_and_clear();
+        return match outcome {
+            Ok(preview) => {
+                let _ = print_preview(&options, &preview, json);
+                preview.problem.map_or(ExitCode::SUCCESS, |problem| {
+                    eprintln!("error: {problem}");
+                    ExitCode::from(FAILED)
+                })
+            }
+            Err(error) => failure(&error),
+        };
+    }
     let outcome = import_csv(&options, &mut |progress| bar.show(progress));
     bar.0.finish_and_clear();
     match outcome {
@@ -93,11 +151,13 @@ pub(crate) fn run(args: ImportArgs) -> ExitCode {
             let _ = print(&options, &report, clock.elapsed(), json);
             ExitCode::SUCCESS
         }
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::from(if error.kind() == ErrorKind::Invalid { USAGE } else { FAILED })
-        }
+        Err(error) => failure(&error),
     }
+}
+
+fn failure(error: &Error) -> ExitCode {
+    eprintln!("error: {error}");
+    ExitCode::from(if error.kind() == ErrorKind::Invalid { USAGE } else { FAILED })
 }
 
 /// The progress bar, on standard error; not drawn where that is no terminal.
@@ -121,6 +181,7 @@ impl Bar {
         bar.set_length(progress.total_bytes);
         bar.set_prefix(HumanCount(progress.rows).to_string());
         bar.set_message(match progress.phase {
+            ImportPhase::Copying => "copying",
             ImportPhase::FindingTypes => "finding types",
             ImportPhase::Writing => "writing",
         });
@@ -132,7 +193,10 @@ impl Bar {
 struct JsonReport<'a> {
     table: &'a str,
     created: bool,
+    encoding: String,
+    delimiter: String,
     rows: u64,
+    already_there: u64,
     rejected: u64,
     rejects: Option<String>,
     seconds: f64,
@@ -160,7 +224,10 @@ fn print(
         let line = JsonReport {
             table: &options.table,
             created: report.created,
+            encoding: report.encoding.to_string(),
+            delimiter: report.delimiter.to_string(),
             rows: report.rows,
+            already_there: report.already_there,
             rejected: report.rejected,
             rejects: report.rejects.as_ref().map(|path| path.display().to_string()),
             seconds,
@@ -175,6 +242,10 @@ fn print(
         serde_json::to_writer(&mut out, &line)?;
         return writeln!(out);
     }
+    if (report.encoding, report.delimiter) != (Encoding::Utf8, Delimiter::Comma) {
+        let ImportReport { encoding, delimiter, .. } = report;
+        writeln!(out, "read as {encoding}, fields separated by {delimiter}")?;
+    }
     let columns: Vec<String> =
         report.columns.iter().map(|(name, kind)| format!("{name} {kind}")).collect();
     writeln!(
@@ -188,13 +259,84 @@ fn print(
         .rejects
         .as_ref()
         .map_or_else(String::new, |path| format!(" (see {})", path.display()));
+    let already_there = if options.key.is_empty() {
+        String::new()
+    } else {
+        format!(" {} already there,", HumanCount(report.already_there))
+    };
     writeln!(
         out,
-        "{} rows imported, {} rejected{rejects}, {seconds:.1} s, {} rows/s",
+        "{} rows imported,{already_there} {} rejected{rejects}, {seconds:.1} s, {} rows/s",
         HumanCount(report.rows),
         HumanCount(report.rejected),
         HumanCount(rows_per_second as u64)
     )
+}
+
+#[derive(Serialize)]
+struct JsonPreview<'a> {
+    table: &'a str,
+    creates: bool,
+    encoding: String,
+    delimiter: String,
+    rows: u64,
+    rejected: u64,
+    first_rejects: &'a [String],
+    columns: Vec<JsonColumnPreview<'a>>,
+    problem: &'a Option<String>,
+}
+
+#[derive(Serialize)]
+struct JsonColumnPreview<'a> {
+    name: &'a str,
+    r#type: Option<String>,
+    why: &'a str,
+    examples: &'a [String],
+}
+
+fn print_preview(options: &ImportOptions, preview: &ImportPreview, json: bool) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    if json {
+        let columns = preview.columns.iter().map(|column| JsonColumnPreview {
+            name: &column.name,
+            r#type: column.kind.map(|kind| kind.to_string()),
+            why: &column.why,
+            examples: &column.examples,
+        });
+        let line = JsonPreview {
+            table: &options.table,
+            creates: preview.creates,
+            encoding: preview.encoding.to_string(),
+            delimiter: preview.delimiter.to_string(),
+            rows: preview.rows,
+            rejected: preview.rejected,
+            first_rejects: &preview.first_rejects,
+            columns: columns.collect(),
+            problem: &preview.problem,
+        };
+        serde_json::to_writer(&mut out, &line)?;
+        return writeln!(out);
+    }
+    writeln!(
+        out,
+        "encoding {}, fields separated by {}, {} rows looked at, {} of them no rows",
+        preview.encoding,
+        preview.delimiter,
+        HumanCount(preview.rows),
+        HumanCount(preview.rejected)
+    )?;
+    for reject in &preview.first_rejects {
+        writeln!(out, "  {reject}")?;
+    }
+    writeln!(out, "{} table {}:", if preview.creates { "new" } else { "existing" }, options.table)?;
+    for column in &preview.columns {
+        let kind = column.kind.map_or_else(|| "?".to_owned(), |kind| kind.to_string());
+        writeln!(out, "  {}: {kind} ({})", column.name, column.why)?;
+        if !column.examples.is_empty() {
+            writeln!(out, "    such as {}", column.examples.join(" | "))?;
+        }
+    }
+    writeln!(out, "nothing was written (--dry-run)")
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The words for a column: its type and the order of its dates.
+//! The words for a column: its type, the order of its dates, the decimal mark of its numbers.
 
 use std::fmt;
 use std::str::FromStr;
@@ -22,8 +22,8 @@ pub enum ColumnType {
     Text,
     /// A day, stored as text `YYYY-MM-DD`.
     Date,
-    /// Numbers written as US money (`$1,234.56`, `-$5.00`, `($5.00)`); stored like [`ColumnType::Real`],
-    /// never rounded.
+    /// Numbers written as money (`$1,234.56`, `-¥5.00`, `12,50 €`, `(5.00)`, `5.00-`); stored like
+    /// [`ColumnType::Real`], never rounded.
     Money,
 }
 
@@ -96,10 +96,49 @@ impl FromStr for DateOrder {
     }
 }
 
-/// A word that names no column type or no date order; its message lists the allowed ones.
+/// What stands before the fraction of a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DecimalMark {
+    /// `point`: `1,234.56`
+    Point,
+    /// `comma`: `1.234,56`
+    Comma,
+}
+
+impl fmt::Display for DecimalMark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            DecimalMark::Point => "point",
+            DecimalMark::Comma => "comma",
+        })
+    }
+}
+
+impl FromStr for DecimalMark {
+    type Err = UnknownWord;
+
+    fn from_str(word: &str) -> Result<Self, UnknownWord> {
+        match word.to_ascii_lowercase().as_str() {
+            "point" => Ok(DecimalMark::Point),
+            "comma" => Ok(DecimalMark::Comma),
+            _ => Err(UnknownWord { allowed: "point, comma" }),
+        }
+    }
+}
+
+/// How the cells of a column are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Format {
+    pub(super) kind: ColumnType,
+    /// The order of dates; `None` if no date needs one.
+    pub(super) order: Option<DateOrder>,
+    pub(super) mark: DecimalMark,
+}
+
+/// A word that names none of what may be named there; its message lists the allowed ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnknownWord {
-    allowed: &'static str,
+    pub(super) allowed: &'static str,
 }
 
 impl fmt::Display for UnknownWord {

@@ -2,19 +2,32 @@
 
 use std::cell::Cell;
 use std::fs::{File, Metadata};
-use std::io::{self, Cursor, Read};
+use std::io::{self, Cursor, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use samovar_core::{Error, ErrorKind};
 
-/// A file to import: regular, because it is read twice.
+use super::encoding::Encoding;
+use super::{ImportPhase, ImportProgress};
+
+/// What is to be imported; can be read again and again.
 pub(super) struct Input {
-    path: PathBuf,
-    metadata: Metadata,
+    name: String,
+    source: Source,
+    size: u64,
 }
 
-/// The bytes of a file, decompressed and without a byte-order mark.
+enum Source {
+    File {
+        path: PathBuf,
+        metadata: Metadata,
+    },
+    /// A copy of what can be read only once. It has no name, so it is gone with the process.
+    Spool(File),
+}
+
+/// The bytes of a file, decompressed, transcoded from UTF-16 and without a byte-order mark.
 pub(super) struct Stream {
     pub(super) bytes: Box<dyn Read>,
     /// How many bytes of the file itself have been read.
@@ -22,84 +35,149 @@ pub(super) struct Stream {
 }
 
 impl Input {
-    pub(super) fn open(path: &Path) -> Result<Input, Error> {
-        let metadata = std::fs::metadata(path).map_err(|error| unreadable(path, error))?;
-        if !metadata.is_file() {
-            return Err(Error::new(
-                ErrorKind::Source,
-                format!(
-                    "{} is not a regular file; the types are found by reading it twice, so save it to a file first",
-                    path.display()
-                ),
-            ));
+    /// Opens a file; copies what is no regular file, or standard input (`-`), to a temporary file.
+    pub(super) fn open(
+        path: &Path,
+        progress: &mut dyn FnMut(ImportProgress),
+    ) -> Result<Input, Error> {
+        if path == Path::new("-") {
+            return spool("standard input".to_owned(), &mut io::stdin().lock(), progress);
         }
-        Ok(Input { path: path.to_owned(), metadata })
+        let name = path.display().to_string();
+        let metadata = std::fs::metadata(path).map_err(|error| unreadable(&name, error))?;
+        if metadata.is_dir() {
+            return Err(Error::new(ErrorKind::Source, format!("{name} is a folder, not a file")));
+        }
+        if !metadata.is_file() {
+            let mut pipe = File::open(path).map_err(|error| unreadable(&name, error))?;
+            return spool(name, &mut pipe, progress);
+        }
+        let size = metadata.len();
+        Ok(Input { name, source: Source::File { path: path.to_owned(), metadata }, size })
     }
 
-    pub(super) fn path(&self) -> &Path {
-        &self.path
+    /// What messages call it.
+    pub(super) fn name(&self) -> &str {
+        &self.name
     }
 
     /// The size of the file itself, in bytes.
     pub(super) fn size(&self) -> u64 {
-        self.metadata.len()
+        self.size
     }
 
-    /// The bytes from the beginning.
-    pub(super) fn stream(&self) -> Result<Stream, Error> {
+    /// Its first bytes once decompressed, where a byte-order mark would be, and all bytes with them.
+    pub(super) fn decompressed(&self) -> Result<(Vec<u8>, Box<dyn Read>), Error> {
+        let (head, Stream { bytes, .. }) = self.decompress()?;
+        Ok((head, bytes))
+    }
+
+    /// The text from the beginning.
+    pub(super) fn stream(&self, encoding: Encoding) -> Result<Stream, Error> {
+        let (head, Stream { mut bytes, taken }) = self.decompress()?;
+        let mark = encoding.mark();
+        if head.starts_with(mark) {
+            io::copy(&mut bytes.by_ref().take(mark.len() as u64), &mut io::sink())
+                .map_err(|error| unreadable(&self.name, error))?;
+        }
+        Ok(Stream { bytes: encoding.transcoded(bytes), taken })
+    }
+
+    fn decompress(&self) -> Result<(Vec<u8>, Stream), Error> {
         let taken = Rc::new(Cell::new(0));
         let open = || -> io::Result<(Vec<u8>, Box<dyn Read>)> {
-            let file = Counted { file: File::open(&self.path)?, taken: taken.clone() };
-            let (head, bytes) = peek(file)?;
-            if !head.starts_with(&ZSTD) {
-                return Ok((head, Box::new(bytes)));
+            let (head, bytes) = peek(Counted { file: self.source.open()?, taken: taken.clone() })?;
+            if head.starts_with(ZSTD) {
+                let (head, bytes) = peek(zstd::stream::read::Decoder::new(bytes)?)?;
+                Ok((head, Box::new(bytes)))
+            } else if head.starts_with(GZIP) {
+                // Several files compressed one by one and joined are one file, as for gzip itself.
+                let (head, bytes) = peek(flate2::read::MultiGzDecoder::new(bytes))?;
+                Ok((head, Box::new(bytes)))
+            } else {
+                Ok((head, Box::new(bytes)))
             }
-            let (head, bytes) = peek(zstd::stream::read::Decoder::new(bytes)?)?;
-            Ok((head, Box::new(bytes)))
         };
-        let (head, mut bytes) = open().map_err(|error| unreadable(&self.path, error))?;
+        let (head, bytes) = open().map_err(|error| unreadable(&self.name, error))?;
         if let Some(foreign) = FOREIGN.iter().find(|foreign| head.starts_with(foreign.magic)) {
-            let message = format!("{} is {}", self.path.display(), foreign.advice);
+            let message = format!("{} is {}", self.name, foreign.advice);
             return Err(Error::new(ErrorKind::Source, message));
         }
-        if head.starts_with(UTF8_MARK) {
-            io::copy(&mut bytes.by_ref().take(UTF8_MARK.len() as u64), &mut io::sink())
-                .map_err(|error| unreadable(&self.path, error))?;
-        }
-        Ok(Stream { bytes, taken })
+        Ok((head, Stream { bytes, taken }))
     }
 
     /// Whether the file is still the one that was opened; else the types found may not be its types.
     pub(super) fn check_unchanged(&self) -> Result<(), Error> {
-        let now = std::fs::metadata(&self.path).map_err(|error| unreadable(&self.path, error))?;
-        let same = now.len() == self.metadata.len()
-            && now.modified().ok() == self.metadata.modified().ok();
+        let Source::File { path, metadata } = &self.source else { return Ok(()) };
+        let now = std::fs::metadata(path).map_err(|error| unreadable(&self.name, error))?;
+        let same = now.len() == metadata.len() && now.modified().ok() == metadata.modified().ok();
         same.then_some(()).ok_or_else(|| {
-            Error::new(
-                ErrorKind::Source,
-                format!("{} changed while it was read; nothing was imported", self.path.display()),
-            )
+            let message = format!("{} changed while it was read; nothing was imported", self.name);
+            Error::new(ErrorKind::Source, message)
         })
     }
 }
 
-/// The file cannot be read, or not to its end.
-pub(super) fn unreadable(path: &Path, error: io::Error) -> Error {
-    Error::new(ErrorKind::Source, format!("cannot read {}", path.display())).because(error)
+impl Source {
+    fn open(&self) -> io::Result<File> {
+        match self {
+            Source::File { path, .. } => File::open(path),
+            Source::Spool(file) => {
+                // The place in the file is shared with earlier readers, which are done by now.
+                let mut file = file.try_clone()?;
+                file.rewind()?;
+                Ok(file)
+            }
+        }
+    }
 }
 
-const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
-const UTF8_MARK: &[u8] = b"\xef\xbb\xbf";
+/// Copies a stream to a temporary file, as it comes: what is compressed stays so.
+fn spool(
+    name: String,
+    from: &mut dyn Read,
+    progress: &mut dyn FnMut(ImportProgress),
+) -> Result<Input, Error> {
+    let folder = std::env::temp_dir();
+    let unwritable = |error| {
+        let message = format!(
+            "cannot copy {name} to a temporary file in {} (TMPDIR names another folder)",
+            folder.display()
+        );
+        Error::new(ErrorKind::Storage, message).because(error)
+    };
+    let mut file = tempfile::tempfile_in(&folder).map_err(unwritable)?;
+    let mut chunk = vec![0; 1 << 18];
+    let mut size = 0;
+    loop {
+        let phase = ImportPhase::Copying;
+        progress(ImportProgress { phase, bytes: size, total_bytes: 0, rows: 0 });
+        let count = match from.read(&mut chunk) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            count => count.map_err(|error| unreadable(&name, error))?,
+        };
+        if count == 0 {
+            return Ok(Input { name, source: Source::Spool(file), size });
+        }
+        file.write_all(&chunk[..count]).map_err(unwritable)?;
+        size += count as u64;
+    }
+}
+
+/// The file cannot be read, or not to its end.
+pub(super) fn unreadable(name: &str, error: io::Error) -> Error {
+    Error::new(ErrorKind::Source, format!("cannot read {name}")).because(error)
+}
+
+const ZSTD: &[u8] = b"\x28\xb5\x2f\xfd";
+const GZIP: &[u8] = b"\x1f\x8b";
 
 struct Foreign {
     magic: &'static [u8],
     advice: &'static str,
 }
 
-const FOREIGN: [Foreign; 7] = [
-    Foreign { magic: b"\xff\xfe", advice: UTF16 },
-    Foreign { magic: b"\xfe\xff", advice: UTF16 },
-    Foreign { magic: b"\x1f\x8b", advice: "compressed by gzip; decompress it first (gzip -d)" },
+const FOREIGN: [Foreign; 4] = [
     Foreign {
         magic: b"PK\x03\x04",
         advice: "a zip archive or a spreadsheet; export it as CSV first",
@@ -108,7 +186,6 @@ const FOREIGN: [Foreign; 7] = [
     Foreign { magic: b"SQLite format 3", advice: "a SQLite database, not a CSV file" },
     Foreign { magic: b"PAR1", advice: "a Parquet file, not a CSV file" },
 ];
-const UTF16: &str = "UTF-16 text; convert it first (iconv -f UTF-16 -t UTF-8)";
 
 /// A stream whose first bytes have been looked at.
 type Peeked<R> = io::Chain<Cursor<Vec<u8>>, R>;

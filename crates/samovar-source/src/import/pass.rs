@@ -2,18 +2,35 @@
 
 use std::cell::Cell;
 use std::io::Read;
-use std::path::PathBuf;
 use std::rc::Rc;
 
 use samovar_core::{Error, ErrorKind};
 
+use super::dialect::Dialect;
+use super::encoding::Encoding;
 use super::input::{Input, Stream, unreadable};
 use super::record::{Defect, Fields, Row, Rows};
 use super::rejects::Rejects;
-use super::{ImportPhase, ImportProgress, plan};
+use super::{ImportPhase, ImportProgress, header};
 
 /// Rows between two reports of progress.
 const ROWS_PER_REPORT: u64 = 1024;
+
+/// A row as it stands in the file.
+#[derive(Clone, Copy)]
+pub(super) struct FileRow<'a> {
+    /// The line it begins on, counted from 1.
+    pub(super) line: u64,
+    bytes: &'a [u8],
+    encoding: Encoding,
+}
+
+impl FileRow<'_> {
+    /// Its text; bytes that cannot be decoded as `\xNN`.
+    pub(super) fn text(&self) -> String {
+        self.encoding.readable(self.bytes)
+    }
+}
 
 /// A pass over the rows behind the header; rows that have not its number of fields are rejected on the way.
 pub(super) struct Pass {
@@ -21,23 +38,31 @@ pub(super) struct Pass {
     fields: Fields,
     header: Vec<String>,
     line: u64,
-    path: PathBuf,
+    encoding: Encoding,
+    name: String,
     taken: Rc<Cell<u64>>,
     progress: ImportProgress,
 }
 
 impl Pass {
     /// Opens the file and reads its header.
-    pub(super) fn begin(input: &Input, phase: ImportPhase) -> Result<Pass, Error> {
-        let path = input.path();
-        let Stream { bytes, taken } = input.stream()?;
-        let mut rows = Rows::new(bytes, b',');
+    pub(super) fn begin(
+        input: &Input,
+        dialect: Dialect,
+        phase: ImportPhase,
+    ) -> Result<Pass, Error> {
+        let name = input.name();
+        let Dialect { encoding, delimiter } = dialect;
+        let Stream { bytes, taken } = input.stream(encoding)?;
+        let mut rows = Rows::new(bytes, delimiter.byte(), encoding);
         let mut fields = Fields::default();
-        let first = rows.next(&mut fields).map_err(|error| unreadable(path, error))?;
+        let first = rows.next(&mut fields).map_err(|error| unreadable(name, error))?;
         let problem = match first {
             None => Some("is empty; its first row must name the columns".to_owned()),
-            Some(Row { defect: Some(Defect::NotUtf8 { at }), .. }) => Some(format!(
-                "is not UTF-8 text (byte {} of its header); convert it first (iconv -t UTF-8)",
+            Some(Row { defect: Some(Defect::Undecodable { at, encoding }), .. }) => Some(format!(
+                "is not {} text (byte {} of its header); name its encoding (--encoding, such as gb18030), or convert it first \
+                 (iconv -t UTF-8)",
+                encoding.to_string().to_uppercase(),
                 at + 1
             )),
             Some(Row { defect: Some(defect), .. }) => {
@@ -46,15 +71,16 @@ impl Pass {
             Some(Row { defect: None, .. }) => None,
         };
         if let Some(problem) = problem {
-            return Err(Error::new(ErrorKind::Source, format!("{} {problem}", path.display())));
+            return Err(Error::new(ErrorKind::Source, format!("{name} {problem}")));
         }
         let progress = ImportProgress { phase, bytes: 0, total_bytes: input.size(), rows: 0 };
         Ok(Pass {
-            header: plan::header(fields.iter(), rows.raw().contains(&b'"'))?,
+            header: header::header(fields.iter(), rows.raw().contains(&b'"'), delimiter)?,
             rows,
             fields,
             line: 1,
-            path: path.to_owned(),
+            encoding,
+            name: name.to_owned(),
             taken,
             progress,
         })
@@ -85,7 +111,7 @@ impl Pass {
                 self.report(progress);
             }
             let row = self.rows.next(&mut self.fields);
-            let Some(row) = row.map_err(|error| unreadable(&self.path, error))? else {
+            let Some(row) = row.map_err(|error| unreadable(&self.name, error))? else {
                 self.report(progress);
                 return Ok(false);
             };
@@ -106,7 +132,17 @@ impl Pass {
 
     /// Rejects the current row.
     pub(super) fn reject(&self, reason: &str, rejects: &mut Rejects) -> Result<(), Error> {
-        rejects.push(self.line, reason, self.rows.raw())
+        rejects.push(reason, self.row())
+    }
+
+    /// The current row as it stands in the file.
+    pub(super) fn row(&self) -> FileRow<'_> {
+        FileRow { line: self.line, bytes: self.rows.raw(), encoding: self.encoding }
+    }
+
+    /// Rows met so far.
+    pub(super) fn count(&self) -> u64 {
+        self.progress.rows
     }
 
     fn report(&mut self, progress: &mut dyn FnMut(ImportProgress)) {

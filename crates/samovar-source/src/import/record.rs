@@ -8,6 +8,8 @@ use std::fmt;
 use std::io::{self, Read};
 use std::ops::Range;
 
+use super::encoding::Encoding;
+
 /// The longest row that is read, in bytes. A quoted field that runs on for longer was not closed.
 const LONGEST_ROW: usize = 1 << 20;
 const CHUNK: usize = 1 << 16;
@@ -72,7 +74,7 @@ pub(super) enum Defect {
     Unclosed,
     TextAfterQuote,
     TooLong,
-    NotUtf8 { at: usize },
+    Undecodable { at: usize, encoding: Encoding },
 }
 
 impl fmt::Display for Defect {
@@ -85,7 +87,13 @@ impl fmt::Display for Defect {
             Defect::TooLong => {
                 write!(f, "the row is longer than {LONGEST_ROW} bytes; its end is cut off")
             }
-            Defect::NotUtf8 { at } => write!(f, "byte {} of the row is not valid UTF-8", at + 1),
+            Defect::Undecodable { encoding: Encoding::Utf16Le | Encoding::Utf16Be, .. } => {
+                f.write_str("the row holds half a character, which is not valid UTF-16")
+            }
+            Defect::Undecodable { at, encoding } => {
+                let encoding = encoding.to_string().to_uppercase();
+                write!(f, "byte {} of the row is not valid {encoding}", at + 1)
+            }
         }
     }
 }
@@ -103,6 +111,9 @@ pub(super) struct Row {
 pub(super) struct Rows<R> {
     input: R,
     delimiter: u8,
+    encoding: Encoding,
+    /// A row that had to be written anew to be text.
+    decoded: String,
     /// What has been read and not been handed out begins at `start`.
     buffer: Vec<u8>,
     start: usize,
@@ -115,10 +126,12 @@ pub(super) struct Rows<R> {
 }
 
 impl<R: Read> Rows<R> {
-    pub(super) fn new(input: R, delimiter: u8) -> Self {
+    pub(super) fn new(input: R, delimiter: u8, encoding: Encoding) -> Self {
         Rows {
             input,
             delimiter,
+            encoding,
+            decoded: String::new(),
             buffer: Vec::new(),
             start: 0,
             last: 0..0,
@@ -151,12 +164,14 @@ impl<R: Read> Rows<R> {
                     self.line += newlines(&bytes[..next]);
                     self.last = self.start..self.start + len;
                     self.start += next;
-                    let defect = match std::str::from_utf8(self.raw()) {
+                    let encoding = self.encoding;
+                    let row = &self.buffer[self.last.clone()];
+                    let defect = match encoding.decode(row, &mut self.decoded) {
                         Ok(text) => {
                             fields.split(text, self.delimiter);
                             None
                         }
-                        Err(error) => Some(Defect::NotUtf8 { at: error.valid_up_to() }),
+                        Err(at) => Some(Defect::Undecodable { at, encoding }),
                     };
                     return Ok(Some(Row { line, defect }));
                 }
@@ -320,7 +335,7 @@ mod tests {
     type Seen = (u64, Result<Vec<String>, Defect>);
 
     fn rows(bytes: &[u8], step: usize) -> Vec<Seen> {
-        let mut rows = Rows::new(Trickle(bytes, step), b',');
+        let mut rows = Rows::new(Trickle(bytes, step), b',', Encoding::Utf8);
         let mut fields = Fields::default();
         let mut seen = Vec::new();
         while let Some(Row { line, defect }) = rows.next(&mut fields).unwrap() {
@@ -379,7 +394,7 @@ mod tests {
             bytes.extend(b"9,9\n");
         }
         let seen = rows(&bytes, 1 << 20);
-        assert_eq!(seen[0], (1, Err(Defect::NotUtf8 { at: 3 })));
+        assert_eq!(seen[0], (1, Err(Defect::Undecodable { at: 3, encoding: Encoding::Utf8 })));
         assert_eq!(seen[1], (2, Err(Defect::TooLong)));
         assert_eq!(seen[2], good(3, &["ok", "2"]));
         assert_eq!(seen[3], (4, Err(Defect::Unclosed)));
@@ -408,7 +423,7 @@ mod tests {
         fn no_byte_is_lost(bytes in proptest::collection::vec(
             prop_oneof![Just(b'"'), Just(b','), Just(b'\n'), Just(b'\r'), Just(b'a'), Just(0xff)], 0..60), step in 1usize..9,
         ) {
-            let mut rows = Rows::new(Trickle(&bytes, step), b',');
+            let mut rows = Rows::new(Trickle(&bytes, step), b',', Encoding::Utf8);
             let mut fields = Fields::default();
             let mut seen: Vec<u8> = Vec::new();
             while rows.next(&mut fields).unwrap().is_some() {

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use samovar_core::{Error, ErrorKind};
 
+use super::pass::FileRow;
+
 const HEADER: &str = "line,reason,row\n";
 
 /// Where rejected rows go. The file is made when the first one comes.
@@ -13,7 +15,10 @@ pub(super) struct Rejects {
     path: PathBuf,
     max: u64,
     count: u64,
-    first: Option<String>,
+    /// The first few, for messages.
+    first: Vec<String>,
+    /// Nothing is written, not even this.
+    unkept: bool,
     file: Option<csv::Writer<File>>,
 }
 
@@ -38,23 +43,58 @@ impl Rejects {
                 ));
             }
         }
-        Ok(Rejects { path: path.to_owned(), max, count: 0, first: None, file: None })
+        Ok(Rejects {
+            path: path.to_owned(),
+            max,
+            count: 0,
+            first: Vec::new(),
+            unkept: false,
+            file: None,
+        })
+    }
+
+    /// Counts any number of rejects and writes none down.
+    pub(super) fn unkept() -> Rejects {
+        Rejects {
+            path: PathBuf::new(),
+            max: u64::MAX,
+            count: 0,
+            first: Vec::new(),
+            unkept: true,
+            file: None,
+        }
     }
 
     pub(super) fn count(&self) -> u64 {
         self.count
     }
 
+    /// The first few, each with its line.
+    pub(super) fn into_first(self) -> Vec<String> {
+        self.first
+    }
+
     /// Keeps a row that cannot be read; an error if it is one too many.
-    pub(super) fn push(&mut self, line: u64, reason: &str, row: &[u8]) -> Result<(), Error> {
+    pub(super) fn push(&mut self, reason: &str, row: FileRow<'_>) -> Result<(), Error> {
+        self.push_text(reason, row.line, &row.text())
+    }
+
+    /// The same for a row that is no longer at hand.
+    pub(super) fn push_text(&mut self, reason: &str, line: u64, row: &str) -> Result<(), Error> {
+        const FIRST: usize = 3;
         self.count += 1;
-        self.first.get_or_insert_with(|| format!("line {line}: {reason}"));
+        if self.first.len() < FIRST {
+            self.first.push(format!("line {line}: {reason}"));
+        }
+        if self.unkept {
+            return Ok(());
+        }
         self.write(line, reason, row).map_err(|error| unwritable(&self.path, error))?;
         if self.count <= self.max {
             return Ok(());
         }
         self.finish()?;
-        let first = self.first.as_deref().unwrap_or_default();
+        let first = self.first.first().map_or("", String::as_str);
         Err(Error::new(
             ErrorKind::Source,
             format!(
@@ -77,7 +117,7 @@ impl Rejects {
         Ok(Some(self.path.clone()))
     }
 
-    fn write(&mut self, line: u64, reason: &str, row: &[u8]) -> io::Result<()> {
+    fn write(&mut self, line: u64, reason: &str, row: &str) -> io::Result<()> {
         let writer = match &mut self.file {
             Some(writer) => writer,
             none => {
@@ -86,19 +126,9 @@ impl Rejects {
                 none.insert(csv::Writer::from_writer(file))
             }
         };
-        writer.write_record([line.to_string().as_str(), reason, &readable(row)])?;
+        writer.write_record([line.to_string().as_str(), reason, row])?;
         Ok(())
     }
-}
-
-/// The text of a row; bytes that are not UTF-8 as `\xNN`, so that the file of rejects is valid text.
-fn readable(row: &[u8]) -> String {
-    let mut text = String::with_capacity(row.len());
-    for chunk in row.utf8_chunks() {
-        text.push_str(chunk.valid());
-        text.extend(chunk.invalid().iter().map(|byte| format!("\\x{byte:02X}")));
-    }
-    text
 }
 
 fn unwritable(path: &Path, error: io::Error) -> Error {

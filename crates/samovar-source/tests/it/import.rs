@@ -11,6 +11,7 @@ use rusqlite::types::Value;
 use samovar_core::{Error, ErrorKind};
 use samovar_source::import::{ColumnType, DateOrder, ImportOptions, ImportReport, import_csv};
 
+mod key;
 mod kill;
 mod round_trip;
 
@@ -334,8 +335,8 @@ fn wrong_files_are_told_by_their_mistake() {
     let shop = Shop::new();
     let cases: [(&[u8], &str); 14] = [
         (b"", "is empty"),
-        (b"\xff\xfea\0,\0b\0", "UTF-16"),
-        (b"\x1f\x8b\x08\0", "gzip"),
+        (b"\xff\xfe\x3d\xd8,\0b\0", "not UTF-16LE text"),
+        (b"\x1f\x8b\x08\0", "cannot read"),
         (b"PK\x03\x04rest", "spreadsheet"),
         (b"SQLite format 3\0", "SQLite database"),
         (b"caf\xe9,b\n1,2\n", "not UTF-8"),
@@ -344,7 +345,7 @@ fn wrong_files_are_told_by_their_mistake() {
         (b"a,,c\n1,2,3\n", "column 2 has no name"),
         (b"2016-01-31,7,1.5\n2016-02-01,8,2.5\n", "seems to be a row of data"),
         (b"2016-01-31,Anna,7\n2016-02-01,Bob,8\n", "\"2016-01-31\" reads as a value of its column"),
-        (b"a;b\n1;2\n", "separated by commas"),
+        (b"a;b\n1\n2\n", "separated by comma, and \"a;b\" holds none"),
         (b"\"a,b\n1,2\n", "a quote is opened and not closed"),
         (b"\x28\xb5\x2f\xfd rubbish", "cannot read"),
     ];
@@ -357,7 +358,7 @@ fn wrong_files_are_told_by_their_mistake() {
     options.file = shop.path("missing.csv");
     assert!(run(&options).unwrap_err().to_string().contains("missing.csv"));
     options.file = shop.folder.path().to_owned();
-    assert!(run(&options).unwrap_err().to_string().contains("not a regular file"));
+    assert!(run(&options).unwrap_err().to_string().contains("is a folder"));
 }
 
 #[test]

@@ -1,10 +1,12 @@
 //! What is written to a file is what the table holds, for generated tables.
 
+use std::io::Write;
+
 use csv::QuoteStyle;
 use proptest::prelude::*;
 use rusqlite::types::Value;
 use samovar_core::Day;
-use samovar_source::import::{ColumnType, DateOrder};
+use samovar_source::import::{ColumnType, DateOrder, DecimalMark, Delimiter, Encoding};
 
 use super::{Shop, run, select};
 
@@ -17,6 +19,43 @@ struct Column {
     kind: ColumnType,
     order: Option<DateOrder>,
     cells: Vec<Cell>,
+}
+
+impl Column {
+    /// The cell of a row as it stands in a file with decimal commas or points.
+    fn written(&self, row: usize, commas: bool) -> String {
+        let text = &self.cells[row].0;
+        if !commas || !matches!(self.kind, ColumnType::Real | ColumnType::Money) {
+            return text.clone();
+        }
+        text.replace(',', " ").replace('.', ",").replace(' ', ".")
+    }
+}
+
+/// The text in this encoding, or in UTF-8 if it cannot be written in it.
+fn encoded(text: Vec<u8>, encoding: Encoding) -> (Vec<u8>, Encoding) {
+    let utf16 = |unit: fn(u16) -> [u8; 2]| {
+        let text = std::str::from_utf8(&text).unwrap();
+        "\u{feff}".encode_utf16().chain(text.encode_utf16()).flat_map(unit).collect()
+    };
+    match encoding {
+        Encoding::Utf8 => (text, encoding),
+        Encoding::Utf16Le => (utf16(u16::to_le_bytes), encoding),
+        Encoding::Utf16Be => (utf16(u16::to_be_bytes), encoding),
+        Encoding::Gb18030 => {
+            let chinese = encoding_rs::GB18030;
+            let bytes = chinese.encode(std::str::from_utf8(&text).unwrap()).0.into_owned();
+            // Some characters of the private area do not come back.
+            let whole = chinese.decode(&bytes).0.as_bytes() == text;
+            if whole { (bytes, encoding) } else { (text, Encoding::Utf8) }
+        }
+    }
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
 }
 
 fn cents(cents: i64) -> (String, String) {
@@ -97,25 +136,46 @@ fn table() -> impl Strategy<Value = Vec<Column>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(128))]
 
     #[test]
-    fn a_table_comes_back_as_it_was_written(columns in table(), compress: bool, always_quote: bool) {
+    fn a_table_comes_back_as_it_was_written(
+        columns in table(),
+        delimiter in prop::sample::select(vec![Delimiter::Comma, Delimiter::Semicolon, Delimiter::Tab]),
+        encoding in prop::sample::select(vec![Encoding::Utf8, Encoding::Gb18030, Encoding::Utf16Le, Encoding::Utf16Be]),
+        compression in 0..3_u8,
+        always_quote: bool,
+        commas: bool,
+    ) {
         // A lone name with a semicolon in it is taken for a wrong delimiter unless it is quoted.
         let quotes = if always_quote || columns.len() == 1 { QuoteStyle::Always } else { QuoteStyle::Necessary };
-        let mut writer = csv::WriterBuilder::new().quote_style(quotes).from_writer(Vec::new());
+        let byte = match delimiter {
+            Delimiter::Comma => b',',
+            Delimiter::Semicolon => b';',
+            Delimiter::Tab => b'\t',
+        };
+        let mut writer =
+            csv::WriterBuilder::new().delimiter(byte).quote_style(quotes).from_writer(Vec::new());
         writer.write_record(columns.iter().map(|column| &column.name)).unwrap();
         let rows = columns[0].cells.len();
         for row in 0..rows {
-            writer.write_record(columns.iter().map(|column| &column.cells[row].0)).unwrap();
+            writer.write_record(columns.iter().map(|column| column.written(row, commas))).unwrap();
         }
-        let mut content = writer.into_inner().unwrap();
-        if compress {
-            content = zstd::encode_all(content.as_slice(), 1).unwrap();
-        }
+        let (content, encoding) = encoded(writer.into_inner().unwrap(), encoding);
+        let content = match compression {
+            0 => content,
+            1 => zstd::encode_all(content.as_slice(), 1).unwrap(),
+            _ => gzip(&content),
+        };
 
         let shop = Shop::new();
         let mut options = shop.options(content);
+        options.delimiter = Some(delimiter);
+        // Text at random is no Chinese, so its encoding could not be found. A mark can.
+        options.encoding = (encoding == Encoding::Gb18030).then_some(encoding);
+        if commas && delimiter == Delimiter::Comma {
+            options.decimal_marks = vec![(None, DecimalMark::Comma)];
+        }
         for column in &columns {
             // All but text is found. Text may look like anything, so it is asked for.
             if column.kind == ColumnType::Text {
@@ -125,6 +185,7 @@ proptest! {
         }
         let report = run(&options).unwrap();
         prop_assert_eq!((report.rows, report.rejected), (rows as u64, 0));
+        prop_assert_eq!(report.encoding, encoding);
 
         let read = select(&shop.database(), "SELECT * FROM sales ORDER BY rowid");
         let written: Vec<Vec<Value>> = (0..rows)

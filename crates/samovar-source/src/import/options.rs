@@ -1,0 +1,192 @@
+//! What an import is told, and what it tells.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use samovar_core::{Error, ErrorKind};
+
+use super::column::{ColumnType, DateOrder, DecimalMark};
+use super::dialect::Delimiter;
+use super::encoding::Encoding;
+
+/// What to import, where to, and how.
+#[derive(Clone, Debug)]
+pub struct ImportOptions {
+    /// The file, plain or compressed by gzip or zstd (told by its content), with a header row; `-` is
+    /// standard input. What is no regular file is copied to a temporary file, because it is read twice.
+    pub file: PathBuf,
+    /// The SQLite database; made if there is none.
+    pub database: PathBuf,
+    /// The table; made if there is none, else appended to.
+    pub table: String,
+    /// How the file is encoded; found if not told.
+    pub encoding: Option<Encoding>,
+    /// What separates its fields; found if not told.
+    pub delimiter: Option<Delimiter>,
+    /// Types by name of column, where what the data show is not what is meant. The last one counts.
+    pub types: Vec<(String, ColumnType)>,
+    /// The order of day and month by name of column, or without a name for all columns.
+    pub date_orders: Vec<(Option<String>, DateOrder)>,
+    /// The decimal mark by name of column, or without a name for all columns.
+    pub decimal_marks: Vec<(Option<String>, DecimalMark)>,
+    /// The columns whose values tell one row from any other; none by default. With a key a row that is there
+    /// already is counted and not written again, and the table gets a unique index.
+    pub key: Vec<String>,
+    /// Indexes to be made, each over these columns; those that are there already are left as they are.
+    pub indexes: Vec<Vec<String>>,
+    /// Where rejected rows go; by default beside the database, `sales.rejects.csv` for `sales.csv`.
+    /// Replaces an earlier file of rejects, and nothing else.
+    pub rejects: Option<PathBuf>,
+    /// More rejected rows than this stop the import, and the table stays as it was.
+    pub max_rejects: u64,
+    /// How long to wait for another program that writes to the database.
+    pub patience: Duration,
+}
+
+impl ImportOptions {
+    /// [`ImportOptions::max_rejects`] unless told otherwise: enough for the slips of a real file, few
+    /// enough for a person to read, and soon reached by a file that is read in the wrong way.
+    pub const DEFAULT_MAX_REJECTS: u64 = 100;
+
+    /// An import with all else left to what the data show: up to 100 rejects, 5 s of patience.
+    pub fn new(
+        file: impl Into<PathBuf>,
+        database: impl Into<PathBuf>,
+        table: impl Into<String>,
+    ) -> Self {
+        ImportOptions {
+            file: file.into(),
+            database: database.into(),
+            table: table.into(),
+            encoding: None,
+            delimiter: None,
+            types: Vec::new(),
+            date_orders: Vec::new(),
+            decimal_marks: Vec::new(),
+            key: Vec::new(),
+            indexes: Vec::new(),
+            rejects: None,
+            max_rejects: Self::DEFAULT_MAX_REJECTS,
+            patience: Duration::from_secs(5),
+        }
+    }
+
+    pub(super) fn rejects_path(&self) -> PathBuf {
+        let name = self.file.file_name().unwrap_or_default().to_string_lossy();
+        let stem = name.strip_suffix(".zst").or(name.strip_suffix(".gz")).unwrap_or(&name);
+        let stem = stem.strip_suffix(".csv").unwrap_or(stem);
+        let stem = if stem == "-" { "stdin" } else { stem };
+        self.rejects
+            .clone()
+            .unwrap_or_else(|| self.database.with_file_name(format!("{stem}.rejects.csv")))
+    }
+
+    /// What stands against the import whatever the file holds.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        let invalid = |message: String| Err(Error::new(ErrorKind::Invalid, message));
+        if self.table.is_empty() || self.table.contains('\0') {
+            return invalid("the name of the table is empty or not a name".to_owned());
+        }
+        let folder = match self.database.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        if !folder.is_dir() {
+            return invalid(format!(
+                "there is no folder {} to hold the database",
+                folder.display()
+            ));
+        }
+        let rejects = self.rejects_path();
+        if same_file(&rejects, &self.file) || same_file(&rejects, &self.database) {
+            return invalid(format!("{} cannot take the rejected rows as well", rejects.display()));
+        }
+        Ok(())
+    }
+}
+
+fn same_file(a: &Path, b: &Path) -> bool {
+    matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
+}
+
+/// What is under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ImportPhase {
+    /// What can be read only once is being copied to a temporary file.
+    Copying,
+    /// The types are being found; the database is not touched.
+    FindingTypes,
+    /// The rows are being written.
+    Writing,
+}
+
+/// How far an import is.
+#[derive(Clone, Copy, Debug)]
+pub struct ImportProgress {
+    /// What is under way.
+    pub phase: ImportPhase,
+    /// Bytes of the file read in this phase, as they lie on disk.
+    pub bytes: u64,
+    /// Size of the file in bytes; 0 while it is being copied.
+    pub total_bytes: u64,
+    /// Rows read in this phase.
+    pub rows: u64,
+}
+
+/// What an import did.
+#[derive(Clone, Debug)]
+pub struct ImportReport {
+    /// Rows written to the table.
+    pub rows: u64,
+    /// Rows whose key was there already with the same values.
+    pub already_there: u64,
+    /// Rows that could not be read, or were refused.
+    pub rejected: u64,
+    /// Where they are; `None` if there are none.
+    pub rejects: Option<PathBuf>,
+    /// How the file was read.
+    pub encoding: Encoding,
+    /// What separated its fields.
+    pub delimiter: Delimiter,
+    /// Whether the table was made by this import.
+    pub created: bool,
+    /// The columns in the order of the file, and how they were read.
+    pub columns: Vec<(String, ColumnType)>,
+    /// What may not be as it was meant: columns of text that are almost numbers or dates.
+    pub notes: Vec<String>,
+}
+
+/// What an import would do, as far as the file and the names in the table tell.
+#[derive(Clone, Debug)]
+pub struct ImportPreview {
+    /// How the file is read.
+    pub encoding: Encoding,
+    /// What separates its fields.
+    pub delimiter: Delimiter,
+    /// Rows looked at: all of the file.
+    pub rows: u64,
+    /// Rows that are no rows, such as those with too few fields; values that do not fit their column come
+    /// on top.
+    pub rejected: u64,
+    /// The first few of them, with line and reason.
+    pub first_rejects: Vec<String>,
+    /// Whether the table would be made.
+    pub creates: bool,
+    /// The columns in the order of the file.
+    pub columns: Vec<ColumnPreview>,
+    /// Why the import would fail, if that is known already.
+    pub problem: Option<String>,
+}
+
+/// A column as it would be read.
+#[derive(Clone, Debug)]
+pub struct ColumnPreview {
+    /// Its name.
+    pub name: String,
+    /// Its type; `None` if it has to be asked for, see [`ImportPreview::problem`].
+    pub kind: Option<ColumnType>,
+    /// Why it has this type.
+    pub why: String,
+    /// The first few different values, as they stand in the file.
+    pub examples: Vec<String>,
+}
