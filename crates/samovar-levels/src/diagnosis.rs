@@ -16,6 +16,7 @@ use crate::products::ProductBlock;
 use crate::raw::RawBlock;
 use crate::schema::{Aggregate, Schema};
 use crate::selection::{Selection, Stores};
+use crate::standout::{self, StandoutRules};
 
 /// How many products are listed for each word of health.
 const ITEMS_PER_HEALTH: usize = 25;
@@ -47,6 +48,7 @@ pub(crate) struct StoreName {
 pub(crate) struct Question<'a> {
     pub(crate) schema: &'a Schema,
     pub(crate) rules: &'a HealthRules,
+    pub(crate) standouts: &'a StandoutRules,
     pub(crate) selection: &'a Selection,
     pub(crate) stores: &'a [StoreName],
     /// The days that were looked at: blocks hold others too, which nobody vouches for.
@@ -135,6 +137,7 @@ pub(crate) fn write(question: &Question<'_>, pieces: &[Piece]) -> Result<Vec<u8>
         },
         totals: Values { schema, current: &total.0, previous: &total.1 },
         daily: Daily { schema, from, days: &daily },
+        standouts: Standouts::of(question, pieces),
         ranking,
         products,
     };
@@ -162,6 +165,7 @@ struct Body<'a> {
     missing: Missing<'a>,
     totals: Values<'a>,
     daily: Daily<'a>,
+    standouts: Standouts<'a>,
     ranking: Vec<Ranked<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     products: Option<ProductList>,
@@ -238,6 +242,78 @@ impl Serialize for Daily<'_> {
         }
         map.end()
     }
+}
+
+#[derive(Serialize)]
+struct Standouts<'a> {
+    rules: &'a StandoutRules,
+    /// Those that stand out, shown or not; `None`: they were not looked for, because something is missing.
+    found: Option<usize>,
+    days: Vec<StandoutDay<'a>>,
+}
+
+#[derive(Serialize)]
+struct StandoutDay<'a> {
+    date: String,
+    measure: &'a str,
+    value: f64,
+    expected: f64,
+    score: f64,
+    compared: usize,
+}
+
+impl<'a> Standouts<'a> {
+    fn of(question: &Question<'a>, pieces: &[Piece]) -> Standouts<'a> {
+        let Question { schema, standouts: rules, .. } = *question;
+        // A day that lacks some of its stores stands out for no reason of its own.
+        if question.missing.0 > 0 {
+            return Standouts { rules, found: None, days: Vec::new() };
+        }
+        let mut found: Vec<(&str, standout::Standout)> = Vec::new();
+        for measure in &schema.measures {
+            if schema.is_watched(measure, rules) {
+                let days = daily_sums(question, pieces, measure.aggregate);
+                let days = standout::standouts(rules, &days, question.selection.from);
+                found.extend(days.into_iter().map(|day| (&*measure.name, day)));
+            }
+        }
+        found.sort_by(|(a, x), (b, y)| {
+            y.score.abs().total_cmp(&x.score.abs()).then_with(|| (x.day, a).cmp(&(y.day, b)))
+        });
+        let count = found.len();
+        found.truncate(rules.max_shown);
+        let days = found.into_iter().map(|(measure, day)| StandoutDay {
+            date: day.day.to_string(),
+            measure,
+            value: day.value,
+            expected: day.expected,
+            score: day.score,
+            compared: day.compared,
+        });
+        Standouts { rules, found: Some(count), days: days.collect() }
+    }
+}
+
+/// A sum or a number of lines, day by day over both periods; a day without lines is zero.
+fn daily_sums(question: &Question<'_>, pieces: &[Piece], aggregate: Aggregate) -> Vec<(Day, f64)> {
+    let (first, last) = question.within;
+    let days = i64::from(last.0) - i64::from(first.0) + 1;
+    let mut sums = vec![0i128; usize::try_from(days).unwrap_or(0)];
+    let mut unit = 1.0;
+    for piece in pieces {
+        let block = &piece.metrics;
+        for at in block.range(first, last) {
+            sums[(block.days[at].0 - first.0) as usize] += match aggregate {
+                Aggregate::Sum(column) => i128::from(block.columns[column].sum[at]),
+                _ => i128::from(block.rows[at]),
+            };
+        }
+    }
+    if let Aggregate::Sum(column) = aggregate {
+        unit = scale(question.schema, column);
+    }
+    let day = |(at, sum): (usize, i128)| (first.plus(at as i32), sum as f64 / unit);
+    sums.into_iter().enumerate().map(day).collect()
 }
 
 #[derive(Serialize)]
@@ -487,6 +563,7 @@ mod tests {
         let question = Question {
             schema: &schema,
             rules: &HealthRules::default(),
+            standouts: &StandoutRules::default(),
             selection: &selection,
             stores: &[name("a"), name("b")],
             within: (Day(-1_000), Day(1_000)),

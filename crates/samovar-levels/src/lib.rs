@@ -8,6 +8,7 @@
 //! * [`Schema`]: the measures of a dataset, as states that merge.
 //! * [`Engine`]: answers a [`Selection`] with an [`Answer`]: a body that is equal for equal data, and a [`Proof`].
 //! * [`HealthRules`]: what makes a product a star, and what a dead one.
+//! * [`StandoutRules`]: when a day stands out against its weekday.
 //!
 //! Nothing here is stored but through the named caches of `samovar`: `members`, `raw`, `metrics`, `products`,
 //! `results` and `heat`.
@@ -26,6 +27,7 @@ mod raw;
 mod schema;
 mod selection;
 mod sketch;
+mod standout;
 mod store;
 
 pub use engine::{
@@ -37,3 +39,4 @@ pub use proof::{Level, Proof, State};
 pub use schema::{Aggregate, Better, Column, Measure, Schema, Unit, fingerprint};
 pub use selection::{Selection, Stores};
 pub use sketch::RELATIVE_ERROR;
+pub use standout::StandoutRules;

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::standout::StandoutRules;
+
 /// How the numbers of a measure are to be read by people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
@@ -111,7 +113,23 @@ pub struct Schema {
     pub categories: bool,
 }
 
+impl Measure {
+    /// Whether its days add up, so that one may stand out: a sum, or a number of lines.
+    pub fn adds_up(&self) -> bool {
+        matches!(self.aggregate, Aggregate::Count | Aggregate::Sum(_))
+    }
+}
+
 impl Schema {
+    /// Whether the days of a measure are watched: it is named in the rules, or is the first where none is.
+    pub(crate) fn is_watched(&self, measure: &Measure, rules: &StandoutRules) -> bool {
+        let named = match rules.measures.is_empty() {
+            true => self.measures.first().is_some_and(|first| first.name == measure.name),
+            false => rules.measures.iter().any(|name| **name == *measure.name),
+        };
+        named && measure.adds_up()
+    }
+
     /// The index of the measure of this name.
     ///
     /// ```

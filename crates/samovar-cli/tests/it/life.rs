@@ -217,6 +217,10 @@ name = "margin"
 ratio = ["profit", "sales"]
 [ttl]
 raw = "soon"
+[health]
+low_margin = 3
+[standouts]
+measures = ["margin"]
 "#;
     fs::write(shop.config(), config).unwrap();
     let path = shop.config();
@@ -234,6 +238,8 @@ raw = "soon"
         (17, "measure[1].unit", "dollars"),
         (20, "measure[2].ratio", "profit"),
         (22, "ttl.raw", "soon"),
+        (24, "health.low_margin", "3"),
+        (26, "standouts.measures", "margin"),
     ] {
         let start = format!("line {at}, {field}:");
         let line = ended.err.lines().find(|line| line.trim_start().starts_with(&start));

@@ -31,7 +31,7 @@ pub struct Answer {
 }
 
 /// Differs whenever bodies are written differently.
-pub(super) const BODY_FORMAT: u32 = 2;
+pub(super) const BODY_FORMAT: u32 = 3;
 
 /// A question, with what its answer rests on beside the blocks.
 #[derive(Clone)]
@@ -218,6 +218,7 @@ impl Engine {
         let question = Question {
             schema: &self.inner.dataset.schema,
             rules: &self.inner.dataset.rules,
+            standouts: &self.inner.dataset.standouts,
             selection: &asked.selection,
             stores: &names,
             within: gathered.within,

@@ -39,6 +39,7 @@ use crate::products::ProductBlock;
 use crate::raw::RawBlock;
 use crate::schema::{Schema, fingerprint};
 use crate::selection::{Selection, Stores};
+use crate::standout::StandoutRules;
 use blocks::Blocks;
 use heat::HeatMap;
 use lookout::Events;
@@ -103,6 +104,8 @@ pub struct Dataset {
     pub schema: Schema,
     /// Rules of product health.
     pub rules: HealthRules,
+    /// When a day stands out.
+    pub standouts: StandoutRules,
     /// Lifetimes of the levels.
     pub lifetimes: Lifetimes,
     /// Whether product metrics are kept.
@@ -260,7 +263,8 @@ impl Engine {
         let fence = samovar.fence().clone();
         let shape = (FORMAT, dataset.schema.fingerprint(), dataset.fingerprint);
         let data_shape = fingerprint(&format!("{shape:?}"));
-        let answers = (answer::BODY_FORMAT, &dataset.schema.measures, &dataset.rules);
+        let answers =
+            (answer::BODY_FORMAT, &dataset.schema.measures, &dataset.rules, &dataset.standouts);
         let answer_shape = fingerprint(&format!("{answers:?}"));
         let clock = Arc::clone(samovar.clock());
         let share = Share::new(dataset.max_source_share, clock, Arc::clone(&source));

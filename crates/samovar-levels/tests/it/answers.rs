@@ -447,3 +447,34 @@ fn more_questions_than_threads_are_all_answered() {
         assert_eq!(answers.unwrap().len(), 600);
     });
 }
+
+#[test]
+fn a_strange_day_stands_out_with_its_reason() {
+    runtime().block_on(async {
+        let (shop, engine) = shop_with_engine().await;
+        let even = json(&check(&shop, &engine, None, 20, 39).await);
+        assert_eq!(even["standouts"]["found"], 0, "{}", even["standouts"]);
+        // A hundred times what a day is like.
+        let strange = Line { day: 35, amount: Some(150_000), ..some_lines().swap_remove(0) };
+        shop.insert(&strange);
+        let told = engine.changed(vec![partition(strange.store, 35)], Mode::Remove, "test").await;
+        told.unwrap();
+        let body = json(&check(&shop, &engine, None, 20, 39).await);
+        let found = &body["standouts"];
+        assert_eq!((&found["found"], found["days"].as_array().unwrap().len()), (&1.into(), 1));
+        let day = &found["days"][0];
+        assert_eq!(day["date"], crate::shop::FIRST.plus(35).to_string());
+        assert_eq!((&day["measure"], &day["compared"]), (&"sales".into(), &6.into()));
+        let at = 35 - 20;
+        assert_eq!(day["value"], body["daily"]["sales"][at]);
+        assert!(day["score"].as_f64() > Some(3.5) && day["expected"].as_f64() < Some(20.0));
+        // Where something is missing nothing stands out for a reason of its own.
+        let engine = shop.engine(volatile().await, ProductMetrics::Keep);
+        let asked = selection(None, 20, 39);
+        let lacking = json(&engine.diagnose(&asked, Missing::Allow).await.unwrap());
+        assert_eq!(
+            (&lacking["standouts"]["found"], &lacking["standouts"]["days"]),
+            (&Value::Null, &Value::Array(vec![]))
+        );
+    });
+}

@@ -7,7 +7,8 @@ use rusqlite::{Connection, params_from_iter, types::Value};
 use samovar::Samovar;
 use samovar_core::{Day, Partition};
 use samovar_levels::{
-    Dataset, Engine, HealthRules, Lifetimes, ProductMetrics, Schema, Selection, Stores,
+    Dataset, Engine, HealthRules, Lifetimes, ProductMetrics, Schema, Selection, StandoutRules,
+    Stores,
 };
 use samovar_source::{ColumnKind, DateKind, Limits, SourceColumn, SqliteSource};
 
@@ -187,6 +188,7 @@ impl Shop {
             name: "shop".into(),
             schema: self.schema.clone(),
             rules: HealthRules::default(),
+            standouts: StandoutRules::default(),
             lifetimes: Lifetimes::default(),
             product_metrics,
             block_rows: 40,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use samovar::Samovar;
-use samovar_levels::{BLOCK_ROWS, Column, Dataset, Engine, HealthRules, fingerprint};
+use samovar_levels::{BLOCK_ROWS, Column, Dataset, Engine, fingerprint};
 use samovar_source::{
     ColumnKind, Limits, Source, SourceColumn, SourceError, SourceErrorKind, SqliteSource,
 };
@@ -50,7 +50,8 @@ impl Settings {
         let dataset = Dataset {
             name: self.dataset.name.as_str().into(),
             schema: self.dataset.schema.clone(),
-            rules: HealthRules::default(),
+            rules: self.health,
+            standouts: self.standouts.clone(),
             lifetimes: self.lifetimes,
             product_metrics: self.dataset.product_metrics,
             block_rows: BLOCK_ROWS,

@@ -4,6 +4,7 @@ mod awaited;
 mod engine;
 mod lines;
 mod raw;
+mod rules;
 mod values;
 
 use std::fmt;
@@ -12,7 +13,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
-use samovar_levels::{Aggregate, Better, Column, Lifetimes, Measure, ProductMetrics, Schema, Unit};
+use samovar_levels::{
+    Aggregate, Better, Column, HealthRules, Lifetimes, Measure, ProductMetrics, Schema,
+    StandoutRules, Unit,
+};
 use samovar_source::DateKind;
 
 use raw::{Reader, Table};
@@ -106,6 +110,10 @@ pub struct Settings {
     pub dataset: DatasetSettings,
     /// Lifetimes of the levels.
     pub lifetimes: Lifetimes,
+    /// What makes a product a star, and what a dead one.
+    pub health: HealthRules,
+    /// When a day stands out.
+    pub standouts: StandoutRules,
 }
 
 /// Budget of the memory tier unless configured: 512 MB.
@@ -163,6 +171,10 @@ impl Settings {
         let dataset = dataset(&mut reader, table, measures);
         let table = root.table(&mut reader, "ttl", false);
         let lifetimes = lifetimes(&mut reader, table);
+        let table = root.table(&mut reader, "health", false);
+        let health = rules::health(&mut reader, table);
+        let table = root.table(&mut reader, "standouts", false);
+        let standouts = rules::standouts(&mut reader, table, &dataset.schema);
         root.finish(&mut reader);
         if let Some(token) = &token
             && (token.len() < 8 || !token.bytes().all(|b| b.is_ascii_graphic()))
@@ -196,6 +208,8 @@ impl Settings {
             source,
             dataset,
             lifetimes,
+            health,
+            standouts,
         })
     }
 }

@@ -144,6 +144,17 @@ impl Table {
         }
     }
 
+    /// A list of any number of texts; none if it is not there.
+    pub(super) fn any_words(
+        &mut self,
+        reader: &mut Reader,
+        field: &str,
+        allowed: &str,
+    ) -> Vec<String> {
+        let count = self.fields.get(field).and_then(Value::as_array).map_or(0, Vec::len);
+        self.words(reader, field, count, allowed)
+    }
+
     pub(super) fn number(
         &mut self,
         reader: &mut Reader,
