@@ -14,6 +14,11 @@ mod tools;
 #[path = "../../crates/samovar-testkit/src/browser/find.rs"]
 mod browser;
 
+/// The same for PostgreSQL's programs.
+#[allow(unreachable_pub)]
+#[path = "../../crates/samovar-testkit/src/postgres/find.rs"]
+mod postgres;
+
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};

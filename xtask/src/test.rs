@@ -8,6 +8,7 @@ use std::{env, fs, process};
 
 use crate::browser::CHROMIUM;
 use crate::count::Tally;
+use crate::postgres::BIN;
 use crate::run::{cargo, show};
 use crate::{house, tools};
 
@@ -16,15 +17,19 @@ const SKIPS: &str = "SAMOVAR_SKIPS";
 
 /// Runs everything and goes on after a failure. `fast` leaves out the documentation.
 pub(crate) fn run(root: &Path, fast: bool) -> ExitCode {
-    let mut run = Run { root, chromium: None, steps: Vec::new() };
+    let mut run = Run { root, chromium: None, postgres: None, steps: Vec::new() };
     run.step("tools", |run| {
         let components = tools::components().map(|()| println!("rustfmt, clippy: found"));
         let chromium = tools::chromium().map(|program| {
             println!("browser: {}", program.display());
             run.chromium = Some(program);
         });
+        let postgres = tools::postgres().map(|folder| {
+            println!("database: {}", folder.display());
+            run.postgres = Some(folder);
+        });
         Tally::one(
-            [components, chromium]
+            [components, chromium, postgres]
                 .into_iter()
                 .filter_map(Result::err)
                 .map(|e| println!("{e}"))
@@ -65,6 +70,7 @@ pub(crate) fn run(root: &Path, fast: bool) -> ExitCode {
 struct Run<'a> {
     root: &'a Path,
     chromium: Option<PathBuf>,
+    postgres: Option<PathBuf>,
     steps: Vec<Step>,
 }
 
@@ -90,6 +96,9 @@ impl Run<'_> {
         command.args(words).current_dir(self.root).env_remove("SAMOVAR_TOKEN");
         if let Some(chromium) = &self.chromium {
             command.env(CHROMIUM, chromium);
+        }
+        if let Some(postgres) = &self.postgres {
+            command.env(BIN, postgres);
         }
         command
     }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::browser;
+use crate::postgres;
 use crate::run::{cargo, show, succeeds};
 
 /// Whether `cargo nextest` is here. It is not installed: compiling it takes longer than all tests.
@@ -42,6 +43,33 @@ pub(crate) fn chromium() -> Result<PathBuf, String> {
         println!("installed Chromium from the distribution's packages");
     }
     browser::find().and_then(|program| runs(&program))
+}
+
+/// Finds the programs of a PostgreSQL server that run; else installs it from the distribution's packages, if it may.
+pub(crate) fn postgres() -> Result<PathBuf, String> {
+    match postgres::find().and_then(serves) {
+        Ok(folder) => return Ok(folder),
+        Err(problem) if std::env::var_os(postgres::BIN).is_some() => return Err(problem),
+        Err(_) => {}
+    }
+    if apt_get(&["update"])
+        && apt_get(&["install", "--yes", "--no-install-recommends", "postgresql"])
+    {
+        println!("installed PostgreSQL from the distribution's packages");
+    }
+    postgres::find().and_then(serves)
+}
+
+fn serves(folder: PathBuf) -> Result<PathBuf, String> {
+    let initdb = folder.join("initdb");
+    if succeeds(Command::new(&initdb).arg("--version").stdin(Stdio::null())) {
+        return Ok(folder);
+    }
+    let initdb = initdb.display();
+    Err(format!(
+        "{initdb} does not run. Install another PostgreSQL and name its folder in {}",
+        postgres::BIN
+    ))
 }
 
 /// A program of this name may be a stub that only says where to get the real one.

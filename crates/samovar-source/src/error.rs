@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The kinds of failure that a caller may want to treat differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +18,8 @@ pub enum SourceErrorKind {
     TooManyRows,
     /// A query ran longer than allowed.
     Timeout,
+    /// The connection was lost before all was read; what was read so far is part of nothing.
+    Lost,
     /// The source failed in another way.
     Failed,
 }
@@ -45,6 +48,42 @@ impl SourceError {
     /// Which kind of failure this is.
     pub fn kind(&self) -> SourceErrorKind {
         self.kind
+    }
+
+    pub(crate) fn too_many(store: &str, max_rows: u64) -> Self {
+        let message = format!(
+            "store {store} has more than {max_rows} rows in one query; raise source.max_rows, or split the store"
+        );
+        SourceError::new(SourceErrorKind::TooManyRows, message)
+    }
+
+    pub(crate) fn too_late(timeout: Duration) -> Self {
+        let message = format!(
+            "a query ran longer than {} s; add an index on the store and date columns, or raise source.timeout",
+            timeout.as_secs_f64()
+        );
+        SourceError::new(SourceErrorKind::Timeout, message)
+    }
+
+    /// For one whose reader has gone: nobody will see it.
+    pub(crate) fn cancelled() -> Self {
+        SourceError::new(SourceErrorKind::Failed, "cancelled")
+    }
+
+    /// For one whose thread has gone.
+    pub(crate) fn panicked() -> Self {
+        let message = "the thread that read the database panicked; this is a bug";
+        SourceError::new(SourceErrorKind::Failed, message)
+    }
+
+    /// For a query that lacks columns.
+    pub(crate) fn no_column(missing: &[&str], there: &[&str]) -> Self {
+        let message = format!(
+            "the source's query has no column {}; it has {}",
+            missing.join(", "),
+            there.join(", ")
+        );
+        SourceError::new(SourceErrorKind::Schema, message)
     }
 }
 

@@ -1,9 +1,16 @@
 //! Systems of record: queries, batches, imports. SQL lives here alone.
 
+mod ask;
 mod background;
+mod batch;
+mod cell;
 mod contract;
+mod days;
+mod decimal;
 mod error;
 pub mod import;
+mod postgres;
+mod sql;
 mod sqlite;
 
 pub use contract::{
@@ -11,4 +18,5 @@ pub use contract::{
     SourceColumn, Store, Which, text_type,
 };
 pub use error::{SourceError, SourceErrorKind};
+pub use postgres::{PostgresOptions, PostgresSource};
 pub use sqlite::SqliteSource;

@@ -5,6 +5,8 @@ pub mod browser;
 pub mod clock;
 pub mod gate;
 pub mod log;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 pub mod skip;
 pub mod source;
 pub mod tier;

@@ -7,9 +7,11 @@ use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, Row};
 use samovar_core::Day;
 
-use super::days::{self, Dates};
-use super::rows::{id_text, unreadable};
+use super::value::cell;
 use super::{failed, sql};
+use crate::batch::ID;
+use crate::cell::unreadable;
+use crate::days::{self, Dates};
 use crate::{Dataset, Inventory, SourceError, SourceErrorKind, Store};
 
 /// The stores' ids as the database has them, by their text: only a value of the same type is sought by an index,
@@ -38,7 +40,7 @@ impl Ids {
             let Some(row) = rows.next().map_err(failed)? else { continue };
             let found = row.get_ref(0).map_err(failed)?;
             // A column of numbers finds 7 for "07": that is another id.
-            if id_text(found).as_deref() == Some(id) {
+            if cell(found).text(&mut String::new()) == Some(id) {
                 let native = Value::try_from(found).map_err(|e| failed(e.into()))?;
                 let mut ids = self.0.lock().unwrap_or_else(PoisonError::into_inner);
                 ids.insert(Arc::clone(id), native.clone());
@@ -80,7 +82,8 @@ pub(super) fn inventory(
         for store in &mut inventory.stores {
             let mut found = names.query([&natives[&store.id]]).map_err(failed)?;
             if let Some(row) = found.next().map_err(failed)? {
-                store.name = id_text(row.get_ref(0).map_err(failed)?).map(Arc::from);
+                let name = cell(row.get_ref(0).map_err(failed)?);
+                store.name = name.text(&mut String::new()).map(Arc::from);
             }
         }
     }
@@ -104,16 +107,18 @@ fn store(
     if dated == 0 {
         return Ok((None, native, lines));
     }
-    let id: Arc<str> = id_text(value)
-        .ok_or_else(|| {
-            unreadable(None, None, &dataset.store_id, value, "a number or text in UTF-8")
-        })?
+    let scratch = &mut String::new();
+    let id: Arc<str> = cell(value)
+        .text(scratch)
+        .ok_or_else(|| unreadable(None, None, &dataset.store_id, &cell(value), ID))?
         .into();
     let mut day = |at| -> Result<Day, SourceError> {
-        let (value, expected) = (get(at)?, days::expected(dataset.date_kind));
-        dates.day(value).ok_or_else(|| unreadable(Some(&id), None, &dataset.date, value, expected))
+        let (value, expected) = (cell(get(at)?), days::expected(dataset.date_kind));
+        dates
+            .day(&value)
+            .ok_or_else(|| unreadable(Some(&id), None, &dataset.date, &value, expected))
     };
     let (first, last) = (day(3)?, day(4)?);
-    let name = id_text(get(5)?).map(Arc::from);
+    let name = cell(get(5)?).text(scratch).map(Arc::from);
     Ok((Some(Store { id, name, lines: dated, first, last }), native, lines - dated))
 }

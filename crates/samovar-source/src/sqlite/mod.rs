@@ -1,9 +1,8 @@
 //! SQLite as a source.
 
-mod days;
 mod inventory;
-mod rows;
 mod sql;
+mod value;
 mod watch;
 
 use std::path::Path;
@@ -15,15 +14,16 @@ use futures_channel::{mpsc, oneshot};
 use futures_util::{SinkExt, StreamExt, stream};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OpenFlags, params_from_iter};
-use samovar_core::{BoxFuture, Clock, Day, SystemClock};
+use samovar_core::{BoxFuture, Clock, SystemClock};
 
 use crate::background::Pool;
+use crate::batch::{Batcher, Pushed};
 use crate::{
-    Ask, Batches, Dataset, Days, Description, Inventory, Limits, Source, SourceError,
-    SourceErrorKind, Which,
+    Ask, Batches, Dataset, Description, Inventory, Limits, Source, SourceError, SourceErrorKind,
+    Which,
 };
 use inventory::Ids;
-use rows::{Batcher, Pushed};
+use value::{Columns, bounds};
 use watch::Watch;
 
 /// Batches that a query may be ahead of its reader.
@@ -155,21 +155,11 @@ fn describe(connection: &Connection, dataset: &Dataset) -> Result<Description, S
         .columns()
         .map(|c| (c.name().to_string(), c.decl_type().unwrap_or("").to_string()))
         .collect();
-    let asked = [&dataset.store_id, &dataset.date]
-        .into_iter()
-        .chain(&dataset.store_name)
-        .chain(&dataset.product)
-        .chain(&dataset.category)
-        .chain(dataset.columns.iter().map(|c| &c.name));
     let is_there = |asked: &str| columns.iter().any(|(name, _)| name.eq_ignore_ascii_case(asked));
-    let missing: Vec<&str> = asked.map(String::as_str).filter(|name| !is_there(name)).collect();
+    let missing: Vec<&str> = dataset.asked().filter(|name| !is_there(name)).collect();
     if !missing.is_empty() {
         let there: Vec<&str> = columns.iter().map(|(name, _)| name.as_str()).collect();
-        return Err(schema(format!(
-            "the source's query has no column {}; it has {}",
-            missing.join(", "),
-            there.join(", ")
-        )));
+        return Err(SourceError::no_column(&missing, &there));
     }
     // Without bounds on the day: an index on the day alone must not look like one on the store.
     let mut plan = connection
@@ -208,7 +198,7 @@ impl Source for SqliteSource {
             // Nobody waits any more: nobody to tell.
             let _ = answer.send(version.map(i64::cast_unsigned).map(Some).map_err(failed));
         });
-        Box::pin(async move { answered.await.unwrap_or_else(|_| Err(gone())) })
+        Box::pin(async move { answered.await.unwrap_or_else(|_| Err(SourceError::panicked())) })
     }
 
     fn stores(&self) -> BoxFuture<'_, Result<Inventory, SourceError>> {
@@ -224,7 +214,7 @@ impl Source for SqliteSource {
         });
         Box::pin(async move {
             let _cancel = cancel;
-            answered.await.unwrap_or_else(|_| Err(gone()))
+            answered.await.unwrap_or_else(|_| Err(SourceError::panicked()))
         })
     }
 
@@ -250,7 +240,7 @@ impl Source for SqliteSource {
                 Some(Ok(None)) => None,
                 Some(Ok(Some(batch))) => Some((Ok(batch), Some((batches, cancel)))),
                 Some(Err(wrong)) => Some((Err(wrong), None)),
-                None => Some((Err(gone()), None)),
+                None => Some((Err(SourceError::panicked()), None)),
             }
         })
         .boxed()
@@ -266,7 +256,7 @@ fn read(
     ask: Ask,
     hand_over: &mut dyn FnMut(RecordBatch) -> bool,
 ) -> Result<(), SourceError> {
-    let days = ascending(ask.days);
+    let days = ask.days.ascending();
     let (store, id) = match &ask.stores {
         Which::One(store) => match ids.native(connection, dataset, store)? {
             Some(id) => (Some(&**store), Some(id)),
@@ -276,20 +266,20 @@ fn read(
     };
     let mut batcher = Batcher::new(dataset, &days, store, limits.batch_size);
     let mut taken = 0u64;
-    for (from, to) in ranges(&days, store.is_some()) {
-        let (lower, upper) = days::bounds(dataset, from, to);
+    for (from, to) in days.ranges(store.is_some()) {
+        let (lower, upper) = bounds(dataset, from, to);
         let text = sql::rows(dataset, id.is_some(), lower.is_some(), upper.is_some());
         let mut statement = connection.prepare_cached(&text).map_err(failed)?;
         let values = [id.as_ref(), lower.as_ref(), upper.as_ref()].into_iter().flatten();
         let mut rows =
             statement.query(params_from_iter(values.map(|v: &Value| v))).map_err(failed)?;
         while let Some(row) = rows.next().map_err(failed)? {
-            let pushed = batcher.push(row)?;
+            let pushed = batcher.push(&Columns(row))?;
             taken += u64::from(!matches!(pushed, Pushed::Left));
             if let Some(store) = store
                 && taken > limits.max_rows
             {
-                return Err(too_many(store, limits.max_rows));
+                return Err(SourceError::too_many(store, limits.max_rows));
             }
             if matches!(pushed, Pushed::Full)
                 && let Some(batch) = batcher.finish()?
@@ -303,41 +293,6 @@ fn read(
         hand_over(batch);
     }
     Ok(())
-}
-
-fn ascending(days: Days) -> Days {
-    match days {
-        Days::These(mut days) => {
-            days.sort_unstable();
-            days.dedup();
-            Days::These(days)
-        }
-        range @ Days::Range(..) => range,
-    }
-}
-
-/// The ranges of days to ask for: for one store runs of consecutive days; for all stores one range around them,
-/// because each range is a pass over everything.
-fn ranges(days: &Days, one_store: bool) -> Vec<(Option<Day>, Option<Day>)> {
-    let ends = |run: &[Day]| (run.first().copied(), run.last().copied());
-    match days {
-        Days::Range(from, to) => vec![(*from, *to)],
-        Days::These(days) if days.is_empty() => Vec::new(),
-        Days::These(days) if one_store => days.chunk_by(|a, b| b.0 == a.0 + 1).map(ends).collect(),
-        Days::These(days) => vec![ends(days)],
-    }
-}
-
-fn too_many(store: &str, max_rows: u64) -> SourceError {
-    let message = format!(
-        "store {store} has more than {max_rows} rows in one query; raise source.max_rows, or split the store"
-    );
-    SourceError::new(SourceErrorKind::TooManyRows, message)
-}
-
-fn gone() -> SourceError {
-    let message = "the thread that read the database panicked; this is a bug";
-    SourceError::new(SourceErrorKind::Failed, message)
 }
 
 fn failed(wrong: rusqlite::Error) -> SourceError {

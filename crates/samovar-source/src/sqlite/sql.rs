@@ -1,43 +1,11 @@
 //! The text of the queries. Names are quoted as identifiers; values are always bound.
 
 use crate::Dataset;
-
-/// A name as an identifier.
-fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
-
-/// A column of the raw query. Bound to the query's alias, because SQLite takes an unknown name in double
-/// quotes for a text.
-fn column(name: &str) -> String {
-    format!("q.{}", quoted(name))
-}
+use crate::sql::{bare, column, quoted, select};
 
 /// The raw query as something to select from.
 fn from(query: &str) -> String {
-    let text = query.trim().trim_end_matches(';').trim_end();
-    if is_select(text) {
-        // The line break ends a comment that the query may close with.
-        format!("({text}\n) AS q")
-    } else {
-        format!("{} AS q", quoted(text))
-    }
-}
-
-/// Whether a text begins as a query does: after comments and blanks, with a word that is not all of it.
-fn is_select(text: &str) -> bool {
-    let mut rest = text.trim_start();
-    loop {
-        let after = match rest.get(..2) {
-            Some("--") => rest.split_once('\n').map(|(_, after)| after),
-            Some("/*") => rest.split_once("*/").map(|(_, after)| after),
-            _ => break,
-        };
-        rest = after.unwrap_or("").trim_start();
-    }
-    let word = rest.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or("");
-    word.len() < rest.len()
-        && ["select", "with", "values"].iter().any(|known| known.eq_ignore_ascii_case(word))
+    select(query).unwrap_or_else(|| format!("{} AS q", quoted(bare(query))))
 }
 
 pub(super) fn columns_of(dataset: &Dataset) -> String {
@@ -86,25 +54,4 @@ pub(super) fn rows(dataset: &Dataset, one_store: bool, lower: bool, upper: bool)
     let order = if one_store { date } else { format!("{id}, {date}") };
     let (wanted, from) = (wanted.join(", "), from(&dataset.query));
     format!("SELECT {wanted} FROM {from} WHERE {store} AND {lower}{upper} ORDER BY {order}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_query_or_a_table() {
-        for table in ["orders", "weird name", "select", "selection of 2026", "with_index"] {
-            assert_eq!(from(table), format!("\"{table}\" AS q"));
-        }
-        assert_eq!(from("weird \"name\""), "\"weird \"\"name\"\"\" AS q");
-        assert_eq!(from("select 1 -- done"), "(select 1 -- done\n) AS q");
-        assert_eq!(
-            from(" WITH a AS (SELECT 1) SELECT * FROM a; "),
-            "(WITH a AS (SELECT 1) SELECT * FROM a\n) AS q"
-        );
-        assert_eq!(from("SELECT\"a\"FROM b"), "(SELECT\"a\"FROM b\n) AS q");
-        let commented = "-- the year's sales\n/* joined */ select 1";
-        assert_eq!(from(commented), format!("({commented}\n) AS q"));
-    }
 }

@@ -8,7 +8,7 @@ use rusqlite::{Connection, ErrorCode};
 use samovar_core::Clock;
 
 use super::failed;
-use crate::{SourceError, SourceErrorKind};
+use crate::SourceError;
 
 /// Steps of SQLite's machine between two looks at the clock: about a tenth of a millisecond.
 const STEPS: i32 = 10_000;
@@ -53,7 +53,7 @@ impl Watch {
         work: impl FnOnce(&Connection) -> Result<T, SourceError>,
     ) -> Result<T, SourceError> {
         if self.is_cancelled() {
-            return Err(SourceError::new(SourceErrorKind::Failed, "cancelled"));
+            return Err(SourceError::cancelled());
         }
         let (clock, timeout) = (Arc::clone(&self.clock), self.timeout);
         let (cancelled, waited) = (Arc::clone(&self.cancelled), Arc::clone(&self.waited));
@@ -81,11 +81,7 @@ impl Watch {
         if !interrupted || self.is_cancelled() {
             return wrong;
         }
-        let message = format!(
-            "a query ran longer than {} s; add an index on the store and date columns, or raise source.timeout",
-            self.timeout.as_secs_f64()
-        );
-        SourceError::new(SourceErrorKind::Timeout, message)
+        SourceError::too_late(self.timeout)
     }
 }
 
@@ -94,6 +90,7 @@ mod tests {
     use samovar_core::Millis;
 
     use super::*;
+    use crate::SourceErrorKind;
 
     /// Goes only when it is told to.
     #[derive(Default)]

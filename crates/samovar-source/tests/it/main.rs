@@ -1,4 +1,5 @@
 //! Integration tests of the sources and of the import.
 
 mod import;
+mod postgres;
 mod sqlite;

@@ -1,4 +1,4 @@
-//! Rows → batches of columns.
+//! Rows of any source → batches of columns.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -6,13 +6,14 @@ use std::sync::Arc;
 use arrow_array::builder::Int64Builder;
 use arrow_array::{ArrayRef, Date32Array, DictionaryArray, Int32Array, RecordBatch, StringArray};
 use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef};
-use rusqlite::Row;
-use rusqlite::types::{Value, ValueRef};
 use samovar_core::Day;
 
-use super::days::{self, Dates};
-use super::failed;
+use crate::cell::{Cell, unreadable};
+use crate::days::{self, Dates};
 use crate::{ColumnKind, Dataset, Days, SourceError, SourceErrorKind, text_type};
+
+/// What an id should be.
+pub(crate) const ID: &str = "a number or text in UTF-8";
 
 /// A dictionary is begun anew when it has more texts than a batch has rows, and more than this.
 const FEW_TEXTS: usize = 1_000;
@@ -58,29 +59,37 @@ impl Texts {
 
 /// A column while rows arrive.
 enum Growing {
-    Fixed { scale: i64, values: Int64Builder },
+    Fixed { decimals: u8, values: Int64Builder },
     Text(Texts),
 }
 
+/// A row of a source: the store's id if all stores are read, the date, and what is asked for.
+pub(crate) trait Row {
+    /// The value at a place.
+    fn cell(&self, at: usize) -> Result<Cell<'_>, SourceError>;
+}
+
 /// Batches while rows arrive.
-pub(super) struct Batcher<'a> {
+pub(crate) struct Batcher<'a> {
     dataset: &'a Dataset,
     schema: SchemaRef,
     batch_size: usize,
     wanted: &'a Days,
     dates: Dates,
     days: Vec<i32>,
-    /// The store and day of the last row.
-    last: Option<(Value, Day)>,
-    /// The text of its id.
+    /// The day of the last row.
+    last: Option<Day>,
+    /// The id of its store.
     store: String,
+    /// For texts that are not texts yet.
+    scratch: String,
     /// Only where all stores are read.
     stores: Option<Texts>,
     columns: Vec<(&'a str, Growing)>,
 }
 
 /// What became of a row.
-pub(super) enum Pushed {
+pub(crate) enum Pushed {
     /// It is on a day that was not asked for.
     Left,
     /// It is in the batch.
@@ -91,7 +100,7 @@ pub(super) enum Pushed {
 
 impl<'a> Batcher<'a> {
     /// For rows of one store, or of all, where each row begins with the id.
-    pub(super) fn new(
+    pub(crate) fn new(
         dataset: &'a Dataset,
         wanted: &'a Days,
         one_store: Option<&str>,
@@ -112,9 +121,7 @@ impl<'a> Batcher<'a> {
         for column in &dataset.columns {
             let (kind, growing) = match column.kind {
                 ColumnKind::Fixed { decimals } => {
-                    // 10^18 is the greatest power in 64 bits.
-                    let scale = 10i64.pow(u32::from(decimals.min(18)));
-                    (DataType::Int64, Growing::Fixed { scale, values: Int64Builder::new() })
+                    (DataType::Int64, Growing::Fixed { decimals, values: Int64Builder::new() })
                 }
                 ColumnKind::Text => (text_type(), Growing::Text(Texts::default())),
             };
@@ -130,22 +137,21 @@ impl<'a> Batcher<'a> {
             days: Vec::new(),
             last: None,
             store: one_store.unwrap_or_default().to_string(),
+            scratch: String::new(),
             stores: one_store.is_none().then(Texts::default),
             columns,
         }
     }
 
-    pub(super) fn push(&mut self, row: &Row<'_>) -> Result<Pushed, SourceError> {
-        let get = |at| row.get_ref(at).map_err(failed);
+    pub(crate) fn push(&mut self, row: &impl Row) -> Result<Pushed, SourceError> {
         let mut at = 0;
-        let mut id = ValueRef::Null;
+        let mut same_store = true;
         if self.stores.is_some() {
-            id = get(at)?;
+            same_store = self.turn_to(&row.cell(at)?)?;
             at += 1;
         }
-        let date = get(at)?;
-        let day = self.turn_to(id, date)?;
-        if !wants(self.wanted, day) {
+        let day = self.day(&row.cell(at)?, same_store)?;
+        if !self.wanted.has(day) {
             return Ok(Pushed::Left);
         }
         if let Some(stores) = &mut self.stores {
@@ -154,16 +160,16 @@ impl<'a> Batcher<'a> {
         self.days.push(day.0);
         for (name, column) in &mut self.columns {
             at += 1;
-            let value = get(at)?;
-            if let Err(expected) = column.push(value) {
-                return Err(unreadable(Some(&self.store), Some(day), name, value, expected));
+            let value = row.cell(at)?;
+            if let Err(expected) = column.push(&value, &mut self.scratch) {
+                return Err(unreadable(Some(&self.store), Some(day), name, &value, expected));
             }
         }
         Ok(if self.days.len() >= self.batch_size { Pushed::Full } else { Pushed::Taken })
     }
 
     /// The rows taken since the last batch, if any.
-    pub(super) fn finish(&mut self) -> Result<Option<RecordBatch>, SourceError> {
+    pub(crate) fn finish(&mut self) -> Result<Option<RecordBatch>, SourceError> {
         if self.days.is_empty() {
             return Ok(None);
         }
@@ -187,135 +193,58 @@ impl<'a> Batcher<'a> {
         build().map(Some).map_err(wrong)
     }
 
-    /// Takes store and day of the next row.
-    fn turn_to(&mut self, id: ValueRef<'_>, date: ValueRef<'_>) -> Result<Day, SourceError> {
-        let same_store = self.last.as_ref().is_some_and(|(last, _)| ValueRef::from(last) == id);
-        if !same_store && self.stores.is_some() {
-            self.store = id_text(id).ok_or_else(|| {
-                let expected = "a number or text in UTF-8";
-                unreadable(None, None, &self.dataset.store_id, id, expected)
-            })?;
+    /// Takes the store of the next row; says whether it is that of the last.
+    fn turn_to(&mut self, id: &Cell<'_>) -> Result<bool, SourceError> {
+        let Some(text) = id.text(&mut self.scratch) else {
+            return Err(unreadable(None, None, &self.dataset.store_id, id, ID));
+        };
+        let same_store = self.store == text;
+        if !same_store {
+            text.clone_into(&mut self.store);
         }
+        Ok(same_store)
+    }
+
+    /// Takes the day of the next row.
+    fn day(&mut self, date: &Cell<'_>, same_store: bool) -> Result<Day, SourceError> {
         let unfit =
             |expected| unreadable(Some(&self.store), None, &self.dataset.date, date, expected);
         let day =
             self.dates.day(date).ok_or_else(|| unfit(days::expected(self.dataset.date_kind)))?;
-        match &mut self.last {
-            Some((_, last)) if same_store => {
-                // The source sorts by its values, and mixed spellings sort otherwise than their days.
-                if day < *last {
-                    return Err(unfit("one spelling for all, so that they sort as their days do"));
-                }
-                *last = day;
-            }
-            last => *last = Some((Value::try_from(id).map_err(|e| failed(e.into()))?, day)),
+        // The source sorts by its values, and mixed spellings sort otherwise than their days.
+        if same_store && self.last.is_some_and(|last| day < last) {
+            return Err(unfit("one spelling for all, so that they sort as their days do"));
         }
+        self.last = Some(day);
         Ok(day)
     }
 }
 
 impl Growing {
     /// Takes a value, or says what it should have been.
-    fn push(&mut self, value: ValueRef<'_>) -> Result<(), &'static str> {
-        match self {
-            Growing::Fixed { scale, values } => match value {
-                ValueRef::Null => values.append_null(),
-                _ => values.append_value(fixed(value, *scale).ok_or("a number that fits 64 bits")?),
-            },
-            Growing::Text(texts) => match value {
-                ValueRef::Null => texts.keys.push(None),
-                ValueRef::Text(bytes) => {
-                    texts.push(std::str::from_utf8(bytes).map_err(|_| "text in UTF-8")?);
-                }
-                _ => texts.push(&id_text(value).ok_or("text or a number")?),
-            },
+    fn push(&mut self, value: &Cell<'_>, scratch: &mut String) -> Result<(), &'static str> {
+        match (self, value) {
+            (Growing::Fixed { values, .. }, Cell::Null) => values.append_null(),
+            (Growing::Fixed { decimals, values }, value) => {
+                values.append_value(value.fixed(*decimals).ok_or("a number that fits 64 bits")?);
+            }
+            (Growing::Text(texts), Cell::Null) => texts.keys.push(None),
+            (Growing::Text(texts), value) => {
+                let expected = if matches!(value, Cell::Text(_)) {
+                    "text in UTF-8"
+                } else {
+                    "text or a number"
+                };
+                texts.push(value.text(scratch).ok_or(expected)?);
+            }
         }
         Ok(())
     }
 }
 
-/// A number times a scale, rounded half away from zero; `None` if it is none, or does not fit.
-fn fixed(value: ValueRef<'_>, scale: i64) -> Option<i64> {
-    let scaled = match value {
-        ValueRef::Integer(number) => return number.checked_mul(scale),
-        ValueRef::Real(number) => number * scale as f64,
-        ValueRef::Text(bytes) => {
-            std::str::from_utf8(bytes).ok()?.trim().parse::<f64>().ok()? * scale as f64
-        }
-        ValueRef::Null | ValueRef::Blob(_) => return None,
-    };
-    let rounded = scaled.round();
-    // 2^63: the first float that does not fit.
-    (rounded.abs() < 9_223_372_036_854_775_808.0).then_some(rounded as i64)
-}
-
-fn wants(wanted: &Days, day: Day) -> bool {
-    match wanted {
-        Days::Range(from, to) => {
-            from.is_none_or(|from| from <= day) && to.is_none_or(|to| day <= to)
-        }
-        Days::These(days) => days.binary_search(&day).is_ok(),
-    }
-}
-
-/// An id, or a number in a column of texts, as text.
-pub(super) fn id_text(value: ValueRef<'_>) -> Option<String> {
-    match value {
-        ValueRef::Integer(number) => Some(number.to_string()),
-        ValueRef::Real(number) => Some(number.to_string()),
-        ValueRef::Text(bytes) => String::from_utf8(bytes.to_vec()).ok(),
-        ValueRef::Null | ValueRef::Blob(_) => None,
-    }
-}
-
-/// The error for a value that cannot be read.
-pub(super) fn unreadable(
-    store: Option<&str>,
-    day: Option<Day>,
-    column: &str,
-    value: ValueRef<'_>,
-    expected: &str,
-) -> SourceError {
-    let found = match value {
-        ValueRef::Null => "nothing (NULL)".to_string(),
-        ValueRef::Integer(number) => format!("the integer {number}"),
-        ValueRef::Real(number) => format!("the number {number}"),
-        ValueRef::Text(bytes) => {
-            let start: String = String::from_utf8_lossy(bytes).chars().take(60).collect();
-            format!("the text {start:?}")
-        }
-        ValueRef::Blob(bytes) => format!("a blob of {} bytes", bytes.len()),
-    };
-    let place = match (store, day) {
-        (Some(store), Some(day)) => format!("store {store} on {day}: "),
-        (Some(store), None) => format!("store {store}: "),
-        _ => String::new(),
-    };
-    let message = format!("{place}column {column} holds {found}; allowed is {expected}");
-    SourceError::new(SourceErrorKind::Value, message)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn money_is_rounded_half_away_from_zero() {
-        let cents = |number| fixed(ValueRef::Real(number), 100);
-        assert_eq!([cents(0.125), cents(-0.125), cents(19.99)], [Some(13), Some(-13), Some(1_999)]);
-        assert_eq!(fixed(ValueRef::Integer(-7), 100), Some(-700));
-        assert_eq!(fixed(ValueRef::Text(b" 1234.56 "), 100), Some(123_456));
-        for value in [
-            ValueRef::Real(f64::INFINITY),
-            ValueRef::Real(9.3e16),
-            ValueRef::Integer(i64::MAX / 99),
-            ValueRef::Text(b"nan"),
-            ValueRef::Text(b"$1"),
-            ValueRef::Blob(b"1"),
-        ] {
-            assert_eq!(fixed(value, 100), None, "{value:?}");
-        }
-    }
 
     #[test]
     fn a_dictionary_goes_on_and_starts_anew_when_it_is_large() {

@@ -7,13 +7,15 @@
 use jiff::Timestamp;
 use jiff::civil::{Date, DateTime};
 use jiff::tz::{Offset, TimeZone};
-use rusqlite::types::{Value, ValueRef};
 use samovar_core::Day;
 
+use crate::cell::{Cell, day_of};
 use crate::{Dataset, DateKind};
 
+const MICROS: i64 = 1_000_000;
+
 /// Reads the days of rows; the next row's is nearly always that of the last.
-pub(super) struct Dates {
+pub(crate) struct Dates {
     kind: DateKind,
     zone: TimeZone,
     /// The first ten characters of the last text, and their day.
@@ -23,7 +25,7 @@ pub(super) struct Dates {
 }
 
 impl Dates {
-    pub(super) fn new(dataset: &Dataset) -> Dates {
+    pub(crate) fn new(dataset: &Dataset) -> Dates {
         Dates {
             kind: dataset.date_kind,
             zone: dataset.time_zone.clone(),
@@ -33,15 +35,19 @@ impl Dates {
     }
 
     /// The day of a value; `None` if it is not of the configured kind.
-    pub(super) fn day(&mut self, value: ValueRef<'_>) -> Option<Day> {
-        match (self.kind, value) {
-            (DateKind::Date, ValueRef::Text(bytes)) => self.of_text(bytes.first_chunk()?),
-            (DateKind::UtcDatetime, ValueRef::Text(bytes)) => {
+    pub(crate) fn day(&mut self, value: &Cell<'_>) -> Option<Day> {
+        match (self.kind, *value) {
+            (DateKind::Date, Cell::Text(bytes)) => self.of_text(bytes.first_chunk()?),
+            (DateKind::UtcDatetime, Cell::Text(bytes)) => {
                 let text = std::str::from_utf8(bytes).ok()?;
                 self.at(utc_second(text)?)
             }
-            (DateKind::EpochSeconds, ValueRef::Integer(seconds)) => self.at(seconds),
-            (DateKind::EpochMillis, ValueRef::Integer(millis)) => self.at(millis.div_euclid(1_000)),
+            (DateKind::EpochSeconds, Cell::Integer(seconds)) => self.at(seconds),
+            (DateKind::EpochMillis, Cell::Integer(millis)) => self.at(millis.div_euclid(1_000)),
+            (DateKind::EpochSeconds | DateKind::EpochMillis, _) => None,
+            (_, Cell::Day(day)) => Some(day),
+            (DateKind::Date, Cell::Time(micros)) => day_of(micros.div_euclid(MICROS)),
+            (_, Cell::Time(micros) | Cell::Instant(micros)) => self.at(micros.div_euclid(MICROS)),
             _ => None,
         }
     }
@@ -90,38 +96,54 @@ fn start_of(day: Day, zone: &TimeZone) -> Option<i64> {
     Some(date.to_zoned(zone.clone()).ok()?.timestamp().as_second())
 }
 
+/// How the values of a date column compare.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// As days do.
+    Days,
+    /// As texts of times in UTC do.
+    Texts,
+    /// As instants do.
+    Instants,
+}
+
+/// What a value of a date column is compared with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Edge {
+    /// A day, or the text of one.
+    Day(Day),
+    /// A second since 1970-01-01T00:00:00Z.
+    Second(i64),
+}
+
 /// What the date column is compared with so that no row of the days is missed: not below the first, and below
 /// the second. `None` where an end is open or beyond the calendar. What they let through beyond the days is left
 /// out by its day.
-pub(super) fn bounds(
-    dataset: &Dataset,
+pub(crate) fn bounds(
+    order: Order,
+    zone: &TimeZone,
     from: Option<Day>,
     to: Option<Day>,
-) -> (Option<Value>, Option<Value>) {
-    let zone = &dataset.time_zone;
-    let next = to.map(|day| day.plus(1));
-    match dataset.date_kind {
-        DateKind::Date => (from.and_then(text), next.and_then(text)),
-        DateKind::UtcDatetime => {
-            let apart = i32::from(zone.to_fixed_offset().ok() != Some(Offset::UTC));
-            let (from, next) = (from.map(|day| day.plus(-apart)), next.map(|day| day.plus(apart)));
-            (from.and_then(text), next.and_then(text))
+) -> (Option<Edge>, Option<Edge>) {
+    let apart = match order {
+        Order::Texts => i32::from(zone.to_fixed_offset().ok() != Some(Offset::UTC)),
+        Order::Days | Order::Instants => 0,
+    };
+    let edge = |day: Day| {
+        if !(1..=9_999).contains(&day.ymd().0) {
+            return None;
         }
-        kind @ (DateKind::EpochSeconds | DateKind::EpochMillis) => {
-            let unit = if kind == DateKind::EpochSeconds { 1 } else { 1_000 };
-            let start = |day: Day| start_of(day, zone).map(|second| Value::Integer(second * unit));
-            (from.and_then(start), next.and_then(start))
+        match order {
+            Order::Days | Order::Texts => Some(Edge::Day(day)),
+            Order::Instants => start_of(day, zone).map(Edge::Second),
         }
-    }
-}
-
-/// A day as text that sorts as the day does.
-fn text(day: Day) -> Option<Value> {
-    (0..=9_999).contains(&day.ymd().0).then(|| Value::Text(day.to_string()))
+    };
+    let next = to.map(|day| day.plus(1 + apart));
+    (from.and_then(|day| edge(day.plus(-apart))), next.and_then(edge))
 }
 
 /// What the column should hold, in words.
-pub(super) fn expected(kind: DateKind) -> &'static str {
+pub(crate) fn expected(kind: DateKind) -> &'static str {
     match kind {
         DateKind::Date => "a date as text that begins with YYYY-MM-DD (or set dataset.date_kind)",
         DateKind::UtcDatetime => "a time in UTC as text, YYYY-MM-DD HH:MM:SS",
@@ -143,13 +165,13 @@ mod tests {
         }
     }
 
-    fn day(kind: DateKind, zone: &str, value: ValueRef<'_>) -> Option<String> {
-        dates(kind, zone).day(value).map(|day| day.to_string())
+    fn day(kind: DateKind, zone: &str, value: Cell<'_>) -> Option<String> {
+        dates(kind, zone).day(&value).map(|day| day.to_string())
     }
 
     #[test]
     fn spellings_of_a_day() {
-        let text = |kind, zone, text: &str| day(kind, zone, ValueRef::Text(text.as_bytes()));
+        let text = |kind, zone, text: &str| day(kind, zone, Cell::Text(text.as_bytes()));
         let third = Some("2026-02-03".to_string());
         for spelling in ["2026-02-03", "2026-02-03 19:06:53", "2026-02-03T23:59:59.999"] {
             assert_eq!(text(DateKind::Date, "Asia/Shanghai", spelling), third);
@@ -164,9 +186,25 @@ mod tests {
             assert_eq!(text(DateKind::UtcDatetime, "UTC", spelling), None, "{spelling}");
         }
         assert_eq!(text(DateKind::UtcDatetime, "UTC", "2026-02-03T19:06:53+01:00"), None);
-        assert_eq!(day(DateKind::Date, "UTC", ValueRef::Integer(20_260_203)), None);
-        assert_eq!(day(DateKind::EpochSeconds, "UTC", ValueRef::Text(b"2026-02-03")), None);
-        assert_eq!(day(DateKind::EpochSeconds, "UTC", ValueRef::Integer(i64::MAX)), None);
+        assert_eq!(day(DateKind::Date, "UTC", Cell::Integer(20_260_203)), None);
+        assert_eq!(day(DateKind::EpochSeconds, "UTC", Cell::Text(b"2026-02-03")), None);
+        assert_eq!(day(DateKind::EpochSeconds, "UTC", Cell::Integer(i64::MAX)), None);
+    }
+
+    #[test]
+    fn native_dates_and_times() {
+        let fourth = Some("2026-02-04".to_string());
+        // 16:00 in UTC: the next day's first second in Shanghai.
+        let micros = 1_770_134_400_000_000;
+        for kind in [DateKind::Date, DateKind::UtcDatetime] {
+            assert_eq!(day(kind, "Asia/Shanghai", Cell::Day(Day(20_488))), fourth);
+            assert_eq!(day(kind, "Asia/Shanghai", Cell::Instant(micros)), fourth);
+            assert_eq!(day(kind, "UTC", Cell::Infinity("infinity")), None);
+        }
+        let third = Some("2026-02-03".to_string());
+        assert_eq!(day(DateKind::Date, "Asia/Shanghai", Cell::Time(micros)), third);
+        assert_eq!(day(DateKind::UtcDatetime, "Asia/Shanghai", Cell::Time(micros)), fourth);
+        assert_eq!(day(DateKind::EpochMillis, "UTC", Cell::Instant(micros)), None);
     }
 
     #[test]
@@ -183,7 +221,7 @@ mod tests {
             let middle = around.parse::<Timestamp>().unwrap().as_second();
             let (mut dates, mut last) = (dates(DateKind::EpochSeconds, zone), None);
             for second in (middle - 200_000..middle + 200_000).step_by(899) {
-                let day = dates.day(ValueRef::Integer(second)).unwrap();
+                let day = dates.day(&Cell::Integer(second)).unwrap();
                 assert!(last <= Some(day), "{zone}: days ascend with time");
                 last = Some(day);
                 let within =
@@ -191,7 +229,7 @@ mod tests {
                 assert!(within.contains(&second), "{zone} {second}");
                 let millis =
                     Dates { kind: DateKind::EpochMillis, ..self::dates(DateKind::Date, zone) }
-                        .day(ValueRef::Integer(second * 1_000 + 999));
+                        .day(&Cell::Integer(second * 1_000 + 999));
                 assert_eq!(millis, Some(day));
             }
         }

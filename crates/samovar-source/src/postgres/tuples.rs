@@ -1,0 +1,176 @@
+//! The stream of a binary COPY: tuples out of chunks of bytes.
+
+use bytes::{Bytes, BytesMut};
+
+use super::form::Form;
+use crate::batch::Row;
+use crate::cell::Cell;
+use crate::{SourceError, SourceErrorKind};
+
+const SIGNATURE: &[u8; 11] = b"PGCOPY\n\xff\r\n\0";
+
+/// Tuples, out of chunks that may end anywhere; PostgreSQL sends a chunk for each, which then is not copied.
+pub(super) struct Tuples<'a> {
+    /// The names and forms of a tuple's columns.
+    columns: &'a [(String, Form)],
+    /// What is not yet read.
+    bytes: Bytes,
+    header: bool,
+    /// Where the values of the last tuple stand.
+    fields: Vec<Option<(usize, usize)>>,
+    tuple: Bytes,
+}
+
+/// One tuple.
+pub(super) struct Tuple<'a>(&'a Tuples<'a>);
+
+impl<'a> Tuples<'a> {
+    pub(super) fn of(columns: &'a [(String, Form)]) -> Tuples<'a> {
+        let (bytes, tuple) = Default::default();
+        Tuples { columns, bytes, header: true, fields: Vec::new(), tuple }
+    }
+
+    /// Takes the next chunk.
+    pub(super) fn feed(&mut self, chunk: Bytes) {
+        self.bytes = if self.bytes.is_empty() {
+            chunk
+        } else {
+            let mut joined = BytesMut::from(self.bytes.as_ref());
+            joined.extend_from_slice(&chunk);
+            joined.freeze()
+        };
+    }
+
+    /// The next tuple; `None` if it needs another chunk, or there is none.
+    pub(super) fn next(&mut self) -> Result<Option<Tuple<'_>>, SourceError> {
+        if self.header {
+            let Some(length) = header(&self.bytes)? else { return Ok(None) };
+            self.bytes = self.bytes.slice(length..);
+            self.header = false;
+        }
+        let Some(length) = self.walk()? else { return Ok(None) };
+        self.tuple = self.bytes.split_to(length);
+        Ok(Some(Tuple(self)))
+    }
+
+    /// Finds the values of the next tuple, and its length.
+    fn walk(&mut self) -> Result<Option<usize>, SourceError> {
+        self.fields.clear();
+        let bytes = self.bytes.as_ref();
+        let Some((count, mut rest)) = bytes.split_first_chunk::<2>() else { return Ok(None) };
+        match i16::from_be_bytes(*count) {
+            // The end of all.
+            -1 => return Ok(None),
+            count if usize::try_from(count) != Ok(self.columns.len()) => return Err(garbled()),
+            _ => {}
+        }
+        for _ in self.columns {
+            let Some((length, after)) = rest.split_first_chunk::<4>() else { return Ok(None) };
+            rest = after;
+            let length = i32::from_be_bytes(*length);
+            if length == -1 {
+                self.fields.push(None);
+                continue;
+            }
+            let length = usize::try_from(length).map_err(|_| garbled())?;
+            let from = bytes.len() - rest.len();
+            let Some(after) = rest.get(length..) else { return Ok(None) };
+            self.fields.push(Some((from, from + length)));
+            rest = after;
+        }
+        Ok(Some(bytes.len() - rest.len()))
+    }
+}
+
+impl Row for Tuple<'_> {
+    fn cell(&self, at: usize) -> Result<Cell<'_>, SourceError> {
+        let Tuples { columns, fields, tuple, .. } = self.0;
+        let Some((from, to)) = fields[at] else { return Ok(Cell::Null) };
+        let (name, form) = &columns[at];
+        form.kind.cell(&tuple[from..to]).ok_or_else(|| {
+            let message = format!(
+                "column {name} is not of the type that it was at the start; start again after changing a table"
+            );
+            SourceError::new(SourceErrorKind::Schema, message)
+        })
+    }
+}
+
+/// The length of the header; `None` if there is more of it to come.
+fn header(bytes: &[u8]) -> Result<Option<usize>, SourceError> {
+    // Signature, flags, length of the rest.
+    let Some((head, rest)) = bytes.split_first_chunk::<19>() else { return Ok(None) };
+    let [.., a, b, c, d] = *head;
+    if !head.starts_with(SIGNATURE) {
+        return Err(garbled());
+    }
+    let extension = usize::try_from(i32::from_be_bytes([a, b, c, d])).map_err(|_| garbled())?;
+    Ok((rest.len() >= extension).then_some(19 + extension))
+}
+
+fn garbled() -> SourceError {
+    let message = "the server's answer to COPY is not in the binary form; is it a PostgreSQL?";
+    SourceError::new(SourceErrorKind::Failed, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn columns() -> Vec<(String, Form)> {
+        vec![("store".into(), Form::count()), ("name".into(), Form::text())]
+    }
+
+    fn stream() -> Vec<u8> {
+        let mut bytes = SIGNATURE.to_vec();
+        // An extension of the header is skipped.
+        bytes.extend([0, 0, 0, 0, 0, 0, 0, 2, 9, 9]);
+        bytes.extend([0, 2, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 7, 0, 0, 0, 3, b't', b'e', b'a']);
+        bytes.extend([0, 2, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0]);
+        bytes.extend([0xff, 0xff]);
+        bytes
+    }
+
+    #[test]
+    fn a_chunk_may_end_anywhere() {
+        let (columns, stream) = (columns(), stream());
+        for size in 1..=stream.len() {
+            let mut tuples = Tuples::of(&columns);
+            let mut found = Vec::new();
+            for chunk in stream.chunks(size) {
+                tuples.feed(Bytes::copy_from_slice(chunk));
+                while let Some(tuple) = tuples.next().unwrap() {
+                    found.push(format!(
+                        "{:?} {:?}",
+                        tuple.cell(0).unwrap(),
+                        tuple.cell(1).unwrap()
+                    ));
+                }
+            }
+            assert_eq!(found, ["Integer(7) Text([116, 101, 97])", "Null Text([])"], "{size}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_copy_is_an_error() {
+        let columns = columns();
+        let mut other_signature = stream();
+        other_signature[3] = b'X';
+        let mut other_count = stream();
+        other_count[22] = 3;
+        let mut other_length = stream();
+        other_length[23] = 0xf0;
+        for bytes in [other_signature, other_count, other_length] {
+            let mut tuples = Tuples::of(&columns);
+            tuples.feed(bytes.into());
+            assert!(tuples.next().is_err());
+        }
+        let mut tuples = Tuples::of(&columns);
+        let mut short = stream();
+        short[26] = 3;
+        short.drain(28..33);
+        tuples.feed(short.into());
+        let wrong = tuples.next().unwrap().unwrap().cell(0).unwrap_err();
+        assert!(wrong.to_string().contains("column store"), "{wrong}");
+    }
+}
