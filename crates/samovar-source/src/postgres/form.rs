@@ -37,14 +37,14 @@ pub(super) enum Kind {
 #[derive(Clone, Debug)]
 pub(super) struct Form {
     pub(super) kind: Kind,
-    /// The name of its type, a domain's base; for a cast.
+    /// The name of its type, for a cast.
     pub(super) cast: String,
     /// For a look at its labels, if it is an enum.
     pub(super) oid: u32,
 }
 
 impl Form {
-    /// How a type is read; `None` if it cannot be.
+    /// How a type is read; `None` if it cannot be. A domain is never met: the server tells its base.
     pub(super) fn of(kind: &Type) -> Option<Form> {
         let oid = kind.oid();
         let (name, found) = match *kind {
@@ -61,16 +61,11 @@ impl Form {
             Type::DATE => ("date", Kind::Date),
             Type::TIMESTAMP => ("timestamp", Kind::Timestamp),
             Type::TIMESTAMPTZ => ("timestamptz", Kind::Timestamptz),
-            _ => {
-                return match kind.kind() {
-                    TypeKind::Domain(base) => Form::of(base),
-                    TypeKind::Enum(_) => {
-                        let cast = format!("{}.{}", quoted(kind.schema()), quoted(kind.name()));
-                        Some(Form { kind: Kind::Enum, cast, oid })
-                    }
-                    _ => None,
-                };
+            _ if matches!(kind.kind(), TypeKind::Enum(_)) => {
+                let cast = format!("{}.{}", quoted(kind.schema()), quoted(kind.name()));
+                return Some(Form { kind: Kind::Enum, cast, oid });
             }
+            _ => return None,
         };
         Some(Form { kind: found, cast: format!("pg_catalog.{name}"), oid })
     }

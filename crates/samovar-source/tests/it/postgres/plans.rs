@@ -1,0 +1,113 @@
+//! How rows are found: indexes, partitions, joins and views.
+
+use futures_executor::block_on;
+use samovar_source::{Ask, Dataset, Days, Limits, Source, Which};
+use samovar_testkit::source::read_all;
+
+use super::{ORDERS, connect, database, dataset, open, rows_of};
+
+#[test]
+fn a_store_is_sought_through_joins_and_subqueries() {
+    let database = database(ORDERS);
+    database
+        .run(
+            "CREATE TABLE stores (id integer PRIMARY KEY, name text);
+             INSERT INTO stores VALUES (7, 'Seven');
+             CREATE TABLE unindexed (store integer, name text);
+             CREATE VIEW doubled AS SELECT store, day, amount * 2 AS amount FROM orders;
+             CREATE SCHEMA \"my shop\"; CREATE TABLE \"my shop\".\"Orders\" AS SELECT * FROM orders;
+             CREATE TABLE \"dotted.name\" AS SELECT * FROM orders;",
+        )
+        .unwrap();
+    let joined = "
+        -- lines without master data count in full
+        SELECT o.store, o.day, o.amount * 2 AS amount, s.name AS store_name
+        FROM orders o LEFT JOIN stores s ON s.id = o.store;";
+    let named = Dataset { store_name: Some("store_name".into()), ..dataset(joined) };
+    let source = connect(&database, named, Limits::default());
+    assert!(block_on(source.describe()).unwrap().seeks);
+    let values: Vec<_> =
+        rows_of(&source, "7").into_iter().map(|row| row.values[0].clone().unwrap()).collect();
+    assert_eq!(values, ["200", "400"]);
+    let mut stores = block_on(source.stores()).unwrap().stores;
+    stores.sort_by(|a, b| a.id.cmp(&b.id));
+    let names: Vec<_> = stores.iter().map(|store| store.name.as_deref()).collect();
+    assert_eq!(names, [Some("Seven"), None]);
+
+    for (query, seeks) in [
+        ("public.orders", true),
+        ("doubled", true),
+        ("SELECT * FROM (SELECT * FROM orders) AS o", true),
+        ("SELECT store::bigint AS store, day, amount FROM orders", false),
+        ("SELECT o.* FROM orders o LEFT JOIN unindexed u ON u.store = o.store", false),
+        ("my shop.Orders", false),
+        ("dotted.name", false),
+    ] {
+        let source = open(&database, query);
+        assert_eq!(block_on(source.describe()).unwrap().seeks, seeks, "{query}");
+        assert_eq!(rows_of(&source, "7").len(), 2, "{query}");
+        assert_eq!(rows_of(&source, "9").len(), 0, "{query}");
+    }
+    // An index on the day first finds no store, whatever else is in it.
+    for (index, seeks) in [
+        ("orders (day)", false),
+        ("orders (day, store, amount)", false),
+        ("orders (amount, day) WHERE store = 7", false),
+        ("orders USING hash (store)", true),
+        ("orders (store)", true),
+        ("orders (store, amount, day)", true),
+    ] {
+        database.run("DROP INDEX by_store_and_day").unwrap();
+        database.run(&format!("CREATE INDEX by_store_and_day ON {index}")).unwrap();
+        let described = block_on(open(&database, "orders").describe()).unwrap();
+        assert_eq!(described.seeks, seeks, "{index}");
+        let types: Vec<&str> = described.columns.iter().map(|(_, kind)| kind.as_str()).collect();
+        assert_eq!(types, ["integer", "date", "numeric"]);
+    }
+}
+
+/// How often each table of the database was scanned, and sought in by an index.
+const SCANS: &str =
+    "SELECT string_agg(relname || ' ' || seq_scan || ' ' || idx_scan, ', ' ORDER BY relname)
+    FROM pg_stat_user_tables";
+
+#[test]
+fn partitions_that_the_days_rule_out_are_not_opened() {
+    let database = database(
+        "CREATE TABLE orders (store integer, day date, amount numeric) PARTITION BY RANGE (day);
+         CREATE TABLE january PARTITION OF orders FOR VALUES FROM ('2026-01-01') TO ('2026-02-01');
+         CREATE TABLE february PARTITION OF orders FOR VALUES FROM ('2026-02-01') TO ('2026-03-01');
+         CREATE TABLE march PARTITION OF orders FOR VALUES FROM ('2026-03-01') TO ('2026-04-01');
+         INSERT INTO orders SELECT s, '2026-01-01'::date + n % 90, n
+             FROM generate_series(1, 20) s, generate_series(0, 1799) n;
+         CREATE INDEX ON orders (store, day);
+         ANALYZE orders;",
+    );
+    let source = open(&database, "orders");
+    assert!(block_on(source.describe()).unwrap().seeks);
+    assert_eq!(rows_of(&source, "7").len(), 1_800);
+    let found = block_on(source.stores()).unwrap().stores;
+    assert_eq!((found.len(), found[0].lines), (20, 1_800));
+    let end = |text: &str| Some(text.parse().unwrap());
+    let february = || Days::Range(end("2026-02-05"), end("2026-02-14"));
+    let ask = |stores| Ask { stores, days: february() };
+    // Whoever was connected tells what it has counted when it leaves.
+    let counts = |asks: Vec<Ask>| {
+        let source = open(&database, "orders");
+        database.run("SELECT pg_stat_reset()").unwrap();
+        let rows: usize =
+            asks.into_iter().map(|ask| read_all(source.read(ask)).unwrap().len()).sum();
+        drop(source);
+        let all = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'samovar'
+            AND datname = current_database()";
+        database.wait_until(all, "0").unwrap();
+        (rows, database.run(SCANS).unwrap())
+    };
+    drop(source);
+    let (rows, scans) = counts(vec![ask(Which::One("7".into()))]);
+    assert_eq!((rows, scans.as_str()), (200, "february 0 1, january 0 0, march 0 0, orders 0 0"));
+    let (rows, scans) = counts(vec![ask(Which::All)]);
+    assert_eq!(rows, 4_000);
+    assert!(scans.contains("january 0 0, march 0 0"), "{scans}");
+    assert!(!scans.contains("february 0 0"), "{scans}");
+}
