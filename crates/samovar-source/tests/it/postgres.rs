@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
 
 mod ends;
+mod equals_sql;
 mod plans;
 mod tls;
 mod types;
