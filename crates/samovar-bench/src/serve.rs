@@ -8,7 +8,7 @@ use axum::body::Bytes;
 use axum::http::header;
 use axum::routing::get;
 use samovar_levels::Stores;
-use samovar_server::{App, Labels};
+use samovar_server::{App, Labels, Tokens};
 use tokio::net::TcpListener;
 
 use crate::load::{Connection, per_second};
@@ -83,7 +83,7 @@ pub(crate) async fn ours(shop: &Shop) -> Outcome<SocketAddr> {
     let engine = shop.engine(&settings, shop.source(&settings)?).await?;
     engine.warm().await?;
     child::quiet(&engine).await;
-    let app = App::new(Labels::from(&settings), None);
+    let app = App::new(Labels::from(&settings), Tokens::default());
     app.ready(engine);
     serve(samovar_server::router(app)).await
 }

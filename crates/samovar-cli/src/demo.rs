@@ -10,7 +10,7 @@ use clap::Args;
 use samovar::Samovar;
 use samovar_demo::Shape;
 use samovar_levels::{Engine, WarmReport};
-use samovar_server::{App, DISK_MAX_BYTES, Labels, MEMORY_MAX_BYTES, Settings};
+use samovar_server::{App, DISK_MAX_BYTES, Labels, MEMORY_MAX_BYTES, Settings, Tokens};
 use serde_json::{Map, Value, json};
 
 use crate::host::{self, Failure, Host};
@@ -32,6 +32,9 @@ pub(crate) struct DemoArgs {
     /// Who changes state must bear this token
     #[arg(long, env = "SAMOVAR_TOKEN", hide_env_values = true)]
     token: Option<String>,
+    /// Who reads figures from beyond this machine must bear this token, or the other
+    #[arg(long, env = "SAMOVAR_READ_TOKEN", hide_env_values = true, value_parser = read_token)]
+    read_token: Option<String>,
     /// Directory of the demo's database and of what is cached on disk
     #[arg(long, default_value = "samovar-data")]
     data: PathBuf,
@@ -41,6 +44,12 @@ pub(crate) struct DemoArgs {
     /// Print the final report as one JSON object on the last line
     #[arg(long)]
     json: bool,
+}
+
+/// A read token as it may be given. An empty one would let everybody read who meant to let nobody.
+pub(crate) fn read_token(text: &str) -> Result<String, String> {
+    let fits = samovar_server::is_token(text);
+    fits.then(|| text.to_string()).ok_or_else(|| "8 or more visible ASCII characters".into())
 }
 
 pub(crate) fn run(args: &DemoArgs) -> ExitCode {
@@ -62,7 +71,8 @@ async fn demo(args: &DemoArgs) -> Result<(), Failure> {
     settings.source.path = args.data.join(samovar_demo::file_name(&shape));
     let labels = Labels::from(&settings);
     let samovar = host::open(args.data.clone(), MEMORY_MAX_BYTES, DISK_MAX_BYTES).await?;
-    let app = App::new(labels, args.token.clone());
+    let tokens = Tokens { change: args.token.clone(), read: args.read_token.clone() };
+    let app = App::new(labels, tokens);
     app.generating(0, shape.rows());
     let listen = SocketAddr::new(args.listen, args.port);
     let server = Host::start(listen, args.token.as_deref(), app.clone()).await?;

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use clap::Args;
 use samovar_levels::{Engine, WarmReport};
-use samovar_server::{App, Labels, Settings};
+use samovar_server::{App, Labels, Settings, Tokens};
 
-use crate::demo::say;
+use crate::demo::{read_token, say};
 use crate::host::{self, Failure, Host};
 
 /// After a warm-up that failed the next waits so long, twice as long after each further one.
@@ -27,6 +27,9 @@ pub(crate) struct ServeArgs {
     /// Who changes state must bear this token
     #[arg(long, env = "SAMOVAR_TOKEN", hide_env_values = true)]
     token: Option<String>,
+    /// Who reads figures from beyond this machine must bear this token, or the other
+    #[arg(long, env = "SAMOVAR_READ_TOKEN", hide_env_values = true, value_parser = read_token)]
+    read_token: Option<String>,
 }
 
 pub(crate) fn run(args: &ServeArgs) -> ExitCode {
@@ -65,12 +68,13 @@ async fn warm_at_last(engine: &Engine) -> WarmReport {
 async fn serve(args: &ServeArgs) -> Result<(), Failure> {
     let settings = configured(&args.config)?;
     let token = args.token.clone().or(settings.token.clone());
+    let read = args.read_token.clone().or(settings.read_token.clone());
     let labels = Labels::from(&settings);
     let samovar =
         host::open(settings.data.clone(), settings.memory_max_bytes, settings.disk_max_bytes)
             .await?;
     let engine = host::engine(samovar, &settings)?;
-    let app = App::new(labels, token.clone());
+    let app = App::new(labels, Tokens { change: token.clone(), read });
     app.ready(engine.clone());
     let port = args.port.unwrap_or(settings.listen.port());
     let listen = SocketAddr::new(settings.listen.ip(), port);

@@ -126,7 +126,7 @@ pub(crate) async fn dataset(State(app): State<App>) -> Response {
         "name": &*labels.name,
         "currency": labels.currency,
         "time_zone": labels.time_zone,
-        "token_required": app.token().is_some(),
+        "token_required": app.tokens().change.is_some(),
         "phase": "generating",
         "generating": null,
         "warming": { "stores_warm": 0, "stores_total": 0 },

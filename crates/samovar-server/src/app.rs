@@ -30,6 +30,15 @@ impl From<&Settings> for Labels {
     }
 }
 
+/// What a server asks its callers for.
+#[derive(Clone, Default)]
+pub struct Tokens {
+    /// Who changes state must bear it; without one only this machine may. It opens reading, too.
+    pub change: Option<String>,
+    /// Who reads figures from beyond this machine must bear it; without one all may read.
+    pub read: Option<String>,
+}
+
 /// The state of a server. Cheap to clone.
 #[derive(Clone)]
 pub struct App {
@@ -38,7 +47,7 @@ pub struct App {
 
 struct Inner {
     labels: Labels,
-    token: Option<String>,
+    tokens: Tokens,
     engine: OnceLock<Engine>,
     generated: AtomicU64,
     to_generate: AtomicU64,
@@ -46,10 +55,10 @@ struct Inner {
 
 impl App {
     /// A server's state before there is an engine: until [`App::ready`] it tells that data are being made.
-    pub fn new(labels: Labels, token: Option<String>) -> App {
+    pub fn new(labels: Labels, tokens: Tokens) -> App {
         let inner = Inner {
             labels,
-            token,
+            tokens,
             engine: OnceLock::new(),
             generated: AtomicU64::new(0),
             to_generate: AtomicU64::new(0),
@@ -83,7 +92,7 @@ impl App {
         &self.inner.labels
     }
 
-    pub(crate) fn token(&self) -> Option<&str> {
-        self.inner.token.as_deref()
+    pub(crate) fn tokens(&self) -> &Tokens {
+        &self.inner.tokens
     }
 }

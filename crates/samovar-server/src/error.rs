@@ -14,14 +14,23 @@ pub(crate) enum Refusal {
     Body(String),
     /// The demo's data are being made.
     Preparing,
-    /// No token, or the wrong one.
-    NoToken,
+    /// No token, or the wrong one; what it is needed for.
+    NoToken(Need),
     /// Not from here: the reason.
     Forbidden(&'static str),
     /// There is no such door.
     NotFound,
     /// The engine could not do it.
     Failed(Error),
+}
+
+/// What a token is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// To change state: the token.
+    Change,
+    /// To read figures: the read token, or the token.
+    Read,
 }
 
 impl From<Error> for Refusal {
@@ -61,7 +70,7 @@ impl Refusal {
         match self {
             Refusal::Field { .. } | Refusal::Body(_) => (StatusCode::BAD_REQUEST, "bad_request"),
             Refusal::Preparing => (StatusCode::SERVICE_UNAVAILABLE, "preparing"),
-            Refusal::NoToken => (StatusCode::UNAUTHORIZED, "unauthorized"),
+            Refusal::NoToken(_) => (StatusCode::UNAUTHORIZED, "unauthorized"),
             Refusal::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden"),
             Refusal::NotFound => (StatusCode::NOT_FOUND, "not_found"),
             Refusal::Failed(failed) => match failed.kind() {
@@ -80,8 +89,12 @@ impl Refusal {
             }
             Refusal::Body(why) => why.clone(),
             Refusal::Preparing => "the data are being made; ask again soon".into(),
-            Refusal::NoToken => {
+            Refusal::NoToken(Need::Change) => {
                 "this changes state and needs the header \"Authorization: Bearer <token>\"".into()
+            }
+            Refusal::NoToken(Need::Read) => {
+                "this tells figures and needs the header \"Authorization: Bearer <read token>\""
+                    .into()
             }
             Refusal::Forbidden(why) => (*why).into(),
             Refusal::NotFound => "there is nothing here".into(),
@@ -108,7 +121,7 @@ impl IntoResponse for Refusal {
             Refusal::Preparing => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
             }
-            Refusal::NoToken => {
+            Refusal::NoToken(_) => {
                 headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
             _ => {}

@@ -2,8 +2,8 @@
 //!
 //! [`router`] makes the doors over an [`App`]; the caller brings the listener and says when to stop. Answers hold
 //! in their body only what is equal for equal data, so that bodies are cached encoded and entity tags mean
-//! something; what differs by request stands in headers. Whatever changes state passes the guard: the bearer
-//! token, or loopback where none is set.
+//! something; what differs by request stands in headers. Whatever changes state passes a guard: the bearer
+//! token, or loopback where none is set. Whatever tells figures passes another, where a read token is set.
 
 mod api;
 mod app;
@@ -22,29 +22,33 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 
-pub use app::{App, Labels};
+pub use app::{App, Labels, Tokens};
 pub use settings::{
-    DISK_MAX_BYTES, DatasetSettings, MEMORY_MAX_BYTES, Problem, Settings, SourceSettings,
+    DISK_MAX_BYTES, DatasetSettings, MEMORY_MAX_BYTES, Problem, Settings, SourceSettings, is_token,
 };
 
 /// Bodies of requests may have so many bytes.
 const MAX_BODY: usize = 2 << 20;
 
-/// All doors. Serve it with `into_make_service_with_connect_info::<SocketAddr>()`: the guard asks where a request
+/// All doors. Serve it with `into_make_service_with_connect_info::<SocketAddr>()`: the guards ask where a request
 /// comes from.
 pub fn router(app: App) -> Router {
+    // `/api/refresh` tells figures, too; who may change state may read.
     let changing = Router::new()
         .route("/api/refresh", post(api::refresh))
         .route("/api/events/{event}", post(api::event))
         .route("/api/stats/reset", post(ops::reset))
         .route_layer(middleware::from_fn_with_state(app.clone(), guard::changes_state));
-    Router::new()
+    let telling = Router::new()
         .route("/api/diagnosis", get(api::diagnosis))
         .route("/api/dataset", get(api::dataset))
         .route("/api/stats", get(ops::stats))
+        .route("/metrics", get(ops::metrics))
+        .route_layer(middleware::from_fn_with_state(app.clone(), guard::tells_figures));
+    Router::new()
         .route("/healthz", get(ops::healthz))
         .route("/readyz", get(ops::readyz))
-        .route("/metrics", get(ops::metrics))
+        .merge(telling)
         .merge(changing)
         .fallback(file)
         .layer(DefaultBodyLimit::max(MAX_BODY))

@@ -98,6 +98,8 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// Who changes state must bear this token.
     pub token: Option<String>,
+    /// Who reads figures from beyond this machine must bear this token or the other.
+    pub read_token: Option<String>,
     /// Where memory's companions live on disk; relative to the directory of the configuration.
     pub data: PathBuf,
     /// Budget of the memory tier, in bytes.
@@ -157,6 +159,7 @@ impl Settings {
                 text.parse::<SocketAddr>().ok()
             });
         let token = root.text(&mut reader, "token");
+        let read_token = root.text(&mut reader, "read_token");
         let data = root.text(&mut reader, "data").unwrap_or_else(|| "samovar-data".into());
         let mut memory = root.table(&mut reader, "memory", false);
         let memory_max_bytes = memory.bytes(&mut reader, "max_bytes", MEMORY_MAX_BYTES);
@@ -176,14 +179,14 @@ impl Settings {
         let table = root.table(&mut reader, "standouts", false);
         let standouts = rules::standouts(&mut reader, table, &dataset.schema);
         root.finish(&mut reader);
-        if let Some(token) = &token
-            && (token.len() < 8 || !token.bytes().all(|b| b.is_ascii_graphic()))
-        {
-            reader.problem(
-                "token",
-                "a token that is too short or holds blanks",
-                "8 or more visible ASCII characters",
-            );
+        for (field, token) in [("token", &token), ("read_token", &read_token)] {
+            if token.as_deref().is_some_and(|token| !is_token(token)) {
+                reader.problem(
+                    field,
+                    "a token that is too short or holds blanks",
+                    "8 or more visible ASCII characters",
+                );
+            }
         }
         let listen = listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8051)));
         if !listen.ip().is_loopback()
@@ -202,6 +205,7 @@ impl Settings {
         Ok(Settings {
             listen,
             token,
+            read_token,
             data: directory.join(data),
             memory_max_bytes,
             disk_max_bytes,
@@ -212,6 +216,16 @@ impl Settings {
             standouts,
         })
     }
+}
+
+/// Whether a text can be a token: 8 or more visible ASCII characters.
+///
+/// ```
+/// assert!(samovar_server::is_token("open-sesame"));
+/// assert!(!samovar_server::is_token("") && !samovar_server::is_token("two words"));
+/// ```
+pub fn is_token(text: &str) -> bool {
+    text.len() >= 8 && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 fn source(reader: &mut Reader, mut table: Table, directory: &std::path::Path) -> SourceSettings {
