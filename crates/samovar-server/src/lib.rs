@@ -58,7 +58,7 @@ pub fn router(app: App) -> Router {
 
 /// The page and its files.
 async fn file(request: Request) -> Response {
-    let Some(file) = page::file(request.uri().path()) else {
+    let Some(file) = page::file(request.uri(), request.headers()) else {
         return error::Refusal::NotFound.into_response();
     };
     let fresh =
@@ -68,10 +68,17 @@ async fn file(request: Request) -> Response {
         (header::CACHE_CONTROL, "no-cache".to_string()),
         (header::ETAG, file.etag.clone()),
     ];
-    if fresh {
-        return (StatusCode::NOT_MODIFIED, headers).into_response();
+    let mut response = if fresh {
+        (StatusCode::NOT_MODIFIED, headers).into_response()
+    } else {
+        (headers, file.bytes).into_response()
+    };
+    if let Some(language) = file.language {
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_LANGUAGE, HeaderValue::from_static(language));
+        headers.insert(header::VARY, HeaderValue::from_static("Accept-Language"));
     }
-    (headers, file.bytes).into_response()
+    response
 }
 
 /// What every response says to browsers.

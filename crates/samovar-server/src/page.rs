@@ -3,9 +3,19 @@
 //! They are plain HTML, CSS and JavaScript modules under `page/`, served as they stand: no build
 //! step, nothing from elsewhere. The addresses in them are relative, so the page also works
 //! behind a proxy that serves it below a path of its own.
+//!
+//! Its words stand in one table for each language. The page itself is served with the tag of the language that the
+//! reader is to see, and fetches that table alone: no word of another is ever painted.
+
+mod language;
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
+use std::sync::LazyLock;
+
+use axum::http::{HeaderMap, Uri};
+
+use language::Language;
 
 /// One file of the dashboard, as it is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,19 +27,35 @@ pub(crate) struct PageFile {
     /// A strong entity tag, quoted as it stands in the header `ETag`. It follows the bytes, so
     /// send the files with `Cache-Control: no-cache`: a browser then asks, and gets a 304.
     pub(crate) etag: String,
+    /// The tag of the language it was chosen for, if it differs by that.
+    pub(crate) language: Option<&'static str>,
 }
 
-/// The file that is served at `path`, the path of a request's address: `/` is the page itself,
-/// all else stands below `/page/`. `None` if there is no such file.
-pub(crate) fn file(path: &str) -> Option<PageFile> {
-    let name = if path == "/" { "index.html" } else { path.strip_prefix("/page/")? };
-    let (_, bytes) = FILES.iter().find(|(known, _)| *known == name)?;
-    // The page itself has one address, `/`.
-    if name == "index.html" && path != "/" {
-        return None;
+/// The file that is served at an address: `/` is the page itself, in the language of the request, all else stands
+/// below `/page/`. `None` if there is no such file.
+pub(crate) fn file(uri: &Uri, headers: &HeaderMap) -> Option<PageFile> {
+    if uri.path() == "/" {
+        return Some(index(Language::of(uri, headers)));
     }
-    Some(PageFile { bytes, content_type: content_type(name), etag: etag(bytes) })
+    let name = uri.path().strip_prefix("/page/")?;
+    let (_, bytes) = FILES.iter().find(|(known, _)| *known == name)?;
+    Some(PageFile { bytes, content_type: content_type(name), etag: etag(bytes), language: None })
 }
+
+/// The page itself.
+fn index(language: Language) -> PageFile {
+    static TAGGED: LazyLock<[String; Language::ALL.len()]> = LazyLock::new(|| {
+        Language::ALL.map(|one| INDEX.replacen(LANG, &format!("lang=\"{}\"", one.tag()), 1))
+    });
+    let bytes = TAGGED[language as usize].as_bytes();
+    let (content_type, etag) = (content_type("index.html"), etag(bytes));
+    PageFile { bytes, content_type, etag, language: Some(language.tag()) }
+}
+
+/// The page as it stands in the tree, in English.
+const INDEX: &str = include_str!("../page/index.html");
+/// Where its language stands.
+const LANG: &str = "lang=\"en\"";
 
 fn content_type(name: &str) -> &'static str {
     match name.rsplit_once('.').map(|(_, end)| end) {
@@ -56,9 +82,8 @@ macro_rules! files {
     };
 }
 
-/// Every file, by the path that it is served at below `/page/`.
+/// Every file but the page itself, by the path that it is served at below `/page/`.
 static FILES: &[(&str, &[u8])] = files! {
-    "index.html" => "../page/index.html",
     "favicon.svg" => "../page/favicon.svg",
     "css/base.css" => "../page/css/base.css",
     "css/page.css" => "../page/css/page.css",
@@ -68,6 +93,7 @@ static FILES: &[(&str, &[u8])] = files! {
     "js/dom.js" => "../page/js/dom.js",
     "js/early.js" => "../page/js/early.js",
     "js/format.js" => "../page/js/format.js",
+    "js/language.js" => "../page/js/language.js",
     "js/main.js" => "../page/js/main.js",
     "js/products.js" => "../page/js/products.js",
     "js/proof.js" => "../page/js/proof.js",
@@ -82,6 +108,7 @@ static FILES: &[(&str, &[u8])] = files! {
     "js/trend.js" => "../page/js/trend.js",
     "js/words.js" => "../page/js/words.js",
     "words/en.json" => "../page/words/en.json",
+    "words/zh.json" => "../page/words/zh.json",
     "vendor/uplot/LICENSE" => "../../../vendor/uplot/LICENSE",
     "vendor/uplot/uPlot.iife.min.js" => "../../../vendor/uplot/uPlot.iife.min.js",
     "vendor/uplot/uPlot.min.css" => "../../../vendor/uplot/uPlot.min.css",

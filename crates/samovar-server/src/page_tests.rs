@@ -7,7 +7,13 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-use super::{FILES, file};
+use axum::http::{HeaderMap, Uri};
+
+use super::{FILES, INDEX, LANG, PageFile};
+
+fn file(path: &str) -> Option<PageFile> {
+    super::file(&path.parse::<Uri>().ok()?, &HeaderMap::new())
+}
 
 fn here(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
@@ -40,6 +46,9 @@ fn between<'a>(text: &'a str, before: &str, after: char) -> Vec<&'a str> {
 fn own(extension: &str) -> Vec<(&'static str, &'static str)> {
     let all = FILES.iter().filter(|(name, _)| !name.starts_with("vendor/"));
     let mut chosen = Vec::new();
+    if "index.html".ends_with(extension) {
+        chosen.push(("index.html", INDEX));
+    }
     for (name, bytes) in all.filter(|(name, _)| name.ends_with(extension)) {
         chosen.push((*name, std::str::from_utf8(bytes).unwrap()));
     }
@@ -56,11 +65,7 @@ fn tables() -> BTreeMap<&'static str, Map<String, Value>> {
 
 #[test]
 fn every_file_of_the_page_is_served() {
-    let served: BTreeSet<String> = FILES
-        .iter()
-        .map(|(name, _)| (*name).to_string())
-        .filter(|name| !name.starts_with("vendor/"))
-        .collect();
+    let served: BTreeSet<String> = own("").iter().map(|(name, _)| (*name).to_string()).collect();
     assert_eq!(served, walk(&here("page")));
 }
 
@@ -80,6 +85,25 @@ fn files_have_addresses_types_and_tags() {
     let tags: BTreeSet<String> = FILES.iter().map(|(_, bytes)| super::etag(bytes)).collect();
     assert_eq!(tags.len(), FILES.len());
     assert!(tags.iter().all(|tag| tag.len() > 2 && tag.starts_with('"') && tag.ends_with('"')));
+}
+
+#[test]
+fn the_page_has_a_tag_for_each_language() {
+    assert_eq!(INDEX.find(LANG), INDEX.find("<html ").map(|at| at + "<html ".len()));
+    let (english, chinese) = (file("/?lang=en").unwrap(), file("/?lang=zh").unwrap());
+    assert_eq!(english.bytes, INDEX.as_bytes());
+    let chinese_text = std::str::from_utf8(chinese.bytes).unwrap();
+    assert!(chinese_text.contains("<html lang=\"zh-Hans\">"));
+    assert_eq!((english.language, chinese.language), (Some("en"), Some("zh-Hans")));
+    assert_ne!(english.etag, chinese.etag);
+    assert_eq!(file("/page/words/zh.json").unwrap().language, None);
+    for language in super::Language::ALL {
+        assert!(file(&format!("/page/words/{}.json", language.name())).is_some());
+        // The page's own scripts know the same languages by the same tags.
+        let (_, script) = own(".js").into_iter().find(|(name, _)| *name == "js/words.js").unwrap();
+        let known = format!("{}: \"{}\"", language.name(), language.tag());
+        assert!(script.contains(&known), "{known}");
+    }
 }
 
 #[test]
@@ -137,12 +161,53 @@ fn words_used(text: &str) -> (BTreeSet<String>, BTreeSet<String>) {
     (keys, groups)
 }
 
+/// The names in braces of an entry, in any of its plurals.
+fn placeholders(words: &Value) -> BTreeSet<String> {
+    let text = words.to_string();
+    let names = between(&text, "{", '}').into_iter().map(String::from);
+    names.filter(|name| name.chars().all(|c| c.is_alphanumeric() || c == '_')).collect()
+}
+
+#[test]
+fn words_are_of_their_language() {
+    let han = |c: char| ('\u{4e00}'..='\u{9fff}').contains(&c);
+    let tables = tables();
+    for (key, words) in &tables["words/en.json"] {
+        assert!(!words.to_string().contains(han), "words/en.json: {key}");
+    }
+    for (key, words) in &tables["words/zh.json"] {
+        let text = words.as_str().unwrap_or_else(|| panic!("{key}: Chinese has one plural"));
+        assert!(!text.contains("  ") && text.trim() == text, "words/zh.json: {key}");
+        let mut own = text.to_string();
+        for name in placeholders(words) {
+            own = own.replace(&format!("{{{name}}}"), "");
+        }
+        for name in PROPER {
+            own = own.replace(name, "");
+        }
+        assert!(!own.contains(|c: char| c.is_ascii_alphabetic()), "words/zh.json: {key}: {text}");
+        assert!(!text.is_empty(), "words/zh.json: {key}");
+        assert!(!own.contains([',', ';', '?', '!', '(', ')']), "words/zh.json: {key}: {text}");
+    }
+}
+
+/// Names that are the same in every language.
+const PROPER: [&str; 5] = ["Samovar", "Redis", "Esc", "P95", "JavaScript"];
+
 #[test]
 fn every_word_used_is_in_every_table_and_every_word_there_is_used() {
     let tables = tables();
     let english = &tables["words/en.json"];
     for (name, table) in &tables {
         assert!(table.keys().eq(english.keys()), "{name} has other keys than words/en.json");
+        for (key, words) in table.iter() {
+            let mut wanted = placeholders(&english[key]);
+            // What is allowed comes from the server, in English.
+            wanted.remove("allowed");
+            let mut found = placeholders(words);
+            found.remove("allowed");
+            assert_eq!(found, wanted, "{name}: {key}");
+        }
     }
     let first = |key: &str| key.split('.').next().unwrap_or(key).to_string();
     let topics: BTreeSet<String> = english.keys().map(|key| first(key)).collect();

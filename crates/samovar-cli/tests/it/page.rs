@@ -1,5 +1,8 @@
 //! The page in a real browser.
 
+mod access;
+mod language;
+
 use std::path::Path;
 use std::time::Duration;
 
@@ -28,13 +31,18 @@ impl Page {
         let browser = Browser::launch().unwrap();
         let mut page = Page { browser, server, demo };
         page.visit(path);
-        page.wait_until("document.body.dataset.phase === 'warm'");
-        page.settled();
+        page.warm();
         page
     }
 
     fn visit(&mut self, path: &str) {
         self.browser.open(&format!("{}{path}", self.server.url())).unwrap();
+    }
+
+    /// Waits until the server is warm and its figures are shown.
+    fn warm(&mut self) {
+        self.wait_until("document.body.dataset.phase === 'warm'");
+        self.settled();
     }
 
     fn wait_until(&mut self, predicate: &str) {

@@ -1,6 +1,7 @@
 // The server's doors. Every failure is a `Problem`, every answer brings its proof.
 
 import { encodeStores } from "./selection.js";
+import { askForToken, forgetToken, knownTokens } from "./token.js";
 
 /** What the server refused, or that it could not be reached (`status` 0). */
 export class Problem extends Error {
@@ -11,40 +12,13 @@ export class Problem extends Error {
     this.field = error.field;
     this.found = error.found;
     this.allowed = error.allowed;
+    this.need = error.need;
   }
 }
 
-const TOKEN = "samovar-token";
-let token = null;
-let askForToken = async () => null;
-
-/** `ask` is called when the server wants a token; it yields one, or null. */
-export function onTokenWanted(ask) {
-  askForToken = ask;
-}
-
-function knownToken() {
-  try {
-    return token ?? sessionStorage.getItem(TOKEN);
-  } catch {
-    return token;
-  }
-}
-
-function keepToken(value) {
-  token = value;
-  try {
-    if (value === null) sessionStorage.removeItem(TOKEN);
-    else sessionStorage.setItem(TOKEN, value);
-  } catch {
-    // Storage may be forbidden; the token then lives as long as the page.
-  }
-}
-
-async function send(path, options, signal) {
+async function send(path, options, token, signal) {
   const headers = { ...options.headers };
-  const known = knownToken();
-  if (known) headers.Authorization = `Bearer ${known}`;
+  if (token) headers.Authorization = `Bearer ${token}`;
   try {
     // `no-cache` asks each time, with the ETag: equal bytes cost a 304.
     return await fetch(path, { cache: "no-cache", ...options, headers, signal });
@@ -54,15 +28,28 @@ async function send(path, options, signal) {
   }
 }
 
-async function call(path, options, signal) {
-  let answer = await send(path, options, signal);
+/** Sends with the tokens that are known, one after the other, until one is taken. */
+async function sendKnown(need, path, options, signal) {
+  const tokens = knownTokens(need);
+  let answer = await send(path, options, tokens.shift(), signal);
+  while (answer.status === 401 && tokens.length > 0) answer = await send(path, options, tokens.shift(), signal);
+  return answer;
+}
+
+/** The answer to a request; `need` says which token it takes, if any: to `read`, or to `change`. */
+async function call(need, path, options, signal) {
+  let answer = await sendKnown(need, path, options, signal);
   if (answer.status === 401) {
-    keepToken(null);
-    const given = await askForToken();
-    if (given) {
-      keepToken(given);
-      answer = await send(path, options, signal);
-      if (answer.status === 401) keepToken(null);
+    forgetToken(need);
+    let taken = null;
+    const attempt = async (token) => {
+      const tried = await send(path, options, token);
+      if (tried.status !== 401) taken = tried;
+      return taken !== null;
+    };
+    if (await askForToken(need, attempt)) {
+      // Another request's dialogue may have brought the token.
+      answer = taken ?? await sendKnown(need, path, options, signal);
     }
   }
   let body = null;
@@ -72,12 +59,12 @@ async function call(path, options, signal) {
     if (error.name === "AbortError") throw error;
     if (answer.ok) throw new Problem(0);
   }
-  if (!answer.ok) throw new Problem(answer.status, body?.error);
+  if (!answer.ok) throw new Problem(answer.status, { ...body?.error, need });
   return { body, headers: answer.headers };
 }
 
 /** What there is to ask about, and how warm it is. */
-export const dataset = async (signal) => (await call("api/dataset", {}, signal)).body;
+export const dataset = async (signal) => (await call("read", "api/dataset", {}, signal)).body;
 
 /** The figures of a selection with their proof. */
 export async function diagnosis(selection, { incomplete = false } = {}, signal) {
@@ -87,24 +74,19 @@ export async function diagnosis(selection, { incomplete = false } = {}, signal) 
     `to=${selection.to}`,
   ];
   if (incomplete) query.push("incomplete=allow");
-  const { body, headers } = await call(`api/diagnosis?${query.join("&")}`, {}, signal);
+  const { body, headers } = await call("read", `api/diagnosis?${query.join("&")}`, {}, signal);
   return { ...body, proof: proof(headers) };
 }
 
-/** The same, read from the source again; `guarded` if that takes a token. */
-export async function refresh(selection, guarded, signal) {
-  if (guarded && !knownToken()) {
-    const given = await askForToken();
-    if (!given) throw new Problem(401);
-    keepToken(given);
-  }
+/** The same, read from the source again. */
+export async function refresh(selection, signal) {
   const { stores, from, to } = selection;
   const options = {
     method: "POST",
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify({ stores, from, to }),
   };
-  const { body, headers } = await call("api/refresh", options, signal);
+  const { body, headers } = await call("change", "api/refresh", options, signal);
   return { ...body, proof: proof(headers) };
 }
 

@@ -9,10 +9,9 @@ const ARROWS = { up: "▲", down: "▼", same: "=" };
 /** The node that shows a `change` of `format.js`. */
 export function changeNode(found) {
   if (found.direction === null) return el("span", { class: "change neutral" }, "–", hidden(changeWords(found)));
-  const words = [changeWords(found)];
-  if (found.verdict === "good") words.push(t("change.good"));
-  if (found.verdict === "bad") words.push(t("change.bad"));
+  const verdict = { good: "change.good", bad: "change.bad" }[found.verdict];
+  const words = changeWords(found);
   return el("span", { class: `change ${found.verdict}`, "data-direction": found.direction },
     el("span", { "aria-hidden": "true" }, `${ARROWS[found.direction]} ${found.size}`),
-    hidden(words.join(", ")));
+    hidden(verdict ? t("change.judged", { change: words, verdict: t(verdict) }) : words));
 }

@@ -1,8 +1,7 @@
-// Numbers, money, dates and changes in the reader's own format.
+// Numbers, money, dates and changes in the format of the page's language.
 
-import { named, t } from "./words.js";
+import { locale, named, t } from "./words.js";
 
-const locale = navigator.languages;
 const DAY = 86_400_000;
 
 let currency = "USD";
@@ -17,15 +16,12 @@ export function setMoney(code, digits) {
 const made = new Map();
 
 /** `Intl` formatters are dear to make and cheap to keep. */
-function formatter(Kind, options, language = locale) {
-  const key = Kind.name + currency + JSON.stringify(options);
+function formatter(Kind, options) {
+  const key = Kind.name + locale + currency + JSON.stringify(options);
   let found = made.get(key);
-  if (!found) made.set(key, (found = new Kind(language, options)));
+  if (!found) made.set(key, (found = new Kind(locale, options)));
   return found;
 }
-
-// What makes a phrase speaks the language of the words around it, not that of the numbers.
-const spoken = (Kind, options) => formatter(Kind, options, document.documentElement.lang);
 
 const number = (options) => formatter(Intl.NumberFormat, options);
 
@@ -80,7 +76,7 @@ export function duration(ms) {
 
 /** Seconds that have passed, in words: `4 seconds ago`. */
 export function ago(seconds) {
-  const words = spoken(Intl.RelativeTimeFormat, { numeric: "auto" });
+  const words = formatter(Intl.RelativeTimeFormat, { numeric: "auto" });
   if (seconds < 90) return words.format(-Math.round(seconds), "second");
   if (seconds < 5400) return words.format(-Math.round(seconds / 60), "minute");
   if (seconds < 129_600) return words.format(-Math.round(seconds / 3600), "hour");
@@ -114,7 +110,10 @@ export const addDays = (iso, n) => new Date(parse(iso).getTime() + n * DAY).toIS
 export const seconds = (iso) => parse(iso).getTime() / 1000;
 
 /** A list in words: `a, b, and c`. */
-export const list = (items) => spoken(Intl.ListFormat, { type: "conjunction" }).format(items);
+export const list = (items) => formatter(Intl.ListFormat, { type: "conjunction" }).format(items);
+
+/** How two texts of the data are ordered, numbers in them by their value. */
+export const byText = (a, b) => formatter(Intl.Collator, { numeric: true }).compare(a, b);
 
 /** What a measure is called. */
 export const measureName = (measure) =>

@@ -1,20 +1,21 @@
 // Composes the page: what is selected, what is asked when, what is shown.
 
-import { dataset, diagnosis, onTokenWanted, Problem, refresh } from "./api.js";
+import { dataset, diagnosis, Problem, refresh } from "./api.js";
 import { setDates, setUpDates, lastDays, showDates } from "./dates.js";
 import { $ } from "./dom.js";
 import { change, changeWords, format, list, measureName, range, setMoney } from "./format.js";
+import { setUpLanguage } from "./language.js";
 import { showProducts } from "./products.js";
 import { showProof, stateOf } from "./proof.js";
 import { showRanking } from "./ranking.js";
 import { address, readAddress, same } from "./selection.js";
 import {
-  announce, clearNotice, showBusy, showLost, showNotice, showPhase, showProblem, showRefreshing,
+  announce, clearNotice, repeatNotice, repeatPhase, showAway, showBusy, showNotice, showPhase, showProblem, showRefreshing,
 } from "./status.js";
 import { choosing, setStores, setUpStores, showStores, storesName } from "./stores.js";
-import { setUpTheme } from "./theme.js";
+import { labelTheme, setUpTheme } from "./theme.js";
 import { markTile, showTiles } from "./tiles.js";
-import { askForToken, setUpToken } from "./token.js";
+import { setUpToken } from "./token.js";
 import { setUpTrend, showTrend } from "./trend.js";
 import { fillWords, loadWords, t } from "./words.js";
 
@@ -54,7 +55,7 @@ async function put(kind) {
   showBusy(kind === "quiet" ? "quiet" : "ask");
   showRefreshing(kind === "refresh");
   try {
-    const found = kind === "refresh" ? await refresh(asked, data.token_required, signal) : await diagnosis(asked, asked, signal);
+    const found = kind === "refresh" ? await refresh(asked, signal) : await diagnosis(asked, asked, signal);
     if (request !== own) return;
     answered = { ...asked, at: Date.now() };
     answer = found;
@@ -82,7 +83,7 @@ function ask(kind) {
     showBusy(null);
     showRefreshing(false);
     hideAnswer();
-    showNotice({ kind: "none", title: t("notice.none.title"), text: t("notice.none.text"), reset: true });
+    showNotice({ kind: "none", title: "notice.none.title", text: "notice.none.text", reset: true });
     return;
   }
   put(kind);
@@ -110,7 +111,7 @@ function fail(problem, kind) {
   // The server may only be restarting; what it refused, it would refuse again.
   const passing = problem.status === 0 || problem.status === 503;
   if (passing && kind !== "refresh") askLater();
-  if (problem.status === 0) showLost();
+  showAway(problem);
 }
 
 // ── Showing ─────────────────────────────────────────────────────────────────────────────────
@@ -128,14 +129,27 @@ function pick(name) {
 }
 
 function show(kind) {
-  const { selection: named } = answer;
-  const state = stateOf(answer);
-  const from = named?.from ?? answered.from;
-  const to = named?.to ?? answered.to;
-  const period = range(from, to);
-  const stores = storesName(answered.stores);
   clearNotice();
   showPhase(data);
+  draw();
+  if (kind !== "quiet") announceAnswer(kind);
+  follow(stateOf(answer));
+}
+
+/** What an answer is about, in words. */
+function subject() {
+  const { selection: named } = answer;
+  const from = named?.from ?? answered.from;
+  const to = named?.to ?? answered.to;
+  return { named, period: range(from, to), stores: storesName(answered.stores) };
+}
+
+const shownMeasures = () => measures().filter(({ name }) => name in answer.totals);
+
+/** Draws the answer. */
+function draw() {
+  const { named, period, stores } = subject();
+  const state = stateOf(answer);
   $("answer").hidden = false;
   Object.assign($("answer").dataset, { state, digest: answer.digest ?? "", stores: answer.store_count ?? "" });
   $("answer-title").textContent = stores;
@@ -144,7 +158,7 @@ function show(kind) {
     : period;
   document.title = t("title", { stores, period });
 
-  const known = measures().filter(({ name }) => name in answer.totals);
+  const known = shownMeasures();
   if (!known.some(({ name }) => name === picked)) picked = known[0]?.name;
   showTiles(known, answer, picked, pick);
   showProof(answer, measures());
@@ -153,12 +167,11 @@ function show(kind) {
   $("stores-all").hidden = answered.stores === "all";
   showProducts(data.products === false ? null : answer.products, measures().some(({ name }) => name === "profit"));
   if (!choosing()) showStores(selection.stores, answer.ranking.map(({ store_id: id }) => id));
-  if (kind !== "quiet") announceAnswer(known, stores, period, state, kind);
-  follow(state);
 }
 
-function announceAnswer(known, stores, period, state, kind) {
-  const figures = known.slice(0, 3).map((measure) => {
+function announceAnswer(kind) {
+  const { period, stores } = subject();
+  const figures = shownMeasures().slice(0, 3).map((measure) => {
     const { value, previous } = answer.totals[measure.name];
     return t("answer.figure", {
       measure: measureName(measure),
@@ -222,8 +235,10 @@ async function watch() {
       take(found);
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
-      showLost();
+      showAway(error);
       showProblem(error, { refresh: false, kept: answer !== null });
+      if (!data) enable(false);
+      if (error.status === 401) break; // asked again when the reader wants to give the token
       lost += 1;
     }
     if (lost === 0 && data.phase === "warm" && data.dates) break;
@@ -234,6 +249,12 @@ async function watch() {
   watching = false;
 }
 
+/** There is nothing to select before there are data. */
+function enable(ready) {
+  if ($("refresh").disabled !== ready) return;
+  for (const control of $("selection").elements) control.disabled = !ready;
+}
+
 function take(found) {
   const before = data;
   data = found;
@@ -242,12 +263,10 @@ function take(found) {
   showPhase(data);
   setStores(data.stores ?? []);
   const ready = data.phase !== "generating" && Boolean(data.dates);
-  if ($("refresh").disabled === ready) {
-    for (const control of $("selection").elements) control.disabled = !ready;
-  }
+  enable(ready);
   if (!ready) {
     hideAnswer();
-    if (data.phase === "warm") showNotice({ kind: "none", title: t("notice.empty.title"), text: t("notice.empty.text") });
+    if (data.phase === "warm") showNotice({ kind: "none", title: "notice.empty.title", text: "notice.empty.text" });
     else clearNotice();
     return;
   }
@@ -266,10 +285,22 @@ function take(found) {
 
 // ── Wiring ──────────────────────────────────────────────────────────────────────────────────
 
+/** Says everything again, in the language that was chosen. */
+function redraw() {
+  fillWords();
+  labelTheme();
+  repeatPhase();
+  if (data) setStores(data.stores ?? [], true);
+  showRefreshing(request?.kind === "refresh");
+  if (selection) showSelection();
+  if (answer) draw();
+  repeatNotice();
+}
+
 function setUp() {
   setUpTheme();
+  setUpLanguage(redraw);
   setUpToken();
-  onTokenWanted(askForToken);
   setUpStores((stores) => choose({ stores }));
   setUpDates((dates) => choose(dates));
   setUpTrend(pick, announce);
@@ -281,8 +312,8 @@ function setUp() {
   });
   $("stores-all").addEventListener("click", () => choose({ stores: "all" }));
   $("retry").addEventListener("click", () => {
-    if (!selection) watch();
-    else if (failed === "refresh") put("refresh");
+    watch();
+    if (selection && failed === "refresh") put("refresh");
     else ask("ask");
   });
   $("reset").addEventListener("click", () => choose(opening()));
@@ -303,5 +334,5 @@ await loadWords();
 fillWords();
 setUp();
 showBusy(null);
-$("warm-state").textContent = t("state.loading");
+repeatPhase();
 watch();

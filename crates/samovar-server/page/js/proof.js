@@ -14,7 +14,7 @@ function missingWords({ proof, missing }, measures) {
   const parts = [];
   const partitions = proof.missing ?? missing?.partitions ?? 0;
   if (partitions > 0) {
-    const stores = missing?.stores > 0 ? ` ${t("proof.missingStores", { n: missing.stores })}` : "";
+    const stores = missing?.stores > 0 ? t("proof.missingStores", { n: missing.stores }) : "";
     parts.push(t("proof.partitions", { n: partitions }) + stores);
   }
   for (const [name, n] of Object.entries(missing?.values ?? {})) {

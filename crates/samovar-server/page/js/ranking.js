@@ -50,7 +50,7 @@ function columns(measures, rows, onPick) {
   }));
   const delta = measure && {
     key: "change",
-    label: `${t("ranking.change")}: ${measureName(measure)}`,
+    label: t("ranking.changeOf", { measure: measureName(measure) }),
     numeric: true,
     value: (row) => changed(row).amount,
     cell: (row) => changeNode(changed(row)),

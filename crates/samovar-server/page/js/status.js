@@ -1,8 +1,10 @@
 // What the page says around the figures: phase, progress, problems, what is going on.
 
-import { $ } from "./dom.js";
+import { $, el } from "./dom.js";
 import { percent } from "./format.js";
-import { t } from "./words.js";
+import { gap, named, t } from "./words.js";
+
+let repeat = () => {}; // says the notice again
 
 function progress(bar, done, total) {
   if (total > 0) {
@@ -11,15 +13,31 @@ function progress(bar, done, total) {
   } else bar.removeAttribute("value");
 }
 
-/** Shows how far the server is: `generating`, `warming` or `warm`. */
-export function showPhase({ phase, generating, warming, trouble }) {
-  document.body.dataset.phase = phase;
-  const warm = { warm: warming?.stores_warm ?? 0, total: warming?.stores_total ?? 0 };
-  const pill = $("warm-state");
-  pill.dataset.state = phase;
-  if (phase === "generating") pill.textContent = t("state.generating");
-  else pill.textContent = phase === "warming" ? t("state.warming", warm) : t("state.warm");
+let shown = { phase: "loading" }; // what the server said of itself last
+let away = null; // why it says nothing: `lost`, or `denied`
 
+function showPill() {
+  const { phase, warming } = shown;
+  const state = away ?? phase;
+  const pill = $("warm-state");
+  pill.dataset.state = state;
+  pill.textContent = named("state", state, "", { warm: warming?.stores_warm ?? 0, total: warming?.stores_total ?? 0 });
+}
+
+/** Shows how far the server is: `generating`, `warming` or `warm`. */
+export function showPhase(found) {
+  shown = found;
+  away = null;
+  sayPhase();
+}
+
+/** Says it again, in other words. */
+export const repeatPhase = () => sayPhase();
+
+function sayPhase() {
+  const { phase, generating, warming, trouble } = shown;
+  document.body.dataset.phase = phase;
+  showPill();
   $("preparing").hidden = phase !== "generating";
   if (phase === "generating") {
     const { done = 0, total = 0 } = generating ?? {};
@@ -29,61 +47,91 @@ export function showPhase({ phase, generating, warming, trouble }) {
   }
   $("warming").hidden = phase !== "warming";
   if (phase === "warming") {
+    const warm = { warm: warming?.stores_warm ?? 0, total: warming?.stores_total ?? 0 };
     progress($("warming-progress"), warm.warm, warm.total);
     $("warming-text").textContent = t("warming.text", warm);
-    $("warming-trouble").textContent = trouble ? t("warming.trouble", { trouble: String(trouble) }) : "";
+    $("warming-trouble").replaceChildren(...(trouble ? [t("warming.trouble"), gap(), said(String(trouble))] : []));
   }
 }
 
-/** The server does not answer. */
-export function showLost() {
-  $("warm-state").dataset.state = "lost";
-  $("warm-state").textContent = t("state.lost");
+/** Words of the server: they are English, whatever the page speaks. */
+const said = (text) => el("q", { lang: "en" }, text);
+
+/** A problem of the server as a whole, in the pill: it does not answer, or not without a token. */
+export function showAway({ status, need }) {
+  if (status === 0) away = "lost";
+  else if (status === 401 && need === "read") away = "denied";
+  else return;
+  showPill();
 }
 
-/** A notice above the figures; `retry` and `reset` offer the buttons. */
-export function showNotice({ kind, title, text, retry = false, reset = false }) {
+/** A notice above the figures, by the keys of its words; `retry` and `reset` offer the buttons. */
+export function showNotice({ kind, title, text, retry, reset }) {
+  repeat = () => showNotice({ kind, title, text, retry, reset });
+  notify({ kind, title: t(title), text: t(text), retry, reset });
+}
+
+function notify({ kind, title, text, retry = null, reset = false }) {
   const notice = $("notice");
   notice.dataset.kind = kind;
   $("retry").hidden = !retry;
+  if (retry) $("retry").textContent = t(retry);
   $("reset").hidden = !reset;
+  // What stands there already is not said again to screen readers.
   if (notice.hidden || $("notice-title").textContent !== title) $("notice-title").textContent = title;
-  if ($("notice-text").textContent !== text) $("notice-text").textContent = text;
+  const parts = el("span", {}, ...[text].flat());
+  if ($("notice-text").textContent !== parts.textContent) $("notice-text").replaceChildren(...parts.childNodes);
   notice.hidden = false;
 }
 
 /** Takes the notice away. */
 export function clearNotice() {
   $("notice").hidden = true;
+  repeat = () => {};
 }
+
+/** Says the notice again, in other words. */
+export const repeatNotice = () => repeat();
 
 /**
  * The notice for a `Problem`: what failed was a `refresh`, or a question (then it is asked again
  * where that may help); `kept` if the last figures stay below it.
  */
 export function showProblem(problem, { refresh, kept }) {
-  const { status, message, field, found, allowed } = problem;
+  repeat = () => showProblem(problem, { refresh, kept });
+  const { status, need } = problem;
   const kinds = { 0: "lost", 401: "denied" };
   const kind = kinds[status] ?? (status < 500 ? "refused" : "failed");
   const titles = {
     lost: t("notice.lost.title"),
     denied: t("notice.denied.title"),
-    refused: t("notice.refused.title"),
-    failed: t("notice.failed.title"),
+    refused: refresh ? t("notice.refresh") : t("notice.refused.title"),
+    failed: refresh ? t("notice.refresh") : t("notice.failed.title"),
   };
-  const sentences = [];
-  if (refresh && kind !== "denied") sentences.push(t("notice.refresh"));
-  if (kind === "lost" && !refresh) sentences.push(t("notice.lost.text"));
-  if (kind === "denied") sentences.push(t("notice.denied.text"));
-  if (field && allowed) {
-    sentences.push(t("notice.refused.field", { field, found: String(found ?? ""), allowed: String(allowed) }));
-  } else if (kind === "refused" || kind === "failed") {
-    sentences.push(sentence(message) || t("notice.status", { status: String(status) }));
-  }
+  const sentences = {
+    lost: [refresh ? t("notice.refresh") : t("notice.lost.text")],
+    denied: [named("notice.denied", need, "")],
+    refused: reason(problem),
+    failed: reason(problem),
+  }[kind];
   if (kept) sentences.push(t("notice.kept"));
-  showNotice({
-    kind, title: titles[kind], text: sentences.join(" "), retry: kind !== "refused", reset: kind === "refused",
+  const retry = { refused: null, denied: "notice.give" };
+  notify({
+    kind,
+    title: titles[kind],
+    text: sentences.flatMap((each) => [each, gap()]),
+    retry: kind in retry ? retry[kind] : "notice.retry",
+    reset: kind === "refused" && !refresh,
   });
+}
+
+/** Why the server refused or failed: a field in the page's own words, else what the server says. */
+function reason({ status, message, field, found, allowed }) {
+  if (field && allowed) {
+    const values = { field, found: String(found ?? ""), allowed: String(allowed) };
+    return [named("field", field, t("field.other", values), values)];
+  }
+  return message ? [t("notice.said"), said(sentence(message))] : [t("notice.status", { status: String(status) })];
 }
 
 // The server's message as a sentence of its own.

@@ -90,8 +90,8 @@ function close(andFocus) {
   if (andFocus) $("stores-toggle").focus();
 }
 
-/** The stores that the dataset has. */
-export function setStores(found) {
+/** The stores that the dataset has; `anew` builds the list again, in other words. */
+export function setStores(found, anew = false) {
   const ids = (all) => all.map(({ store_id: id, name }) => `${id} ${name}`).join("\n");
   const equal = ids(found) === ids(stores);
   stores = found;
@@ -100,7 +100,7 @@ export function setStores(found) {
     button.textContent = t("chooser.top", { n });
     button.hidden = n >= stores.length;
   }
-  if (equal) mark();
+  if (equal && !anew) mark();
   else if (rows.size > 0 || !$("stores-panel").hidden) build();
 }
 

@@ -1,6 +1,7 @@
 // A table that sorts by a click on a column's head.
 
 import { el } from "./dom.js";
+import { byText } from "./format.js";
 import { t } from "./words.js";
 
 /**
@@ -11,6 +12,7 @@ import { t } from "./words.js";
 export class SortedTable {
   #table;
   #columns = [];
+  #shape = null;
   #heads = new Map();
   #body = el("tbody");
   #rows = [];
@@ -31,10 +33,11 @@ export class SortedTable {
 
   /** Sets the columns; heads that stay keep the focus they have. */
   columns(columns) {
-    const shape = (list) => list.map((column) => column.key + column.label).join("\n");
-    const equal = shape(columns) === shape(this.#columns);
+    // The words of the buttons are of one language: another makes other heads.
+    const shape = columns.map(({ key, label }) => `${key} ${t("table.sort", { column: label })}`).join("\n");
     this.#columns = columns;
-    if (equal) return;
+    if (shape === this.#shape) return;
+    this.#shape = shape;
     const focused = this.#table.contains(document.activeElement) ? document.activeElement.dataset.sort : null;
     this.#heads.clear();
     const row = el("tr");
@@ -77,12 +80,11 @@ export class SortedTable {
     if (!column) return this.#rows;
     const sign = this.#sort.descending ? -1 : 1;
     const absent = (value) => value === null || value === undefined;
-    const text = new Intl.Collator(navigator.languages, { numeric: true });
     return this.#rows
       .map((row) => ({ row, value: column.value(row) }))
       .sort((a, b) => {
         if (absent(a.value) || absent(b.value)) return absent(a.value) - absent(b.value);
-        return sign * (typeof a.value === "number" ? a.value - b.value : text.compare(a.value, b.value));
+        return sign * (typeof a.value === "number" ? a.value - b.value : byText(a.value, b.value));
       })
       .map(({ row }) => row);
   }

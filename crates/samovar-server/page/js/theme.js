@@ -12,12 +12,15 @@ const dark = () => (root.dataset.theme ? root.dataset.theme === "dark" : system.
 /** Calls `listener` when the colours have changed; a canvas does not follow by itself. */
 export const onTheme = (listener) => listeners.push(listener);
 
-function changed() {
-  const [word, label] = dark()
-    ? [t("theme.toLight"), t("theme.toLight.label")]
-    : [t("theme.toDark"), t("theme.toDark.label")];
-  $("theme").textContent = word;
+/** Says what the switch does. */
+export function labelTheme() {
+  const label = dark() ? t("theme.toLight.label") : t("theme.toDark.label");
   $("theme").setAttribute("aria-label", label);
+  $("theme").title = label;
+}
+
+function changed() {
+  labelTheme();
   for (const listener of listeners) listener();
 }
 

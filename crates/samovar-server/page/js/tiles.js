@@ -6,6 +6,7 @@ import { change, format, measureName } from "./format.js";
 import { t } from "./words.js";
 
 const tiles = new Map();
+let built = null; // the names for which they were built
 
 /** A line of the daily values; a day without a value is a gap. */
 function sparkline(values) {
@@ -25,6 +26,9 @@ function sparkline(values) {
   });
   return svg("path", { d: path });
 }
+
+/** How many letters wide a text is: Chinese characters take the room of two. */
+const width = (text) => [...text].reduce((sum, letter) => sum + (letter > "\u2e80" ? 2 : 1), 0);
 
 function build(measures, onPick) {
   tiles.clear();
@@ -49,7 +53,9 @@ function build(measures, onPick) {
 
 /** Shows the totals of an answer; `picked` is the measure of the trend. */
 export function showTiles(measures, answer, picked, onPick) {
-  if (measures.map(({ name }) => name).join() !== [...tiles.keys()].join()) build(measures, onPick);
+  const names = measures.map((measure) => `${measure.name} ${t("tiles.show", { measure: measureName(measure) })}`).join();
+  if (names !== built) build(measures, onPick);
+  built = names;
   const absent = answer.covered === 0 ? t("tiles.notYet") : t("tiles.noValue");
   for (const measure of measures) {
     const tile = tiles.get(measure.name);
@@ -59,7 +65,7 @@ export function showTiles(measures, answer, picked, onPick) {
     tile.item.dataset.previous = previous ?? "";
     tile.item.dataset.verdict = found.verdict;
     tile.value.textContent = value === null ? absent : format(measure, value, "tile");
-    tile.value.classList.toggle("long", tile.value.textContent.length > 9);
+    tile.value.classList.toggle("long", width(tile.value.textContent) > 9);
     tile.value.title = value === null ? "" : format(measure, value);
     tile.value.classList.toggle("absent", value === null);
     tile.change.replaceChildren(previous === null ? "" : changeNode(found));

@@ -117,7 +117,7 @@ function table({ measure, dates, values }) {
 /** Shows one measure of an answer by day. */
 export function showTrend(measures, answer, picked) {
   const picker = $("trend-measure");
-  const names = measures.map(({ name }) => name).join();
+  const names = measures.map((measure) => `${measure.name} ${measureName(measure)}`).join();
   if (picker.dataset.names !== names) {
     picker.dataset.names = names;
     picker.replaceChildren(...measures.map((measure) => el("option", { value: measure.name }, measureName(measure))));

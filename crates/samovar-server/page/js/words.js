@@ -1,21 +1,45 @@
-// The table of words of the reader's language. No other module holds a sentence.
+// The table of words of the page's language. No other module holds a sentence.
 
-const LANGUAGES = ["en"];
+/** The names of the tables, and the tags of their languages. */
+const TAGS = { en: "en", zh: "zh-Hans" };
 
 let words = {};
 let plurals = new Intl.PluralRules("en");
 let numbers = new Intl.NumberFormat("en");
 
-/** Loads the table of the first language of the reader's that there is. */
-export async function loadWords() {
-  const wanted = navigator.languages.map((tag) => tag.split("-")[0]);
-  const language = wanted.find((tag) => LANGUAGES.includes(tag)) ?? LANGUAGES[0];
-  const answer = await fetch(`page/words/${language}.json`);
+/** The tag by which `Intl` writes numbers and dates. */
+export let locale = "en";
+
+/** The language whose words are shown: `en` or `zh`. */
+export const language = () => nameOf(document.documentElement.lang) ?? "en";
+
+const nameOf = (tag) => Object.keys(TAGS).find((name) => TAGS[name] === tag);
+
+/** Loads the table of a language, and makes it the page's. */
+export async function loadWords(name = language()) {
+  const answer = await fetch(`page/words/${name}.json`, { cache: "no-cache" });
   if (!answer.ok) throw new Error(`words: status ${answer.status}`);
   words = await answer.json();
-  plurals = new Intl.PluralRules(language);
-  numbers = new Intl.NumberFormat(navigator.languages);
-  document.documentElement.lang = language;
+  const tag = TAGS[name];
+  locale = ownLocale(tag);
+  plurals = new Intl.PluralRules(tag);
+  numbers = new Intl.NumberFormat(locale);
+  document.documentElement.lang = tag;
+}
+
+/** The reader's own tag if it is of the same language and script: British dates with English words. */
+function ownLocale(tag) {
+  const whole = (each) => {
+    const { language: spoken, script } = new Intl.Locale(each).maximize();
+    return `${spoken}-${script}`;
+  };
+  return navigator.languages.find((own) => {
+    try {
+      return whole(own) === whole(tag);
+    } catch {
+      return false; // a browser may be told any text
+    }
+  }) ?? tag;
 }
 
 /**
@@ -32,6 +56,9 @@ export function t(key, values = {}) {
     return typeof value === "number" ? numbers.format(value) : value;
   });
 }
+
+/** What stands between two sentences: nothing in Chinese, whose full stop brings its own room. */
+export const gap = () => (language() === "zh" ? "" : " ");
 
 /** The words of `group.name` for a name that comes from the data; `fallback` if there are none. */
 export function named(group, name, fallback, values) {

@@ -37,6 +37,8 @@ const FLAGS: &[&str] = &[
     "--disable-features=Translate,MediaRouter,OptimizationHints",
     "--no-default-browser-check",
     "--no-first-run",
+    // Names below .test lead to this machine: a page can be asked for as from elsewhere.
+    "--host-resolver-rules=MAP *.test 127.0.0.1",
     "--no-startup-window",
     "--password-store=basic",
     "--use-mock-keychain",
