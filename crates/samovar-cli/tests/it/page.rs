@@ -1,6 +1,7 @@
 //! The page in a real browser.
 
 mod access;
+mod audit;
 mod language;
 
 use std::path::Path;
