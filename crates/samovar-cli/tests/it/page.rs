@@ -199,6 +199,13 @@ fn ranking_products_and_trend_are_explored_by_clicks() {
     let mut page = Page::open();
     page.browser.click("#ranking-table [data-sort=orders]").unwrap();
     assert_eq!(page.eval("document.querySelector('[data-column=orders]').ariaSort"), "descending");
+    // A second press turns the order round, and the focus stays on the head.
+    page.browser.press("Enter").unwrap();
+    page.wait_until("document.querySelector('[data-column=orders]').ariaSort === 'ascending'");
+    assert_eq!(page.eval("document.activeElement.dataset.sort"), "orders");
+    assert_eq!(page.count("#ranking-table [aria-sort]"), 1);
+    page.browser.click("#ranking-table [data-sort=sales]").unwrap();
+    assert_eq!(page.eval("document.querySelector('[data-column=sales]').ariaSort"), "descending");
     page.browser.click("#product-groups [data-health=declining]").unwrap();
     page.wait_until("document.querySelector('[data-health=declining]').ariaPressed === 'true'");
     let words = page.eval("[...new Set([...document.querySelectorAll('#products-table .health')].map((e) => e.innerText.trim()))].join()");
@@ -330,8 +337,11 @@ fn pictures() {
         page.browser.screenshot(folder.join(format!("dashboard-{name}.png"))).unwrap();
     }
     page.browser.emulate(Scheme::Light, Motion::Reduced).unwrap();
+    page.visit("/?lang=zh");
+    page.settled();
+    page.browser.screenshot(folder.join("dashboard-chinese.png")).unwrap();
     page.browser.viewport(390, 844).unwrap();
-    page.visit("/");
+    page.visit("/?lang=en");
     page.settled();
     page.browser.screenshot(folder.join("dashboard-phone.png")).unwrap();
     page.done();

@@ -3,8 +3,6 @@
 import { $ } from "./dom.js";
 import { language, loadWords } from "./words.js";
 
-let wanted = null; // the language that is on its way
-
 function mark() {
   for (const button of $("languages").children) {
     button.setAttribute("aria-pressed", String(button.dataset.language === language()));
@@ -15,16 +13,12 @@ function mark() {
 export function setUpLanguage(redraw) {
   $("languages").addEventListener("click", async ({ target }) => {
     const name = target.closest("button")?.dataset.language;
-    if (!name || name === (wanted ?? language())) return;
-    wanted = name;
+    if (!name) return;
     try {
-      await loadWords(name);
+      if (!(await loadWords(name))) return;
     } catch {
       return; // the server is away, which the page tells by itself
-    } finally {
-      if (wanted === name) wanted = null;
     }
-    if (wanted) return; // chosen otherwise meanwhile
     try {
       localStorage.setItem("samovar-language", document.documentElement.lang);
     } catch {

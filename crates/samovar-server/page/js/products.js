@@ -2,7 +2,7 @@
 
 import { changeNode } from "./change.js";
 import { $, el } from "./dom.js";
-import { change, count, format, list, percent, plain } from "./format.js";
+import { change, count, format, percent, plain } from "./format.js";
 import { SortedTable } from "./table.js";
 import { named, t } from "./words.js";
 
@@ -55,7 +55,7 @@ function phrases(thresholds) {
 function rule(health, thresholds) {
   const parts = phrases(thresholds);
   if (parts.length === 0) return named("rule.plain", health, "");
-  const rules = list(parts);
+  const rules = parts.reduce((first, second) => t("rule.both", { first, second }));
   return named("rule.text", health, rules, { rules });
 }
 

@@ -73,7 +73,9 @@ export function showTiles(measures, answer, picked, onPick) {
       ? t("tiles.noPrevious")
       : t("tiles.was", { value: format(measure, previous, "tile") });
     tile.was.title = previous === null ? "" : format(measure, previous);
-    tile.line.replaceChildren(sparkline(answer.daily[measure.name] ?? []));
+    const daily = answer.daily[measure.name] ?? [];
+    tile.line.toggleAttribute("hidden", daily.length < 2); // one day is no line
+    tile.line.replaceChildren(sparkline(daily));
   }
   markTile(picked);
 }

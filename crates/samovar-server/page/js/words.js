@@ -15,16 +15,22 @@ export const language = () => nameOf(document.documentElement.lang) ?? "en";
 
 const nameOf = (tag) => Object.keys(TAGS).find((name) => TAGS[name] === tag);
 
-/** Loads the table of a language, and makes it the page's. */
+let wanted = null; // the language that was asked for last
+
+/** Loads the table of a language, and makes it the page's; false if another was asked for meanwhile. */
 export async function loadWords(name = language()) {
+  wanted = name;
   const answer = await fetch(`page/words/${name}.json`, { cache: "no-cache" });
   if (!answer.ok) throw new Error(`words: status ${answer.status}`);
-  words = await answer.json();
+  const table = await answer.json();
+  if (wanted !== name) return false;
+  words = table;
   const tag = TAGS[name];
   locale = ownLocale(tag);
   plurals = new Intl.PluralRules(tag);
   numbers = new Intl.NumberFormat(locale);
   document.documentElement.lang = tag;
+  return true;
 }
 
 /** The reader's own tag if it is of the same language and script: British dates with English words. */
