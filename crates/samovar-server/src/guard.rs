@@ -107,7 +107,7 @@ fn bears<const N: usize>(headers: &HeaderMap, tokens: [Option<&str>; N]) -> bool
         .and_then(|value| value.split_once(' '))
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("Bearer"));
     let Some((_, given)) = given else { return false };
-    let compared = tokens.map(|token| token.is_some_and(|token| same(given, token)));
+    let compared = tokens.map(|token| token.is_some_and(|token| same(given.trim_start(), token)));
     compared.contains(&true)
 }
 
