@@ -12,6 +12,7 @@ use samovar_source::{Ask, Days, Which};
 
 use super::blocks::Place;
 use super::reader::BlockReader;
+use super::retry::unless_lost;
 use super::survey::parts;
 use super::values::Members;
 use super::{BLOCKS, Engine, count};
@@ -41,7 +42,9 @@ impl Engine {
             Scope::Key(_) => false,
             Scope::Partition(_) | Scope::Everything => true,
         };
-        let run = move |token| on_thread(async move { engine.pass(&members, token).await });
+        let run = move |token| {
+            on_thread(async move { unless_lost(|| engine.pass(&members, token)).await })
+        };
         self.inner.passes.join(&key, touches, run).await
     }
 

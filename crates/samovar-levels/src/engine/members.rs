@@ -6,6 +6,7 @@ use futures_util::StreamExt;
 use samovar_core::{Day, Error, ErrorKind, Key, Millis, Part, Parts, Stamp, Token, Verdict};
 use samovar_source::{Ask, Days, Store, Which};
 
+use super::retry::unless_lost;
 use super::survey::flight_key;
 use super::values::{Cut, Member, Members};
 use super::{Engine, LIST, PAYS, ProductMetrics, count};
@@ -94,7 +95,8 @@ impl Engine {
     async fn read_members(&self, token: Token) -> Result<Arc<Members>, Error> {
         let failed = |e| Error::new(ErrorKind::Source, "reading the list of stores").because(e);
         let stamp = Stamp::new(token, self.inner.samovar.clock().now());
-        let inventory = self.inner.source.stores().await.map_err(failed)?;
+        let inventory =
+            unless_lost(|| async { self.inner.source.stores().await.map_err(failed) }).await?;
         let mut stores = inventory.stores;
         count(&self.inner.counters.source_reads, 1);
         stores.sort_by(|a, b| a.id.cmp(&b.id));

@@ -11,6 +11,7 @@ mod members;
 mod reader;
 mod recent;
 mod refresh;
+mod retry;
 mod share;
 mod survey;
 mod takeover;

@@ -10,6 +10,7 @@ use samovar_core::{Day, Error, ErrorKind};
 use samovar_source::{Ask, Days, Which};
 
 use super::blocks::Place;
+use super::retry::unless_lost;
 use super::{Engine, count};
 use crate::raw::{Numbering, RawBlock, RawBuilder};
 
@@ -22,6 +23,10 @@ impl Engine {
         } else {
             Days::These(days)
         };
+        unless_lost(|| self.read_once(place, days.clone())).await
+    }
+
+    async fn read_once(&self, place: &Place, days: Days) -> Result<RawBlock, Error> {
         let ask = Ask { stores: Which::One(Arc::clone(&place.store)), days };
         let mut batches = self.inner.source.read(ask);
         count(&self.inner.counters.source_reads, 1);

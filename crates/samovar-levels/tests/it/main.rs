@@ -4,6 +4,7 @@
 
 mod answers;
 mod background;
+mod lost;
 mod measures;
 mod oracle;
 mod restart;
