@@ -233,20 +233,38 @@ fn said(program: &str, output: &Output) -> Result<String> {
     Err(PostgresError(format!("{program} failed: {}", text.trim_end())))
 }
 
-/// A command as the user that the server runs as.
-fn command(program: &Path, folder: &Path, user: Option<&str>) -> Command {
+/// Starts a program as the user that the server runs as, watched over.
+fn watched(
+    program: &Path,
+    folder: &Path,
+    user: Option<&str>,
+    with: impl FnOnce(&mut Command),
+) -> Result<Child> {
     let mut command = match user {
         Some(user) => {
             let mut as_user = Command::new("setpriv");
             as_user.arg(format!("--reuid={user}")).arg(format!("--regid={user}"));
-            as_user.args(["--init-groups", "--"]).arg(program);
+            as_user.args(["--init-groups", "--", "sh"]);
             as_user
         }
-        None => Command::new(program),
+        None => Command::new("sh"),
     };
-    // Where that user may be.
-    command.current_dir(folder).stdin(Stdio::null());
+    command.args(["-c", WATCH, "watch"]).arg(folder).arg(program);
+    with(&mut command);
+    // A folder where that user may be, and a group of its own: what ends the test's group leaves time to clean up.
     command
+        .current_dir(folder)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .spawn()
+        .map_err(wrong("cannot start PostgreSQL"))
+}
+
+/// What a program said so far.
+fn log(folder: &Path) -> String {
+    fs::read_to_string(folder.join("log")).unwrap_or_default()
 }
 
 /// Makes a server's data folder; gives the user it belongs to, if that is not us.
@@ -262,12 +280,21 @@ fn prepare(programs: &Path, folder: &Path, files: &[(&str, &str)]) -> Result<Opt
     };
     give(folder)?;
     let data = folder.join("data");
-    let made = command(&programs.join("initdb"), folder, user)
-        .args(["--username=postgres", "--encoding=UTF8", "--locale=C", "--auth=trust", "--no-sync"])
-        .arg("-D")
-        .arg(&data)
-        .output();
-    said("initdb", &made.map_err(wrong("cannot run initdb"))?)?;
+    let mut made = watched(&programs.join("initdb"), folder, user, |initdb| {
+        let how = ["--encoding=UTF8", "--locale=C", "--auth=trust", "--no-sync"];
+        initdb.arg("--username=postgres").args(how).arg("-D").arg(&data);
+    })?;
+    // Not `wait`, which would close its input and so end it.
+    let done = loop {
+        match made.try_wait().map_err(wrong("cannot wait for initdb"))? {
+            Some(done) => break done,
+            None => thread::sleep(Duration::from_millis(5)),
+        }
+    };
+    stop(&mut made);
+    if !done.success() {
+        return Err(PostgresError(format!("initdb failed: {}", log(folder))));
+    }
     let all = files.iter().copied().chain([("pg_hba.conf", WHO_MAY)]);
     for (name, text) in all {
         let path = data.join(name);
@@ -298,20 +325,12 @@ fn start(
         ("autovacuum", "off"),
     ];
     let data = folder.join("data");
-    let mut watch = command(Path::new("sh"), folder, user);
-    watch.args(["-c", WATCH, "watch"]).arg(folder).arg(programs.join("postgres"));
-    watch.arg("-D").arg(&data).arg("-k").arg(folder).args(["-p", &port.to_string()]);
-    for (name, value) in usual.iter().chain(settings) {
-        watch.args(["-c", &format!("{name}={value}")]);
-    }
-    // A group of its own: what ends the test's group leaves time to clean up.
-    let mut watch = watch
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .process_group(0)
-        .spawn()
-        .map_err(wrong("cannot start PostgreSQL"))?;
+    let mut watch = watched(&programs.join("postgres"), folder, user, |postgres| {
+        postgres.arg("-D").arg(&data).arg("-k").arg(folder).args(["-p", &port.to_string()]);
+        for (name, value) in usual.iter().chain(settings) {
+            postgres.args(["-c", &format!("{name}={value}")]);
+        }
+    })?;
     let deadline = Instant::now() + STARTING;
     loop {
         // Its eighth line is the state.
@@ -321,9 +340,8 @@ fn start(
         }
         let ended = watch.try_wait().map_err(wrong("cannot wait for PostgreSQL"))?;
         if ended.is_some() || Instant::now() > deadline {
-            let log = fs::read_to_string(folder.join("log")).unwrap_or_default();
             stop(&mut watch);
-            return Err(PostgresError(format!("PostgreSQL did not start: {log}")));
+            return Err(PostgresError(format!("PostgreSQL did not start: {}", log(folder))));
         }
         thread::sleep(Duration::from_millis(5));
     }
