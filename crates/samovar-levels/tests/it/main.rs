@@ -6,6 +6,7 @@ mod answers;
 mod background;
 mod measures;
 mod oracle;
+mod queries;
 mod restart;
 mod shop;
 mod standing;
