@@ -6,6 +6,7 @@ use arrow_array::Array;
 use samovar_core::{Day, Error, ErrorKind};
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
+use crate::distinct::Distinct;
 use crate::metrics::{MetricsBlock, scale};
 use crate::names::{self, Items};
 use crate::products::ProductBlock;
@@ -45,7 +46,7 @@ impl<'a> Deriver<'a> {
     /// adds nothing; whether it is covered is told by the parts of the entry.
     ///
     /// # Errors
-    /// If a sum exceeds 64 bits.
+    /// If a sum exceeds 64 bits, or one of squares 128.
     pub(crate) fn derive(
         &mut self,
         store: &str,
@@ -78,7 +79,7 @@ impl<'a> Deriver<'a> {
             }
             let mut digest = hash.digest128();
             if self.schema.products {
-                self.products(&raw.items()[rows], &mut products)
+                self.products(raw, rows, &mut products)
                     .ok_or_else(|| too_large("of one product", store, day))?;
                 products.days.push(day);
                 let from = products.offsets[products.offsets.len() - 1] as usize;
@@ -132,6 +133,21 @@ impl<'a> Deriver<'a> {
             states.distinct.push(self.distinct.len() as u32);
             hash.update(&(self.distinct.len() as u64).to_le_bytes());
         }
+        if spec.squares {
+            let square = |value: &i64| i128::from(*value) * i128::from(*value);
+            let sum = values.iter().try_fold(0i128, |sum, value| sum.checked_add(square(value)))?;
+            states.squares.push(sum);
+            hash.update(&sum.to_le_bytes());
+        }
+        if spec.hashed {
+            let mut about = Distinct::default();
+            there().for_each(|(_, value)| about.insert(*value as u32));
+            let hashes = about.hashes();
+            hash.update(&(hashes.len() as u64).to_le_bytes());
+            hashes.iter().for_each(|one| hash.update(&one.to_le_bytes()));
+            states.hashes.extend(hashes);
+            states.ends.push(states.hashes.len() as u32);
+        }
         if spec.sketch {
             self.bins.resize(1 << 16, 0);
             let scale = scale(self.schema, column);
@@ -159,8 +175,14 @@ impl<'a> Deriver<'a> {
     }
 
     /// The product figures of one day, sorted by item (which compresses best).
-    fn products(&mut self, items: &[u32], out: &mut ProductBlock) -> Option<()> {
+    fn products(
+        &mut self,
+        raw: &RawBlock,
+        rows: std::ops::Range<usize>,
+        out: &mut ProductBlock,
+    ) -> Option<()> {
         let start = out.items.len();
+        let items = &raw.items()[rows.clone()];
         let mut found: Vec<u32> = Vec::new();
         for item in items {
             let slot = &mut self.slots[*item as usize];
@@ -186,6 +208,18 @@ impl<'a> Deriver<'a> {
                 *sum = sum.checked_add(*value)?;
             }
         }
+        for (lacking, column) in out.lacking.iter_mut().zip(&self.product_columns) {
+            let array = &raw.columns()[*column];
+            let nulls = array.nulls().map(|nulls| nulls.slice(rows.start, rows.len()));
+            if let Some(nulls) = nulls.filter(|nulls| nulls.null_count() > 0) {
+                lacking.resize(end, 0);
+                for (item, _) in items.iter().zip(nulls.iter()).filter(|(_, there)| !there) {
+                    lacking[self.slots[*item as usize] as usize] += 1;
+                }
+            } else if !lacking.is_empty() {
+                lacking.resize(end, 0);
+            }
+        }
         for item in found {
             self.slots[item as usize] = u32::MAX;
         }
@@ -195,19 +229,28 @@ impl<'a> Deriver<'a> {
 
 fn too_large(column: &str, store: &str, day: Day) -> Error {
     let message = format!(
-        "the sum of column {column} of store {store} on {day} exceeds 64 bits; choose fewer decimals"
+        "the sum of column {column} of store {store} on {day} exceeds 64 bits, or that of its squares 128; \
+         choose fewer decimals"
     );
     Error::new(ErrorKind::Source, message)
 }
 
 fn figure_digest(items: &Items, block: &ProductBlock, at: usize) -> u128 {
-    let mut bytes = [0u8; 24 + 8 * 32];
+    let mut bytes = [0u8; 24 + 16 * 32];
     let mut length = 24;
     bytes[..16].copy_from_slice(&items.digest(block.items[at]).to_le_bytes());
     bytes[16..24].copy_from_slice(&u64::from(block.rows[at]).to_le_bytes());
     for sums in block.sums.iter().take(32) {
         bytes[length..length + 8].copy_from_slice(&sums[at].to_le_bytes());
         length += 8;
+    }
+    for (column, lacking) in block.lacking.iter().take(32).enumerate() {
+        let lacking = lacking.get(at).copied().unwrap_or(0);
+        if lacking > 0 {
+            bytes[length..length + 4].copy_from_slice(&(column as u32).to_le_bytes());
+            bytes[length + 4..length + 8].copy_from_slice(&lacking.to_le_bytes());
+            length += 8;
+        }
     }
     xxh3_128(&bytes[..length])
 }

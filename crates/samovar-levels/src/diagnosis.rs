@@ -147,11 +147,9 @@ pub(crate) fn write(question: &Question<'_>, pieces: &[Piece]) -> Result<Vec<u8>
 
 /// By measure: how many lines of the period lack its value.
 fn missing_values<'a>(schema: &'a Schema, total: &Merged) -> BTreeMap<&'a str, u64> {
-    let lacking = schema.measures.iter().filter_map(|measure| match measure.aggregate {
-        Aggregate::Sum(c) | Aggregate::Mean(c) | Aggregate::Min(c) | Aggregate::Max(c) => {
-            Some((&*measure.name, total.rows - total.columns[c].valid))
-        }
-        _ => None,
+    let lacking = schema.measures.iter().filter_map(|measure| {
+        let column = measure.aggregate.values_of()?;
+        Some((&*measure.name, total.rows - total.columns[column].valid))
     });
     lacking.filter(|(_, n)| *n > 0).collect()
 }
@@ -182,7 +180,7 @@ struct Selected<'a> {
 
 #[derive(Serialize)]
 #[serde(untagged)]
-enum StoresJson<'a> {
+pub(crate) enum StoresJson<'a> {
     Named(String),
     These(Vec<&'a str>),
 }
@@ -504,14 +502,7 @@ mod tests {
 
     /// Sales by product, in whole numbers.
     fn schema() -> Schema {
-        let column = Column {
-            name: "amount".into(),
-            decimals: 0,
-            text: false,
-            extremes: false,
-            distinct: false,
-            sketch: false,
-        };
+        let column = Column::new("amount");
         let sales = Measure {
             name: "sales".into(),
             label: None,
@@ -547,6 +538,7 @@ mod tests {
                 items: vec![tea; amounts.len()],
                 rows: ones.clone(),
                 sums: vec![amounts.to_vec()],
+                lacking: vec![Vec::new()],
             }))
         };
         let metrics =

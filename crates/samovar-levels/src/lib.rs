@@ -7,6 +7,7 @@
 //!
 //! * [`Schema`]: the measures of a dataset, as states that merge.
 //! * [`Engine`]: answers a [`Selection`] with an [`Answer`]: a body that is equal for equal data, and a [`Proof`].
+//! * [`Query`]: any measures by any dimensions, answered with a [`Page`] of rows.
 //! * [`HealthRules`]: what makes a product a star, and what a dead one.
 //! * [`StandoutRules`]: when a day stands out against its weekday.
 //!
@@ -16,6 +17,7 @@
 mod background;
 mod derive;
 mod diagnosis;
+mod distinct;
 mod engine;
 mod health;
 mod ints;
@@ -23,19 +25,25 @@ mod metrics;
 mod names;
 mod products;
 mod proof;
+mod query;
 mod raw;
 mod schema;
 mod selection;
 mod sketch;
 mod standout;
 mod store;
+mod variance;
 
+pub use distinct::STANDARD_ERROR as DISTINCT_ERROR;
 pub use engine::{
     Answer, BLOCK_ROWS, Body, Dataset, Encoding, Engine, EngineCounters, Lifetimes, Member,
-    Members, Missing, PAYS, Phase, ProductMetrics, WarmReport, Warmth,
+    Members, Missing, PAYS, Phase, ProductMetrics, Queried, WarmReport, Warmth,
 };
 pub use health::{DecliningRule, Health, HealthRules, MarginRule, StarRule};
 pub use proof::{Level, Proof, State};
+pub use query::{
+    By, Condition, Cursor, Dimension, Format, Is, NoPage, Order, Page, Query, id_order,
+};
 pub use schema::{Aggregate, Better, Column, Measure, Schema, Unit, fingerprint};
 pub use selection::{Selection, Stores};
 pub use sketch::RELATIVE_ERROR;

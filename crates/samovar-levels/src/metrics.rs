@@ -9,13 +9,15 @@ use arrow_array::{
     RecordBatch, UInt32Array,
 };
 use arrow_buffer::{OffsetBuffer, ScalarBuffer};
-use arrow_schema::{DataType, Field, Schema as ArrowSchema};
+use arrow_schema::{Field, Schema as ArrowSchema};
 use samovar_core::{Day, Error, ErrorKind};
 use serde::{Deserialize, Serialize};
 
+use crate::distinct::Distinct;
 use crate::schema::{Aggregate, Schema};
 use crate::sketch::Bins;
 use crate::store;
+use crate::variance::variance;
 
 /// The states of a block of days.
 #[derive(Clone, Debug, Default)]
@@ -45,20 +47,31 @@ pub(crate) struct ColumnStates {
     pub(crate) offsets: Vec<u32>,
     pub(crate) codes: Vec<i16>,
     pub(crate) counts: Vec<u32>,
+    /// Sum of the squares; empty if not kept.
+    pub(crate) squares: Vec<i128>,
+    /// Hashes of the distinct values: those of day `i` stand at `ends[i]..ends[i + 1]`; empty if not kept.
+    pub(crate) ends: Vec<u32>,
+    pub(crate) hashes: Vec<u32>,
 }
 
 #[derive(Serialize, Deserialize)]
 struct Head {
-    /// Which of the optional states each column keeps: extremes, distinct, sketch.
-    kept: Vec<(bool, bool, bool)>,
+    kept: Vec<Kept>,
+}
+
+/// Which of the optional states a column keeps.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    extremes: bool,
+    distinct: bool,
+    sketch: bool,
+    squares: bool,
+    hashes: bool,
 }
 
 impl MetricsBlock {
     pub(crate) fn new(schema: &Schema) -> Self {
-        let column = |c: &crate::schema::Column| ColumnStates {
-            offsets: if c.sketch { vec![0] } else { Vec::new() },
-            ..ColumnStates::default()
-        };
+        let column = |c: &crate::schema::Column| ColumnStates::new(c.sketch, c.hashed);
         MetricsBlock { columns: schema.columns.iter().map(column).collect(), ..Self::default() }
     }
 
@@ -84,9 +97,8 @@ impl MetricsBlock {
             columns: self
                 .columns
                 .iter()
-                .map(|column| ColumnStates {
-                    offsets: if column.offsets.is_empty() { Vec::new() } else { vec![0] },
-                    ..ColumnStates::default()
+                .map(|column| {
+                    ColumnStates::new(!column.offsets.is_empty(), !column.ends.is_empty())
                 })
                 .collect(),
             ..Self::default()
@@ -104,22 +116,21 @@ impl MetricsBlock {
 
     pub(crate) fn encode(&self, out: &mut Vec<u8>) -> Result<(), Error> {
         let bad = |e| Error::new(ErrorKind::Format, "building a metrics block").because(e);
-        let digests: Vec<[u8; 16]> = self.digests.iter().map(|d| d.to_le_bytes()).collect();
-        let digests = if digests.is_empty() {
-            FixedSizeBinaryArray::new(16, Vec::<u8>::new().into(), None)
-        } else {
-            FixedSizeBinaryArray::try_from_iter(digests.iter()).map_err(bad)?
-        };
         let days = Date32Array::from(self.days.iter().map(|day| day.0).collect::<Vec<_>>());
-        let mut columns: Vec<ArrayRef> =
-            vec![Arc::new(days), Arc::new(digests), Arc::new(UInt32Array::from(self.rows.clone()))];
+        let mut columns: Vec<ArrayRef> = vec![
+            Arc::new(days),
+            wide(&self.digests),
+            Arc::new(UInt32Array::from(self.rows.clone())),
+        ];
         let mut kept = Vec::new();
         for column in &self.columns {
-            kept.push((
-                !column.min.is_empty(),
-                !column.distinct.is_empty(),
-                !column.offsets.is_empty(),
-            ));
+            kept.push(Kept {
+                extremes: !column.min.is_empty(),
+                distinct: !column.distinct.is_empty(),
+                sketch: !column.offsets.is_empty(),
+                squares: !column.squares.is_empty(),
+                hashes: !column.ends.is_empty(),
+            });
             column.arrays(&mut columns);
         }
         let fields: Vec<Field> = columns
@@ -142,28 +153,26 @@ impl MetricsBlock {
     fn from_batch(head: &Head, batch: &RecordBatch) -> Option<MetricsBlock> {
         let mut columns = batch.columns().iter();
         let days = columns.next()?.as_primitive_opt::<Date32Type>()?;
-        let digests = columns.next()?.as_fixed_size_binary_opt()?;
-        let digests = digests.iter().map(|d| d?.try_into().ok().map(u128::from_le_bytes));
         let mut block = MetricsBlock {
             days: days.values().iter().map(|day| Day(*day)).collect(),
-            digests: digests.collect::<Option<_>>()?,
+            digests: u128s(columns.next()?)?,
             rows: u32s(columns.next()?)?,
             columns: Vec::new(),
         };
-        for (extremes, distinct, sketch) in &head.kept {
+        for kept in &head.kept {
             let mut column = ColumnStates {
                 sum: i64s(columns.next()?)?,
                 valid: u32s(columns.next()?)?,
                 ..ColumnStates::default()
             };
-            if *extremes {
+            if kept.extremes {
                 column.min = i64s(columns.next()?)?;
                 column.max = i64s(columns.next()?)?;
             }
-            if *distinct {
+            if kept.distinct {
                 column.distinct = u32s(columns.next()?)?;
             }
-            if *sketch {
+            if kept.sketch {
                 let codes = columns.next()?.as_list_opt::<i32>()?;
                 let counts = columns.next()?.as_list_opt::<i32>()?;
                 column.offsets = codes.offsets().iter().map(|o| *o as u32).collect();
@@ -172,6 +181,15 @@ impl MetricsBlock {
                 if column.codes.len() != column.counts.len() || !column.bins_ascend() {
                     return None;
                 }
+            }
+            if kept.squares {
+                let squares = u128s(columns.next()?)?;
+                column.squares = squares.into_iter().map(u128::cast_signed).collect();
+            }
+            if kept.hashes {
+                let hashes = columns.next()?.as_list_opt::<i32>()?;
+                column.ends = hashes.offsets().iter().map(|o| *o as u32).collect();
+                column.hashes = u32s(hashes.values())?;
             }
             block.columns.push(column);
         }
@@ -185,6 +203,17 @@ impl MetricsBlock {
     }
 }
 
+/// Numbers of 128 bits as a column.
+fn wide(numbers: &[u128]) -> ArrayRef {
+    let bytes: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
+    Arc::new(FixedSizeBinaryArray::new(16, bytes.into(), None))
+}
+
+fn u128s(column: &ArrayRef) -> Option<Vec<u128>> {
+    let numbers = column.as_fixed_size_binary_opt()?.iter();
+    numbers.map(|bytes| bytes?.try_into().ok().map(u128::from_le_bytes)).collect()
+}
+
 fn i64s(column: &ArrayRef) -> Option<Vec<i64>> {
     Some(column.as_primitive_opt::<Int64Type>()?.values().to_vec())
 }
@@ -194,6 +223,15 @@ fn u32s(column: &ArrayRef) -> Option<Vec<u32>> {
 }
 
 impl ColumnStates {
+    fn new(sketch: bool, hashed: bool) -> Self {
+        let from_zero = |kept| if kept { vec![0] } else { Vec::new() };
+        ColumnStates {
+            offsets: from_zero(sketch),
+            ends: from_zero(hashed),
+            ..ColumnStates::default()
+        }
+    }
+
     fn push_from(&mut self, other: &ColumnStates, at: usize) {
         self.sum.push(other.sum[at]);
         self.valid.push(other.valid[at]);
@@ -210,6 +248,18 @@ impl ColumnStates {
             self.counts.extend_from_slice(counts);
             self.offsets.push(self.codes.len() as u32);
         }
+        if !other.squares.is_empty() {
+            self.squares.push(other.squares[at]);
+        }
+        if !other.ends.is_empty() {
+            self.hashes.extend_from_slice(other.hashes(at));
+            self.ends.push(self.hashes.len() as u32);
+        }
+    }
+
+    /// The hashes of a day's distinct values, as [`Distinct`] takes them.
+    pub(crate) fn hashes(&self, at: usize) -> &[u32] {
+        &self.hashes[self.ends[at] as usize..self.ends[at + 1] as usize]
     }
 
     /// The sketch of a day: codes and their counts.
@@ -236,15 +286,22 @@ impl ColumnStates {
         if !self.distinct.is_empty() {
             out.push(Arc::new(UInt32Array::from(self.distinct.clone())));
         }
-        if !self.offsets.is_empty() {
+        let list = |offsets: &[u32], values: ArrayRef| -> ArrayRef {
             let offsets: ScalarBuffer<i32> =
-                self.offsets.iter().map(|o| *o as i32).collect::<Vec<_>>().into();
-            let list = |kind: DataType, values: ArrayRef| -> ArrayRef {
-                let field = Arc::new(Field::new("item", kind, false));
-                Arc::new(ListArray::new(field, OffsetBuffer::new(offsets.clone()), values, None))
-            };
-            out.push(list(DataType::Int16, Arc::new(Int16Array::from(self.codes.clone()))));
-            out.push(list(DataType::UInt32, Arc::new(UInt32Array::from(self.counts.clone()))));
+                offsets.iter().map(|o| *o as i32).collect::<Vec<_>>().into();
+            let field = Arc::new(Field::new("item", values.data_type().clone(), false));
+            Arc::new(ListArray::new(field, OffsetBuffer::new(offsets), values, None))
+        };
+        if !self.offsets.is_empty() {
+            out.push(list(&self.offsets, Arc::new(Int16Array::from(self.codes.clone()))));
+            out.push(list(&self.offsets, Arc::new(UInt32Array::from(self.counts.clone()))));
+        }
+        if !self.squares.is_empty() {
+            let squares: Vec<u128> = self.squares.iter().map(|sum| sum.cast_unsigned()).collect();
+            out.push(wide(&squares));
+        }
+        if !self.ends.is_empty() {
+            out.push(list(&self.ends, Arc::new(UInt32Array::from(self.hashes.clone()))));
         }
     }
 
@@ -253,6 +310,8 @@ impl ColumnStates {
             + (self.sum.len() + self.min.len() + self.max.len()) * 8
             + (self.valid.len() + self.distinct.len() + self.offsets.len() + self.counts.len()) * 4
             + self.codes.len() * 2
+            + self.squares.len() * 16
+            + (self.ends.len() + self.hashes.len()) * 4
     }
 }
 
@@ -271,6 +330,8 @@ pub(crate) struct MergedColumn {
     max: Option<i64>,
     distinct: u64,
     bins: Bins,
+    squares: i128,
+    about: Distinct,
 }
 
 impl Merged {
@@ -294,6 +355,12 @@ impl Merged {
                 let (codes, counts) = theirs.bins(at);
                 mine.bins.add(codes, counts);
             }
+            if !theirs.squares.is_empty() {
+                mine.squares = mine.squares.saturating_add(theirs.squares[at]);
+            }
+            if !theirs.ends.is_empty() {
+                mine.about.add(theirs.hashes(at));
+            }
         }
     }
 
@@ -306,32 +373,80 @@ impl Merged {
             mine.take(theirs.min, theirs.max);
             mine.distinct += theirs.distinct;
             mine.bins.merge(&theirs.bins);
+            mine.squares = mine.squares.saturating_add(theirs.squares);
+            mine.about.merge(&theirs.about);
         }
     }
 
     /// A measure's value; `None` where there is nothing to tell (no lines, or a ratio over zero).
     pub(crate) fn value(&self, schema: &Schema, measure: usize) -> Option<f64> {
-        if self.rows == 0 {
-            return None;
-        }
-        let scaled = |column: usize, value: f64| value / scale(schema, column);
-        match schema.measures[measure].aggregate {
-            Aggregate::Count => Some(self.rows as f64),
-            Aggregate::Sum(c) => {
-                (self.columns[c].valid > 0).then(|| scaled(c, self.columns[c].sum as f64))
-            }
-            Aggregate::Min(c) => self.columns[c].min.map(|v| scaled(c, v as f64)),
-            Aggregate::Max(c) => self.columns[c].max.map(|v| scaled(c, v as f64)),
-            Aggregate::Mean(c) => {
-                let column = &self.columns[c];
-                (column.valid > 0).then(|| scaled(c, column.sum as f64 / column.valid as f64))
-            }
-            Aggregate::Distinct(c) => Some(self.columns[c].distinct as f64),
-            Aggregate::Quantile(c, q) => self.columns[c].bins.quantile(q),
-            Aggregate::Ratio(over, under) => {
-                let (over, under) = (self.value(schema, over)?, self.value(schema, under)?);
-                (under != 0.0).then(|| over / under)
-            }
+        value(self, schema, measure)
+    }
+}
+
+/// Merged states of some lines, as measures read them. What a schema does not keep is not asked for.
+pub(crate) trait States {
+    fn rows(&self) -> u64;
+    fn sum(&self, column: usize) -> i128;
+    fn valid(&self, column: usize) -> u64;
+    /// Least and greatest.
+    fn extremes(&self, column: usize) -> Option<(i64, i64)>;
+    fn squares(&self, column: usize) -> i128;
+    fn distinct(&self, column: usize) -> u64;
+    fn about_distinct(&self, column: usize) -> f64;
+    fn quantile(&self, column: usize, q: f64) -> Option<f64>;
+}
+
+impl States for Merged {
+    fn rows(&self) -> u64 {
+        self.rows
+    }
+    fn sum(&self, column: usize) -> i128 {
+        self.columns[column].sum
+    }
+    fn valid(&self, column: usize) -> u64 {
+        self.columns[column].valid
+    }
+    fn extremes(&self, column: usize) -> Option<(i64, i64)> {
+        self.columns[column].min.zip(self.columns[column].max)
+    }
+    fn squares(&self, column: usize) -> i128 {
+        self.columns[column].squares
+    }
+    fn distinct(&self, column: usize) -> u64 {
+        self.columns[column].distinct
+    }
+    fn about_distinct(&self, column: usize) -> f64 {
+        self.columns[column].about.estimate()
+    }
+    fn quantile(&self, column: usize, q: f64) -> Option<f64> {
+        self.columns[column].bins.quantile(q)
+    }
+}
+
+/// A measure's value; `None` where there is nothing to tell (no lines, or a ratio over zero).
+pub(crate) fn value(states: &impl States, schema: &Schema, measure: usize) -> Option<f64> {
+    if states.rows() == 0 {
+        return None;
+    }
+    let scaled = |column: usize, value: f64| value / scale(schema, column);
+    let sum = |column| (states.valid(column) > 0).then(|| states.sum(column) as f64);
+    let spread =
+        |column| variance(states.valid(column), states.sum(column), states.squares(column));
+    match schema.measures[measure].aggregate {
+        Aggregate::Count => Some(states.rows() as f64),
+        Aggregate::Sum(c) => sum(c).map(|sum| scaled(c, sum)),
+        Aggregate::Min(c) => states.extremes(c).map(|(min, _)| scaled(c, min as f64)),
+        Aggregate::Max(c) => states.extremes(c).map(|(_, max)| scaled(c, max as f64)),
+        Aggregate::Mean(c) => sum(c).map(|sum| scaled(c, sum / states.valid(c) as f64)),
+        Aggregate::Distinct(c) => Some(states.distinct(c) as f64),
+        Aggregate::AboutDistinct(c) => Some(states.about_distinct(c)),
+        Aggregate::Quantile(c, q) => states.quantile(c, q),
+        Aggregate::Variance(c) => spread(c).map(|v| scaled(c, scaled(c, v))),
+        Aggregate::Deviation(c) => spread(c).map(|v| scaled(c, v.sqrt())),
+        Aggregate::Ratio(over, under) => {
+            let (over, under) = (value(states, schema, over)?, value(states, schema, under)?);
+            (under != 0.0).then(|| over / under)
         }
     }
 }

@@ -11,6 +11,7 @@ use arrow_schema::{Field, Schema as ArrowSchema};
 use samovar_core::{Day, Error, ErrorKind};
 use serde::{Deserialize, Serialize};
 
+use crate::distinct;
 use crate::ints::{is_ints, narrow, widen};
 use crate::names::{self, Name};
 use crate::store;
@@ -23,7 +24,7 @@ pub(crate) struct RawBlock {
     offsets: Vec<u32>,
     /// The product of each row, as a number of `names`.
     items: UInt32Array,
-    /// The columns of the schema. Text is kept as numbers that tell values of one day apart.
+    /// The columns of the schema. Text is kept as numbers that tell values of one day apart, or as hashes.
     columns: Vec<ArrayRef>,
 }
 
@@ -46,6 +47,12 @@ impl RawBlock {
             Ok(at) if at < self.days() => self.offsets[at] as usize..self.offsets[at + 1] as usize,
             _ => 0..0,
         }
+    }
+
+    /// The days of this block within a range.
+    pub(crate) fn dates(&self, from: Day, to: Day) -> impl Iterator<Item = Day> + use<> {
+        let last = self.first.plus(self.days() as i32 - 1);
+        (from.max(self.first).0..=to.min(last).0).map(Day)
     }
 
     pub(crate) fn items(&self) -> &[u32] {
@@ -276,8 +283,8 @@ impl Numbering {
             .collect()
     }
 
-    /// A text column as numbers, equal where the text is.
-    pub(crate) fn texts(&mut self, column: &ArrayRef, rows: usize) -> ArrayRef {
+    /// A text column as numbers: hashes, or else numbers equal where the text is.
+    pub(crate) fn texts(&mut self, column: &ArrayRef, rows: usize, hashed: bool) -> ArrayRef {
         let texts = Texts::of(column);
         let mut numbers: Vec<Option<i64>> = vec![None; texts.values + 1];
         let mut out = Vec::with_capacity(rows);
@@ -290,6 +297,9 @@ impl Numbering {
                 continue;
             };
             let number = *numbers[key].get_or_insert_with(|| {
+                if hashed {
+                    return i64::from(distinct::hash(text));
+                }
                 let next = self.texts.len() as i64;
                 *self.texts.entry(text.into()).or_insert(next)
             });

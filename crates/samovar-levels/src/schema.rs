@@ -59,6 +59,33 @@ pub struct Column {
     pub distinct: bool,
     /// Keep a quantile sketch.
     pub sketch: bool,
+    /// Keep the sum of the values' squares.
+    pub squares: bool,
+    /// Keep what tells distinct values over any partitions, about (HyperLogLog). Only for text, which is then read
+    /// as hashes and good for nothing else.
+    pub hashed: bool,
+}
+
+impl Column {
+    /// A column of whole numbers that keeps sums alone.
+    ///
+    /// ```
+    /// # use samovar_levels::Column;
+    /// let amount = Column { decimals: 2, extremes: true, ..Column::new("amount") };
+    /// assert!(!amount.text && !amount.squares);
+    /// ```
+    pub fn new(name: impl Into<String>) -> Column {
+        Column {
+            name: name.into(),
+            decimals: 0,
+            text: false,
+            extremes: false,
+            distinct: false,
+            sketch: false,
+            squares: false,
+            hashed: false,
+        }
+    }
 }
 
 /// How a measure is computed from merged states; columns are indices into [`Schema::columns`].
@@ -77,8 +104,16 @@ pub enum Aggregate {
     /// Number of distinct values, counted exactly within each partition and added up: right where a value
     /// never occurs in two partitions, as an order's id.
     Distinct(usize),
+    /// Number of distinct values of a hashed column, whatever partitions they occur in, about: see
+    /// [`crate::DISTINCT_ERROR`].
+    AboutDistinct(usize),
     /// The quantile `q` (0 to 1) of a column, within 1 % of the value.
     Quantile(usize, f64),
+    /// Population variance of the column's values that are there: the mean of their squared distances from their
+    /// mean.
+    Variance(usize),
+    /// Population standard deviation: the root of the variance.
+    Deviation(usize),
     /// One measure over another, computed after the merge; indices into [`Schema::measures`].
     Ratio(usize, usize),
 }

@@ -10,7 +10,9 @@ use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use samovar_core::{Error, ErrorKind, Millis};
-use samovar_levels::{Answer, Better, Engine, Level, Missing, Phase, Selection, Stores};
+use samovar_levels::{
+    Answer, Better, Encoding, Engine, Level, Missing, Phase, Proof, Selection, Stores, id_order,
+};
 use serde_json::{Value, json};
 
 use crate::app::App;
@@ -37,7 +39,7 @@ pub(crate) async fn diagnosis(
         Ok(answer) => answer,
         Err(failed) => return Err(refused(engine, &asked.selection, failed).await),
     };
-    Ok(tell(&answer, &headers, clock.now(), clock.elapsed().saturating_sub(begun)))
+    Ok(tell(sent(&answer, &headers), &headers, clock.now(), clock.elapsed().saturating_sub(begun)))
 }
 
 /// `POST /api/refresh`
@@ -54,11 +56,11 @@ pub(crate) async fn refresh(
         Ok(answer) => answer,
         Err(failed) => return Err(refused(engine, &selection, failed).await),
     };
-    Ok(tell(&answer, &headers, clock.now(), clock.elapsed().saturating_sub(begun)))
+    Ok(tell(sent(&answer, &headers), &headers, clock.now(), clock.elapsed().saturating_sub(begun)))
 }
 
 /// Why the engine did not answer; of stores that it does not know, the first by name.
-async fn refused(engine: &Engine, selection: &Selection, failed: Error) -> Refusal {
+pub(crate) async fn refused(engine: &Engine, selection: &Selection, failed: Error) -> Refusal {
     if let (ErrorKind::Invalid, Stores::These(ids)) = (failed.kind(), &selection.stores)
         && let Some(members) = engine.known_members().await
     {
@@ -70,11 +72,34 @@ async fn refused(engine: &Engine, selection: &Selection, failed: Error) -> Refus
     failed.into()
 }
 
-/// The answer over HTTP: the body as it is kept, all that differs by request in the headers.
-fn tell(answer: &Answer, asked: &HeaderMap, now: Millis, took: Duration) -> Response {
-    let proof = &answer.proof;
+/// An answer as it is sent.
+pub(crate) struct Sent {
+    pub(crate) bytes: Bytes,
+    pub(crate) encoding: Encoding,
+    pub(crate) content_type: &'static str,
+    /// Which headers of the request decided on the bytes.
+    pub(crate) vary: &'static str,
+    /// Where the next page is.
+    pub(crate) next: Option<String>,
+    pub(crate) proof: Proof,
+}
+
+/// The body as it is kept.
+fn sent(answer: &Answer, asked: &HeaderMap) -> Sent {
     let encoding = encoding::choose(asked.get(header::ACCEPT_ENCODING));
-    let bytes = answer.body.encoded(encoding, |json| encoding::encode(encoding, json));
+    Sent {
+        bytes: answer.body.encoded(encoding, |json| encoding::encode(encoding, json)),
+        encoding,
+        content_type: "application/json",
+        vary: "Accept-Encoding",
+        next: None,
+        proof: answer.proof.clone(),
+    }
+}
+
+/// The answer over HTTP: all that differs by request stands in the headers.
+pub(crate) fn tell(sent: Sent, asked: &HeaderMap, now: Millis, took: Duration) -> Response {
+    let Sent { bytes, encoding, proof, .. } = sent;
     let etag = encoding::etag(&bytes);
     let unchanged = asked
         .get_all(header::IF_NONE_MATCH)
@@ -89,15 +114,18 @@ fn tell(answer: &Answer, asked: &HeaderMap, now: Millis, took: Duration) -> Resp
     };
     let headers = response.headers_mut();
     let mut set = |name: HeaderName, value: &str| {
-        // Built from numbers, words and dates alone: always a valid header.
+        // Built from numbers, words, dates and what came as an address: always a valid header.
         if let Ok(value) = HeaderValue::from_str(value) {
             headers.insert(name, value);
         }
     };
-    set(header::CONTENT_TYPE, "application/json");
-    set(header::VARY, "Accept-Encoding");
+    set(header::CONTENT_TYPE, sent.content_type);
+    set(header::VARY, sent.vary);
     set(header::CACHE_CONTROL, "private, no-cache");
     set(header::ETAG, &etag);
+    if let Some(next) = &sent.next {
+        set(header::LINK, &format!("<{next}>; rel=\"next\""));
+    }
     if let Some(name) = encoding::name(encoding) {
         set(header::CONTENT_ENCODING, name);
     }
@@ -155,7 +183,7 @@ pub(crate) async fn dataset(State(app): State<App>) -> Response {
             if let Some(members) = engine.known_members().await {
                 let warm = engine.warm_stores();
                 let mut listed: Vec<_> = members.stores.iter().collect();
-                listed.sort_by_cached_key(|store| by_number(&store.id));
+                listed.sort_by_cached_key(|store| id_order(&store.id));
                 told["stores"] = listed
                     .into_iter()
                     .map(|store| {
@@ -180,11 +208,6 @@ pub(crate) async fn dataset(State(app): State<App>) -> Response {
         }
     }
     ([(header::CACHE_CONTROL, "no-store")], Json(told)).into_response()
-}
-
-/// Orders ids as people do: numbers by their value, then whatever is none.
-fn by_number(id: &str) -> (u128, Arc<str>) {
-    (id.parse().unwrap_or(u128::MAX), id.into())
 }
 
 fn measure(measure: &samovar_levels::Measure) -> Value {

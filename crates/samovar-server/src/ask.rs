@@ -1,4 +1,6 @@
-//! Requests in words: selections and events, with their limits.
+//! Requests in words: selections, questions and events, with their limits.
+
+mod query;
 
 use std::sync::Arc;
 
@@ -9,6 +11,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::error::Refusal;
+
+pub(crate) use query::query;
 
 /// No more stores by name than this in one request.
 const MAX_STORES: usize = 5_000;
@@ -30,29 +34,54 @@ pub(crate) struct Asked {
 /// Reads `stores=…&from=…&to=…[&incomplete=allow]`. The list of stores is cut at its commas before
 /// anything is decoded, so that an id may hold a comma, encoded.
 pub(crate) fn diagnosis(query: &str) -> Result<Asked, Refusal> {
-    let (mut stores, mut from, mut to, mut incomplete) = (None, None, None, false);
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        match name {
-            "stores" => stores = Some(stores_of(value)?),
-            "from" => from = Some(day("from", &decode("from", value)?)?),
-            "to" => to = Some(day("to", &decode("to", value)?)?),
-            "incomplete" => match value {
-                "allow" => incomplete = true,
-                other => {
-                    return Err(Refusal::field("incomplete", other, "allow, or no such parameter"));
-                }
-            },
-            other => {
-                return Err(Refusal::field("query", other, "stores, from, to and incomplete"));
-            }
+    let mut asked = Asking::default();
+    for (name, value) in pairs(query) {
+        if !asked.take(name, value)? {
+            return Err(Refusal::field("query", name, "stores, from, to and incomplete"));
         }
     }
-    let missing = |field, allowed: &str| Refusal::field(field, "nothing", allowed);
-    let stores = stores.ok_or_else(|| missing("stores", "all, top:N, or ids joined by commas"))?;
-    let from = from.ok_or_else(|| missing("from", "a date, YYYY-MM-DD"))?;
-    let to = to.ok_or_else(|| missing("to", "a date, YYYY-MM-DD"))?;
-    Ok(Asked { selection: selection(stores, from, to)?, incomplete })
+    asked.finish()
+}
+
+/// The parameters of a query, not decoded.
+fn pairs(query: &str) -> impl Iterator<Item = (&str, &str)> {
+    let pairs = query.split('&').filter(|pair| !pair.is_empty());
+    pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+}
+
+/// The parameters that all questions have.
+#[derive(Default)]
+struct Asking {
+    stores: Option<Stores>,
+    from: Option<Day>,
+    to: Option<Day>,
+    incomplete: bool,
+}
+
+impl Asking {
+    /// Whether the parameter is one of these.
+    fn take(&mut self, name: &str, value: &str) -> Result<bool, Refusal> {
+        match name {
+            "stores" => self.stores = Some(stores_of(value)?),
+            "from" => self.from = Some(day("from", &decode("from", value)?)?),
+            "to" => self.to = Some(day("to", &decode("to", value)?)?),
+            "incomplete" if value == "allow" => self.incomplete = true,
+            "incomplete" => {
+                return Err(Refusal::field("incomplete", value, "allow, or no such parameter"));
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    fn finish(self) -> Result<Asked, Refusal> {
+        let missing = |field, allowed: &str| Refusal::field(field, "nothing", allowed);
+        let stores =
+            self.stores.ok_or_else(|| missing("stores", "all, top:N, or ids joined by commas"))?;
+        let from = self.from.ok_or_else(|| missing("from", "a date, YYYY-MM-DD"))?;
+        let to = self.to.ok_or_else(|| missing("to", "a date, YYYY-MM-DD"))?;
+        Ok(Asked { selection: selection(stores, from, to)?, incomplete: self.incomplete })
+    }
 }
 
 fn selection(stores: Stores, from: Day, to: Day) -> Result<Selection, Refusal> {

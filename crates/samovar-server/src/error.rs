@@ -20,6 +20,10 @@ pub(crate) enum Refusal {
     Forbidden(&'static str),
     /// There is no such door.
     NotFound,
+    /// None of the media types that would do can be given: those that can.
+    NotAcceptable(String),
+    /// What the earlier pages were made from has changed.
+    Changed,
     /// The engine could not do it.
     Failed(Error),
 }
@@ -73,6 +77,8 @@ impl Refusal {
             Refusal::NoToken(_) => (StatusCode::UNAUTHORIZED, "unauthorized"),
             Refusal::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden"),
             Refusal::NotFound => (StatusCode::NOT_FOUND, "not_found"),
+            Refusal::NotAcceptable(_) => (StatusCode::NOT_ACCEPTABLE, "not_acceptable"),
+            Refusal::Changed => (StatusCode::CONFLICT, "changed"),
             Refusal::Failed(failed) => match failed.kind() {
                 ErrorKind::Invalid => (StatusCode::BAD_REQUEST, "bad_request"),
                 ErrorKind::Source => (StatusCode::BAD_GATEWAY, "source_failed"),
@@ -98,6 +104,13 @@ impl Refusal {
             }
             Refusal::Forbidden(why) => (*why).into(),
             Refusal::NotFound => "there is nothing here".into(),
+            Refusal::NotAcceptable(allowed) => {
+                format!("no media type that the header Accept allows can be given; there are {allowed}")
+            }
+            Refusal::Changed => {
+                "what the earlier pages were made from has changed: begin again with the same question without cursor"
+                    .into()
+            }
             Refusal::Failed(failed) => failed.to_string(),
         }
     }

@@ -13,6 +13,7 @@ mod error;
 mod guard;
 mod ops;
 mod page;
+mod query;
 mod settings;
 
 use axum::Router;
@@ -41,6 +42,7 @@ pub fn router(app: App) -> Router {
         .route_layer(middleware::from_fn_with_state(app.clone(), guard::changes_state));
     let telling = Router::new()
         .route("/api/diagnosis", get(api::diagnosis))
+        .route("/api/query", get(query::query))
         .route("/api/dataset", get(api::dataset))
         .route("/api/stats", get(ops::stats))
         .route("/metrics", get(ops::metrics))

@@ -5,4 +5,5 @@ mod http;
 mod import;
 mod life;
 mod page;
+mod query;
 mod server;

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use samovar_core::{Error, ErrorKind, Millis, Part, Parts, Scope, Stamp, Token, Verdict};
 
-use super::gather::{Gathered, Standing};
+use super::gather::{Gathered, Standing, Wanted};
 use super::survey::flight_key;
 use super::values::{Body, Members};
 use super::{Engine, count};
-use crate::diagnosis::{self, Question, StoreName};
+use crate::diagnosis::{self, Question};
 use crate::proof::{Level, Proof, State};
 use crate::selection::{Selection, Stores};
 
@@ -35,18 +35,18 @@ pub(super) const BODY_FORMAT: u32 = 3;
 
 /// A question, with what its answer rests on beside the blocks.
 #[derive(Clone)]
-struct Asked {
-    selection: Selection,
-    missing: Missing,
+pub(super) struct Asked {
+    pub(super) selection: Selection,
+    pub(super) wanted: Wanted,
     /// Taken before the list of stores was looked at: a mark from then on belongs to later questions.
-    token: Token,
-    members: Arc<Members>,
+    pub(super) token: Token,
+    pub(super) members: Arc<Members>,
     /// The stores, as ascending places in the list.
-    stores: Arc<[usize]>,
+    pub(super) stores: Arc<[usize]>,
     /// Of the list, and of the ranking where the stores were chosen by one.
-    standing: Standing,
-    /// Of its result.
-    key: Arc<str>,
+    pub(super) standing: Standing,
+    /// The stores that were asked for by name or rank, for the count of accesses.
+    heated: Arc<[Arc<str>]>,
 }
 
 /// An answer out of a flight, and when the question that began it was asked.
@@ -72,21 +72,16 @@ impl Engine {
             count(&counters.result_hits, 1);
             return Ok(answer);
         }
-        let asked = self.ask(selection, missing).await?;
-        let heated: Arc<[Arc<str>]> = match selection.stores {
-            // They would all be equally hot.
-            Stores::All => Arc::default(),
-            _ => asked.stores.iter().map(|at| Arc::clone(&asked.members.stores[*at].id)).collect(),
-        };
-        self.inner.heat.touch(heated.iter());
-        count(&counters.requests, 1);
+        let wanted = |members: &Members| self.both_periods(members, selection, missing);
+        let asked = self.ask(selection, wanted).await?;
+        let key: Arc<str> = self.result_key(&asked).into();
         let flown = match missing {
-            Missing::Allow => self.answer(&asked, asked.token).await?,
+            Missing::Allow => self.answer(&asked, &key, asked.token).await?,
             Missing::Wait => {
-                let (engine, mine) = (self.clone(), asked.clone());
-                let run = move |token| async move { engine.answer(&mine, token).await };
-                let key = flight_key("results", &asked.key);
-                self.inner.results.join(&key, |scope| asked.touched_by(scope), run).await?
+                let (engine, mine, flight) =
+                    (self.clone(), asked.clone(), flight_key("results", &key));
+                let run = move |token| async move { engine.answer(&mine, &key, token).await };
+                self.inner.results.join(&flight, |scope| asked.touched_by(scope), run).await?
             }
         };
         let Flown { mut answer, asked: of_flight, until } = flown;
@@ -99,16 +94,24 @@ impl Engine {
             begun = asked.token;
             proof.version = asked.token.version;
         }
-        if proof.level != Level::Source && proof.state != State::Incomplete {
-            count(&counters.hits, 1);
-        }
+        self.count_hit(proof);
         let holds = (begun.tick, until.min(asked.standing.until));
-        self.remember(selection, &answer, holds, heated);
+        self.remember(selection, &answer, holds, asked.heated);
         Ok(answer)
     }
 
-    /// Finds out which stores a question is about.
-    async fn ask(&self, selection: &Selection, missing: Missing) -> Result<Asked, Error> {
+    pub(super) fn count_hit(&self, proof: &Proof) {
+        if proof.level != Level::Source && proof.state != State::Incomplete {
+            count(&self.inner.counters.hits, 1);
+        }
+    }
+
+    /// Finds out which stores a question is about, and notes that it was asked.
+    pub(super) async fn ask(
+        &self,
+        selection: &Selection,
+        wanted: impl FnOnce(&Members) -> Wanted,
+    ) -> Result<Asked, Error> {
         if selection.to < selection.from {
             let message = format!(
                 "the range ends on {} before it begins on {}",
@@ -118,19 +121,27 @@ impl Engine {
         }
         let token = self.inner.samovar.fence().token();
         let listed = self.listed().await?;
-        let (stores, chosen) = self.choose(&listed.members, selection, missing).await?;
+        let wanted = wanted(&listed.members);
+        let (stores, chosen) = self.choose(&listed.members, selection, wanted).await?;
         let standing = chosen.and_list(&listed);
         let members = listed.members;
-        let key = self.result_key(&members, &stores, selection).into();
+        let heated: Arc<[Arc<str>]> = match selection.stores {
+            // They would all be equally hot.
+            Stores::All => Arc::default(),
+            _ => stores.iter().map(|at| Arc::clone(&members.stores[*at].id)).collect(),
+        };
+        self.inner.heat.touch(heated.iter());
+        count(&self.inner.counters.requests, 1);
         let selection = selection.clone();
-        Ok(Asked { selection, missing, token, members, stores, standing, key })
+        Ok(Asked { selection, wanted, token, members, stores, standing, heated })
     }
 
     /// Names all that an answer depends on beside the partitions: stores with their names, dates, the shape of
     /// the answer.
-    fn result_key(&self, members: &Members, stores: &[usize], selection: &Selection) -> String {
+    fn result_key(&self, asked: &Asked) -> String {
+        let Asked { members, selection, .. } = asked;
         let mut hash = xxhash_rust::xxh3::Xxh3::new();
-        for at in stores {
+        for at in asked.stores.iter() {
             let store = &members.stores[*at];
             for text in [&*store.id, store.name.as_deref().unwrap_or("")] {
                 hash.update(&(text.len() as u64).to_le_bytes());
@@ -148,12 +159,12 @@ impl Engine {
     }
 
     /// Gathers, compares, merges.
-    async fn answer(&self, asked: &Asked, token: Token) -> Result<Flown, Error> {
-        let Asked { selection, members, stores, .. } = asked;
-        let gathered = self.gather(members, stores, selection, asked.missing).await?;
-        let (engine, mine, until) = (self.clone(), asked.clone(), gathered.standing.until);
+    async fn answer(&self, asked: &Asked, key: &Arc<str>, token: Token) -> Result<Flown, Error> {
+        let gathered = self.gather(&asked.members, &asked.stores, asked.wanted).await?;
+        let (engine, mine, key) = (self.clone(), asked.clone(), Arc::clone(key));
+        let until = gathered.standing.until;
         let answer =
-            self.in_turn(async move { engine.finish(&mine, &gathered, token).await }).await?;
+            self.in_turn(async move { engine.finish(&mine, &key, &gathered, token).await }).await?;
         Ok(Flown { answer, asked: asked.token, until })
     }
 
@@ -161,9 +172,11 @@ impl Engine {
     async fn finish(
         &self,
         asked: &Asked,
+        key: &str,
         gathered: &Gathered,
         token: Token,
     ) -> Result<Answer, Error> {
+        let digest = gathered.digest();
         let standing = gathered.standing.and(&asked.standing);
         let mut proof = Proof {
             level: gathered.level,
@@ -177,10 +190,10 @@ impl Engine {
         };
         let whole = standing.missing == 0;
         let cache = &self.inner.caches.results;
-        let kept = if whole { cache.get(&asked.key).await } else { None };
+        let kept = if whole { cache.get(key).await } else { None };
         let kept = kept.filter(|found| {
             found.verdict != Verdict::Refused
-                && found.value.digest == gathered.digest
+                && found.value.digest == digest
                 && found.value.covered == gathered.covered
         });
         let body = match kept {
@@ -194,12 +207,12 @@ impl Engine {
             }
             None => {
                 count(&self.inner.counters.results_computed, 1);
-                let json = self.merge(asked, gathered)?;
-                let body = Body::new(json.into(), gathered.digest, gathered.covered);
+                let json = self.merge(asked, gathered, digest)?;
+                let body = Body::new(json.into(), digest, gathered.covered);
                 if whole {
                     let stamp = Stamp::new(token, self.inner.samovar.clock().now());
                     let parts: Parts = Arc::from([Part { span: None, stamp }]);
-                    cache.put(&asked.key, body, parts)
+                    cache.put(key, body, parts)
                 } else {
                     Arc::new(body)
                 }
@@ -208,13 +221,8 @@ impl Engine {
         Ok(Answer { body, proof })
     }
 
-    fn merge(&self, asked: &Asked, gathered: &Gathered) -> Result<Vec<u8>, Error> {
-        let names: Vec<StoreName> = asked
-            .stores
-            .iter()
-            .map(|at| &asked.members.stores[*at])
-            .map(|store| StoreName { id: Arc::clone(&store.id), name: store.name.clone() })
-            .collect();
+    fn merge(&self, asked: &Asked, gathered: &Gathered, digest: u128) -> Result<Vec<u8>, Error> {
+        let names = asked.members.names(&asked.stores);
         let question = Question {
             schema: &self.inner.dataset.schema,
             rules: &self.inner.dataset.rules,
@@ -224,7 +232,7 @@ impl Engine {
             within: gathered.within,
             missing: (gathered.standing.missing, gathered.standing.missing_stores),
             covered: gathered.covered,
-            digest: gathered.digest,
+            digest,
         };
         diagnosis::write(&question, &gathered.pieces)
     }
@@ -234,9 +242,10 @@ impl Engine {
     /// # Errors
     /// As [`Engine::diagnose`].
     pub async fn merge_anew(&self, selection: &Selection) -> Result<Vec<u8>, Error> {
-        let asked = self.ask(selection, Missing::Wait).await?;
-        let gathered = self.gather(&asked.members, &asked.stores, selection, Missing::Wait).await?;
-        self.merge(&asked, &gathered)
+        let wanted = |members: &Members| self.both_periods(members, selection, Missing::Wait);
+        let asked = self.ask(selection, wanted).await?;
+        let gathered = self.gather(&asked.members, &asked.stores, asked.wanted).await?;
+        self.merge(&asked, &gathered, gathered.digest())
     }
 }
 

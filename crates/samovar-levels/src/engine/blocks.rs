@@ -12,9 +12,22 @@ use crate::diagnosis::Products;
 use crate::metrics::MetricsBlock;
 use crate::proof::Level;
 
+/// What an answer needs of a block beside its metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Needs {
+    /// Nothing.
+    Metrics,
+    /// Product metrics.
+    Figures,
+    /// Raw rows.
+    Rows,
+}
+
 /// One block, ready to be merged.
 #[derive(Clone, Debug)]
 pub(crate) struct Blocks {
+    /// What it was brought for: it has that.
+    pub(crate) needs: Needs,
     pub(crate) metrics: Arc<MetricsBlock>,
     pub(crate) products: Option<Products>,
     /// Whether a day of it is past its time.
@@ -73,24 +86,44 @@ struct Seen {
 }
 
 impl Engine {
-    /// A block from memory, if every day of the range may be served.
+    /// What a diagnosis needs of blocks, which is what is kept warm.
+    pub(crate) fn usual_needs(&self, figures: bool) -> Needs {
+        match (self.inner.dataset.schema.products, figures) {
+            (false, _) => Needs::Metrics,
+            (true, true) => Needs::Figures,
+            (true, false) => Needs::Rows,
+        }
+    }
+
+    /// What a diagnosis needs of a block from memory, if every day of the range may be served.
     pub(crate) fn ready(&self, place: &Place, from: Day, to: Day) -> Option<Blocks> {
+        self.ready_for(place, from, to, self.usual_needs(place.figures))
+    }
+
+    /// A block from memory, if every day of the range may be served.
+    pub(crate) fn ready_for(
+        &self,
+        place: &Place,
+        from: Day,
+        to: Day,
+        needs: Needs,
+    ) -> Option<Blocks> {
         let key = self.key(&place.store, place.block);
         let caches = &self.inner.caches;
         let metrics = caches.metrics.peek(&key)?;
         let seen = self.look(&caches.metrics, &key, &metrics, place, from, to)?;
         let mut until = metrics.fresh_until();
         let mut verdict = seen.verdict;
-        let products = match (self.inner.dataset.schema.products, place.figures) {
-            (false, _) => None,
-            (true, true) => {
+        let products = match needs {
+            Needs::Metrics => None,
+            Needs::Figures => {
                 let found = caches.products.peek(&key)?;
                 verdict = verdict
                     .max(self.look(&caches.products, &key, &found, place, from, to)?.verdict);
                 until = until.min(found.fresh_until());
                 Some(Products::Figures(found.value))
             }
-            (true, false) => {
+            Needs::Rows => {
                 let found = caches.raw.peek(&key)?;
                 verdict =
                     verdict.max(self.look(&caches.raw, &key, &found, place, from, to)?.verdict);
@@ -99,6 +132,7 @@ impl Engine {
             }
         };
         Some(Blocks {
+            needs,
             stale: verdict == Verdict::Stale,
             oldest: seen.oldest,
             until,
@@ -109,20 +143,24 @@ impl Engine {
         })
     }
 
-    /// Brings a block from disk into memory; true if every day of the range may then be served.
+    /// Brings what a diagnosis needs of a block from disk into memory; true if every day of the range may then be
+    /// served.
     pub(crate) async fn stored(&self, place: &Place, from: Day, to: Day) -> bool {
+        self.stored_for(place, from, to, self.usual_needs(place.figures)).await
+    }
+
+    /// Brings a block from disk into memory; true if every day of the range may then be served.
+    pub(crate) async fn stored_for(&self, place: &Place, from: Day, to: Day, needs: Needs) -> bool {
         let key = self.key(&place.store, place.block);
         let caches = &self.inner.caches;
         // What is found is kept in memory.
         caches.metrics.get(&key).await;
-        if self.inner.dataset.schema.products {
-            if place.figures {
-                caches.products.get(&key).await;
-            } else {
-                caches.raw.get(&key).await;
-            }
+        match needs {
+            Needs::Metrics => {}
+            Needs::Figures => drop(caches.products.get(&key).await),
+            Needs::Rows => drop(caches.raw.get(&key).await),
         }
-        self.ready(place, from, to).is_some()
+        self.ready_for(place, from, to, needs).is_some()
     }
 
     /// The worst verdict over the days from `from` to `to` that lie in the block; `None` if one is not there or

@@ -7,7 +7,7 @@ use futures_util::StreamExt;
 use samovar_core::{Day, Error, ErrorKind, Millis, TierName};
 
 use super::answer::Missing;
-use super::blocks::{Blocks, Place};
+use super::blocks::{Blocks, Needs, Place};
 use super::members::Listed;
 use super::refresh::ONE_BY_ONE;
 use super::values::Members;
@@ -39,7 +39,7 @@ pub(super) struct Standing {
 
 impl Standing {
     /// Nothing that could be doubted.
-    const NOTHING: Standing =
+    pub(super) const NOTHING: Standing =
         Standing { missing: 0, missing_stores: 0, stale: 0, oldest: None, until: Millis(i64::MAX) };
 
     pub(super) fn state(&self) -> State {
@@ -47,6 +47,16 @@ impl Standing {
             (0, 0) => State::Fresh,
             (0, _) => State::Stale,
             _ => State::Incomplete,
+        }
+    }
+
+    /// Of what rests on both, which share nothing.
+    pub(super) fn plus(&self, other: &Standing) -> Standing {
+        Standing {
+            missing: self.missing + other.missing,
+            missing_stores: self.missing_stores + other.missing_stores,
+            stale: self.stale + other.stale,
+            ..self.and(other)
         }
     }
 
@@ -71,17 +81,37 @@ impl Standing {
     }
 }
 
+/// What is wanted of the stores of a question.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wanted {
+    /// The days.
+    pub(super) range: (Day, Day),
+    pub(super) needs: Needs,
+    pub(super) missing: Missing,
+}
+
 /// The blocks of a question.
 pub(super) struct Gathered {
     pub(super) pieces: Vec<Piece>,
     /// The days that were looked at.
     pub(super) within: (Day, Day),
-    pub(super) digest: u128,
+    needs: Needs,
     /// Number of partitions that are vouched for.
     pub(super) covered: u64,
     pub(super) standing: Standing,
     pub(super) level: Level,
     pub(super) tier: Option<TierName>,
+}
+
+impl Gathered {
+    /// The sum of the digests of all partitions.
+    pub(super) fn digest(&self) -> u128 {
+        let digests = self.pieces.iter().flat_map(|piece| {
+            let block = &piece.metrics;
+            block.range(self.within.0, self.within.1).map(|at| block.digests[at])
+        });
+        digests.fold(0, u128::wrapping_add)
+    }
 }
 
 /// A block that memory lacks: of which of the question's stores, and where.
@@ -102,34 +132,37 @@ impl Engine {
         .await
     }
 
-    /// The blocks of the question, both periods.
+    /// What a diagnosis wants: both periods.
+    pub(super) fn both_periods(
+        &self,
+        members: &Members,
+        selection: &Selection,
+        missing: Missing,
+    ) -> Wanted {
+        let range = (selection.previous().0, selection.to);
+        Wanted { range, needs: self.usual_needs(members.product_metrics), missing }
+    }
+
+    /// The blocks of some stores.
     pub(super) async fn gather(
         &self,
         members: &Arc<Members>,
         stores: &Arc<[usize]>,
-        selection: &Selection,
-        missing: Missing,
+        wanted: Wanted,
     ) -> Result<Gathered, Error> {
-        let range = (selection.previous().0, selection.to);
         let look = || {
             let (engine, members, stores) = (self.clone(), Arc::clone(members), Arc::clone(stores));
-            self.in_turn(async move { Ok(engine.look_around(&members, &stores, range)) })
+            self.in_turn(async move { Ok(engine.look_around(&members, &stores, wanted)) })
         };
         let (mut all, mut cold) = look().await?;
-        match missing {
+        match wanted.missing {
             Missing::Allow => self.leave_out(&mut all, &cold),
             Missing::Wait => {
-                if self.wants_a_pass(&cold, all.within).await {
+                if self.wants_a_pass(&cold, all.within, wanted.needs).await {
                     self.read_all(members).await?;
                     (all, cold) = look().await?;
                 }
-                self.load_cold(&mut all, cold).await?;
-            }
-        }
-        for piece in &all.pieces {
-            let block = &piece.metrics;
-            for at in block.range(all.within.0, all.within.1) {
-                all.digest = all.digest.wrapping_add(block.digests[at]);
+                self.load_cold(&mut all, cold, wanted.needs).await?;
             }
         }
         Ok(all)
@@ -137,14 +170,14 @@ impl Engine {
 
     /// Whether one pass over everything is cheaper than these blocks one by one: the source cannot seek them, and
     /// the disk lacks more than a few.
-    async fn wants_a_pass(&self, cold: &[Cold], (from, to): (Day, Day)) -> bool {
+    async fn wants_a_pass(&self, cold: &[Cold], (from, to): (Day, Day), needs: Needs) -> bool {
         // A source that cannot be asked is not needed for what is on disk.
         if cold.len() <= ONE_BY_ONE || self.seeks().await.unwrap_or(true) {
             return false;
         }
         let mut lacking = 0;
         for (_, place) in cold {
-            lacking += usize::from(!self.stored(place, from, to).await);
+            lacking += usize::from(!self.stored_for(place, from, to, needs).await);
             if lacking > ONE_BY_ONE {
                 return true;
             }
@@ -157,12 +190,12 @@ impl Engine {
         &self,
         members: &Members,
         stores: &[usize],
-        (from, to): (Day, Day),
+        Wanted { range: (from, to), needs, .. }: Wanted,
     ) -> (Gathered, Vec<Cold>) {
         let mut all = Gathered {
             pieces: Vec::new(),
             within: (from, to),
-            digest: 0,
+            needs,
             covered: 0,
             standing: Standing::NOTHING,
             level: Level::Metrics,
@@ -180,7 +213,7 @@ impl Engine {
         all.covered = stores.len() as u64 * (i64::from(to.0) - i64::from(from.0) + 1) as u64;
         for (at, store) in stores.iter().enumerate() {
             for place in members.places(*store, from, to) {
-                match self.ready(&place, from, to) {
+                match self.ready_for(&place, from, to, needs) {
                     Some(found) => self.take(&mut all, at, &found, &place),
                     None => cold.push((at, place)),
                 }
@@ -207,9 +240,14 @@ impl Engine {
         all.covered -= all.standing.missing;
     }
 
-    async fn load_cold(&self, all: &mut Gathered, cold: Vec<Cold>) -> Result<(), Error> {
+    async fn load_cold(
+        &self,
+        all: &mut Gathered,
+        cold: Vec<Cold>,
+        needs: Needs,
+    ) -> Result<(), Error> {
         let loads = cold.into_iter().map(|(at, place)| async move {
-            let found = self.load(&place, false).await?;
+            let found = self.load_for(&place, needs).await?;
             Ok::<_, Error>((at, found, place))
         });
         let mut loads = futures_util::stream::iter(loads).buffer_unordered(SIDE_BY_SIDE);
@@ -236,7 +274,9 @@ impl Engine {
         all.standing = all.standing.and(&standing);
         all.level = all.level.max(found.level);
         all.tier = all.tier.zip(found.tier).map(|(mine, theirs)| mine.max(theirs));
-        let (metrics, products) = (Arc::clone(&found.metrics), found.products.clone());
+        let metrics = Arc::clone(&found.metrics);
+        // A flight may have brought more than is wanted.
+        let products = found.products.clone().filter(|_| all.needs != Needs::Metrics);
         all.pieces.push(Piece { store, metrics, products });
     }
 
@@ -245,12 +285,13 @@ impl Engine {
         self.inner.queue.push(&place.store, place.block, self.inner.heat.of(&place.store));
     }
 
-    /// The stores of a selection, as ascending places in the list, and how far the choice may be trusted.
+    /// The stores of a selection, as ascending places in the list, and how far the choice may be trusted. A ranking
+    /// looks at what is wanted, so that blocks are looked at once.
     pub(super) async fn choose(
         &self,
         members: &Arc<Members>,
         selection: &Selection,
-        missing: Missing,
+        wanted: Wanted,
     ) -> Result<(Arc<[usize]>, Standing), Error> {
         let all = 0..members.stores.len();
         match &selection.stores {
@@ -271,7 +312,7 @@ impl Engine {
             }
             Stores::Top(n) => {
                 let stores: Arc<[usize]> = all.collect();
-                let gathered = self.gather(members, &stores, selection, missing).await?;
+                let gathered = self.gather(members, &stores, wanted).await?;
                 let standing = gathered.standing;
                 let (engine, range, n) = (self.clone(), (selection.from, selection.to), *n);
                 let top = async move { Ok(engine.greatest(&gathered, stores.len(), range, n)) };

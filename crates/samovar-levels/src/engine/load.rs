@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use samovar::Cache;
 use samovar_core::{Day, Error, ErrorKind, Millis, Parts, Stamp, TierName, Token, Verdict};
 
-use super::blocks::{Blocks, Place};
+use super::blocks::{Blocks, Needs, Place};
 use super::survey::{DayState, flight_key, parts, survey};
 use super::values::Block;
 use super::{Engine, count, turn};
@@ -75,14 +75,6 @@ fn stamp_of(day: &DayState) -> Option<Stamp> {
     day.filter(|(verdict, _)| *verdict != Verdict::Refused).map(|(_, stamp)| stamp)
 }
 
-/// What an answer needs of a block beside its metrics.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Needs {
-    Metrics,
-    Figures,
-    Rows,
-}
-
 /// One load of one block.
 struct Load<'a> {
     engine: &'a Engine,
@@ -91,6 +83,8 @@ struct Load<'a> {
     /// What is stale is read from the source too.
     again: bool,
     needs: Needs,
+    /// Product metrics are kept: whatever is derived, they are too, else they would lag behind.
+    figured: bool,
     metrics: Held<MetricsBlock>,
     figures: Held<ProductBlock>,
     raw: Held<RawBlock>,
@@ -103,6 +97,26 @@ impl Engine {
     /// at most one for each of its partitions. With `again` what is stale is read too, unless the flight
     /// that is under way was begun without: its answer then says that it is stale.
     pub(crate) async fn load(&self, place: &Place, again: bool) -> Result<Arc<Blocks>, Error> {
+        self.join_load(place, again, self.usual_needs(place.figures)).await
+    }
+
+    /// The same for whoever needs something else. A flight that somebody began for another need brings what it
+    /// brings; the next one finds that kept, and the rest.
+    pub(crate) async fn load_for(&self, place: &Place, needs: Needs) -> Result<Arc<Blocks>, Error> {
+        loop {
+            let found = self.join_load(place, false, needs).await?;
+            if needs == Needs::Metrics || found.needs == needs {
+                return Ok(found);
+            }
+        }
+    }
+
+    async fn join_load(
+        &self,
+        place: &Place,
+        again: bool,
+        needs: Needs,
+    ) -> Result<Arc<Blocks>, Error> {
         let key = flight_key("blocks", &self.key(&place.store, place.block));
         let (engine, of, mine) = (self.clone(), place.clone(), place.clone());
         self.inner
@@ -115,7 +129,7 @@ impl Engine {
                     let turn = turn(&engine.inner.loading).await?;
                     on_thread(async move {
                         let _turn = turn;
-                        engine.bring(&mine, again, token).await.map(Arc::new)
+                        engine.bring(&mine, again, needs, token).await.map(Arc::new)
                     })
                     .await
                 },
@@ -124,8 +138,14 @@ impl Engine {
     }
 
     /// The body of a flight.
-    async fn bring(&self, place: &Place, again: bool, token: Token) -> Result<Blocks, Error> {
-        let mut load = Load::find(self, place, again).await;
+    async fn bring(
+        &self,
+        place: &Place,
+        again: bool,
+        needs: Needs,
+        token: Token,
+    ) -> Result<Blocks, Error> {
+        let mut load = Load::find(self, place, again, needs).await;
         let read = load.unread();
         // Known before the rows are: what is read again is derived again.
         let derive = load.underived(&read);
@@ -158,24 +178,20 @@ impl Engine {
 }
 
 impl<'a> Load<'a> {
-    async fn find(engine: &'a Engine, place: &'a Place, again: bool) -> Self {
+    async fn find(engine: &'a Engine, place: &'a Place, again: bool, needs: Needs) -> Self {
         let key = engine.key(&place.store, place.block);
         let caches = &engine.inner.caches;
-        let needs = match (engine.inner.dataset.schema.products, place.figures) {
-            (false, _) => Needs::Metrics,
-            (true, true) => Needs::Figures,
-            (true, false) => Needs::Rows,
-        };
+        let figured = engine.usual_needs(place.figures) == Needs::Figures;
         let metrics = Held::find(&caches.metrics, &key, place).await;
-        let figures = match needs {
-            Needs::Figures => Held::find(&caches.products, &key, place).await,
-            Needs::Metrics | Needs::Rows => Held::nothing(place),
+        let figures = match figured {
+            true => Held::find(&caches.products, &key, place).await,
+            false => Held::nothing(place),
         };
         let (level, tier) = (Level::Metrics, metrics.tier.max(figures.tier));
         let raw = Held::nothing(place);
         let mut load =
-            Load { engine, place, key, again, needs, metrics, figures, raw, level, tier };
-        if needs == Needs::Rows || load.all_days().any(|at| load.lacks(at)) {
+            Load { engine, place, key, again, needs, figured, metrics, figures, raw, level, tier };
+        if needs == Needs::Rows || again || load.all_days().any(|at| load.lacks(at)) {
             load.raw = Held::find(&caches.raw, &load.key, place).await;
         }
         load
@@ -196,7 +212,7 @@ impl<'a> Load<'a> {
     /// Whether what is derived of a day is not there.
     fn lacks(&self, at: usize) -> bool {
         !self.serves(&self.metrics.days[at])
-            || (self.needs == Needs::Figures && !self.serves(&self.figures.days[at]))
+            || (self.figured && !self.serves(&self.figures.days[at]))
     }
 
     /// By day: whether its rows are to be read.
@@ -204,7 +220,11 @@ impl<'a> Load<'a> {
         let unread = |at| match self.serves(&self.raw.days[at]) {
             // Reading again means reading the source: what is derived from rows of the same age is as old.
             true => self.again && self.lacks(at),
-            false => self.needs == Needs::Rows || self.lacks(at),
+            false => {
+                // Rows that are past their time are served to those who need them, until somebody reads them again.
+                let stale = matches!(self.raw.days[at], Some((Verdict::Stale, _)));
+                self.needs == Needs::Rows || self.lacks(at) || stale
+            }
         };
         self.all_days().map(unread).collect()
     }
@@ -260,7 +280,7 @@ impl<'a> Load<'a> {
         self.metrics.lay(self.place, metrics, days, state, |block, parts| {
             caches.metrics.put(key, block, parts)
         });
-        if self.needs == Needs::Figures {
+        if self.figured {
             self.figures.lay(self.place, figures, days, state, |block, parts| {
                 caches.products.put(key, block, parts)
             });
@@ -296,6 +316,7 @@ impl<'a> Load<'a> {
         let lost = || Error::new(ErrorKind::Invalid, "a block without days; this is a bug");
         let metrics = self.metrics.value.ok_or_else(lost)?;
         let oldest = oldest.ok_or_else(lost)?;
-        Ok(Blocks { metrics, products, stale, oldest, until, level: self.level, tier })
+        let needs = self.needs;
+        Ok(Blocks { needs, metrics, products, stale, oldest, until, level: self.level, tier })
     }
 }

@@ -8,6 +8,7 @@ mod heat;
 mod load;
 mod lookout;
 mod members;
+mod query;
 mod reader;
 mod recent;
 mod refresh;
@@ -30,6 +31,7 @@ use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 
 use answer::Flown;
 pub use answer::{Answer, Missing};
+pub use query::Queried;
 pub use values::{Body, Encoding, Member, Members};
 pub use warm::{Phase, WarmReport, Warmth};
 
@@ -362,11 +364,12 @@ impl Engine {
     /// As [`Engine::changed`] and [`Engine::diagnose`].
     pub async fn refresh(&self, selection: &Selection) -> Result<Answer, Error> {
         let mut members = self.members().await?;
-        let mut chosen = self.choose(&members, selection, Missing::Wait).await;
+        let wanted = self.both_periods(&members, selection, Missing::Wait);
+        let mut chosen = self.choose(&members, selection, wanted).await;
         if chosen.as_ref().is_err_and(|failed| failed.kind() == ErrorKind::Invalid) {
             // A store that has come since the list was read, perhaps.
             members = self.load_members().await?;
-            chosen = self.choose(&members, selection, Missing::Wait).await;
+            chosen = self.choose(&members, selection, wanted).await;
         }
         let (stores, _) = chosen?;
         let (from, to) = (selection.from, selection.to);
@@ -433,7 +436,7 @@ async fn turn(turns: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Error> {
 }
 
 /// Part of every key: differs whenever values are encoded differently.
-const FORMAT: u64 = 2;
+const FORMAT: u64 = 3;
 
 /// A refresh of more partitions than this marks the levels as a whole: colder, but one mark each.
 const MAX_PARTITION_MARKS: i64 = 20_000;

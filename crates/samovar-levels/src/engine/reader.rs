@@ -81,7 +81,7 @@ impl<'a> BlockReader<'a> {
         for spec in &schema.columns {
             let column = columns.next().ok_or_else(bad)?;
             numbers.push(match spec.text {
-                true => self.numbering.texts(column, batch.num_rows()),
+                true => self.numbering.texts(column, batch.num_rows(), spec.hashed),
                 false => Arc::clone(column),
             });
         }

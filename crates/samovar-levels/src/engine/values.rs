@@ -8,6 +8,7 @@ use samovar_core::{Day, Error, ErrorKind};
 use serde::{Deserialize, Serialize};
 
 use super::blocks::Place;
+use crate::diagnosis::StoreName;
 use crate::metrics::MetricsBlock;
 use crate::products::ProductBlock;
 use crate::raw::RawBlock;
@@ -98,6 +99,12 @@ impl Members {
         let block = |day: Day| day.0.div_euclid(self.block_days);
         let blocks = if from <= to { block(from)..block(to) + 1 } else { 0..0 };
         blocks.map(move |block| Place::of(self, &store.id, block))
+    }
+
+    /// Stores of the list as answers name them.
+    pub(crate) fn names(&self, stores: &[usize]) -> Vec<StoreName> {
+        let named = stores.iter().map(|at| &self.stores[*at]);
+        named.map(|s| StoreName { id: Arc::clone(&s.id), name: s.name.clone() }).collect()
     }
 
     /// Where a store stands in the list.

@@ -43,7 +43,7 @@ pub(crate) async fn check(
     answer
 }
 
-fn line() -> impl Strategy<Value = Line> {
+pub(crate) fn line() -> impl Strategy<Value = Line> {
     fn nearly_always<T: Strategy>(value: T) -> impl Strategy<Value = Option<T::Value>> {
         proptest::option::weighted(0.9, value)
     }
@@ -51,7 +51,9 @@ fn line() -> impl Strategy<Value = Line> {
     // Few enough of them that an answer lists them all.
     let item = (nearly_always(0u8..6), nearly_always(0u8..2));
     let money = (nearly_always(-10_000i64..100_000), nearly_always(-5_000i64..20_000));
-    let rest = (nearly_always(0u8..4), nearly_always(0u16..2_000), nearly_always(0u8..3));
+    // Some that come again and again, and some that hardly do.
+    let receipt = prop_oneof![0u8..3, 0u8..200];
+    let rest = (nearly_always(0u8..4), nearly_always(0u16..2_000), nearly_always(receipt));
     (place, item, money, rest).prop_map(
         |((store, day), (product, category), (amount, profit), (pieces, delivery, receipt))| Line {
             store,
@@ -98,7 +100,7 @@ fn other() -> impl Strategy<Value = Other> {
     ]
 }
 
-fn product_metrics() -> impl Strategy<Value = ProductMetrics> {
+pub(crate) fn product_metrics() -> impl Strategy<Value = ProductMetrics> {
     prop_oneof![
         Just(ProductMetrics::Keep),
         Just(ProductMetrics::Derive),

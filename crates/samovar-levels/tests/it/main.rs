@@ -7,6 +7,7 @@ mod background;
 mod lost;
 mod measures;
 mod oracle;
+mod queries;
 mod restart;
 mod shop;
 mod standing;

@@ -6,7 +6,7 @@ use samovar_levels::{Aggregate, Better, Column, Measure, Schema, Unit};
 use crate::shop::Names;
 
 /// The columns that measures may be over, with the decimals kept; aggregates here mean them by their place.
-fn columns(names: &Names) -> [(&'static str, u8); 7] {
+fn columns(names: &Names) -> [(&'static str, u8); 8] {
     [
         (names.amount, 2),
         (names.profit, 2),
@@ -16,6 +16,7 @@ fn columns(names: &Names) -> [(&'static str, u8); 7] {
         (names.amount, 0),
         (names.profit, 1),
         (names.receipt, 0),
+        (names.receipt, 0),
     ]
 }
 
@@ -24,6 +25,8 @@ const PROFIT: usize = 1;
 const DELIVERY: usize = 2;
 /// The only text, which can be told apart and no more.
 const RECEIPT: usize = 6;
+/// The same, told apart over any days and stores, about.
+const ANY_RECEIPT: usize = 7;
 
 /// Named measures in their order; a ratio names two places, taken modulo its own so that they lie before it.
 #[derive(Clone, Debug)]
@@ -52,6 +55,8 @@ impl Measures {
             Aggregate::Min(column) => Aggregate::Max(column),
             Aggregate::Max(column) => Aggregate::Min(column),
             Aggregate::Quantile(column, q) => Aggregate::Quantile(column, percent(1.0 - q)),
+            Aggregate::Variance(column) => Aggregate::Deviation(column),
+            Aggregate::Deviation(column) => Aggregate::Variance(column),
             Aggregate::Ratio(over, under) => Aggregate::Ratio(under, over),
             other => other,
         })
@@ -77,18 +82,13 @@ impl Measures {
     pub(crate) fn schema(&self, names: &Names) -> Schema {
         let (pool, mut columns) = (columns(names), Vec::<Column>::new());
         let mut place = |at: usize| {
-            let (name, decimals) = pool[at];
-            let known = columns.iter().position(|c| c.name == name && c.decimals == decimals);
+            let ((name, decimals), hashed) = (pool[at], at == ANY_RECEIPT);
+            let known = columns
+                .iter()
+                .position(|c| (&*c.name, c.decimals, c.hashed) == (name, decimals, hashed));
             let found = known.unwrap_or(columns.len());
             if known.is_none() {
-                columns.push(Column {
-                    name: name.into(),
-                    decimals,
-                    text: at == RECEIPT,
-                    extremes: false,
-                    distinct: false,
-                    sketch: false,
-                });
+                columns.push(Column { decimals, text: at >= RECEIPT, hashed, ..Column::new(name) });
             }
             found
         };
@@ -103,7 +103,10 @@ impl Measures {
                 Aggregate::Max(column) => Aggregate::Max(place(column)),
                 Aggregate::Mean(column) => Aggregate::Mean(place(column)),
                 Aggregate::Distinct(column) => Aggregate::Distinct(place(column)),
+                Aggregate::AboutDistinct(column) => Aggregate::AboutDistinct(place(column)),
                 Aggregate::Quantile(column, q) => Aggregate::Quantile(place(column), q),
+                Aggregate::Variance(column) => Aggregate::Variance(place(column)),
+                Aggregate::Deviation(column) => Aggregate::Deviation(place(column)),
                 Aggregate::Ratio(..) if at == 0 => Aggregate::Count,
                 Aggregate::Ratio(over, under) => Aggregate::Ratio(over % at, under % at),
             })
@@ -113,6 +116,7 @@ impl Measures {
                 Aggregate::Min(at) | Aggregate::Max(at) => columns[at].extremes = true,
                 Aggregate::Distinct(at) => columns[at].distinct = true,
                 Aggregate::Quantile(at, _) => columns[at].sketch = true,
+                Aggregate::Variance(at) | Aggregate::Deviation(at) => columns[at].squares = true,
                 _ => {}
             }
         }
@@ -145,6 +149,9 @@ fn aggregate() -> impl Strategy<Value = Aggregate> {
         2 => number().prop_map(Aggregate::Mean),
         1 => number().prop_map(Aggregate::Distinct),
         1 => Just(Aggregate::Distinct(RECEIPT)),
+        1 => Just(Aggregate::AboutDistinct(ANY_RECEIPT)),
+        1 => number().prop_map(Aggregate::Variance),
+        1 => number().prop_map(Aggregate::Deviation),
         2 => (number(), 0.0..=1.0).prop_map(|(column, q)| Aggregate::Quantile(column, percent(q))),
         3 => (0..32usize, 0..32usize).prop_map(|(over, under)| Aggregate::Ratio(over, under)),
     ]

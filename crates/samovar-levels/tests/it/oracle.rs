@@ -9,18 +9,25 @@ use serde_json::{Value, json};
 use crate::shop::{Shop, quoted};
 
 /// By the value of an expression: the figures asked for. Where there are no lines, there is no group.
-type Groups = BTreeMap<String, Vec<Option<f64>>>;
+pub(crate) type Groups = BTreeMap<String, Vec<Option<f64>>>;
 
 /// The lines of some stores and days.
 pub(crate) struct Lines<'a> {
     shop: &'a Shop,
     stores: &'a Stores,
     days: (Day, Day),
+    /// Over the columns of [`Lines::sql`].
+    condition: String,
 }
 
 impl<'a> Lines<'a> {
     pub(crate) fn of(shop: &'a Shop, stores: &'a Stores, days: (Day, Day)) -> Self {
-        Lines { shop, stores, days }
+        Lines { shop, stores, days, condition: "TRUE".into() }
+    }
+
+    /// Of these, those for which an expression holds.
+    pub(crate) fn that(self, condition: String) -> Self {
+        Lines { condition, ..self }
     }
 
     pub(crate) fn count(&self) -> u64 {
@@ -33,11 +40,12 @@ impl<'a> Lines<'a> {
     }
 
     /// Expressions over these lines, for each value of another.
-    fn by(&self, group: &str, figures: &[String]) -> Groups {
+    pub(crate) fn by(&self, group: &str, figures: &[String]) -> Groups {
         let figures: String = figures.iter().map(|figure| format!(", {figure}")).collect();
         let sql = format!(
-            "WITH lines AS ({}) SELECT {group} AS found{figures} FROM lines GROUP BY found",
-            self.sql()
+            "WITH lines AS ({}) SELECT {group} AS found{figures} FROM lines WHERE {} GROUP BY found",
+            self.sql(),
+            self.condition
         );
         let mut statement = self.shop.database.prepare(&sql).unwrap();
         let columns = statement.column_count();
@@ -82,7 +90,7 @@ fn unit(schema: &Schema, column: usize) -> String {
 }
 
 /// A measure as an expression over lines.
-fn sql(schema: &Schema, aggregate: Aggregate) -> String {
+pub(crate) fn sql(schema: &Schema, aggregate: Aggregate) -> String {
     let of = |measure: usize| sql(schema, schema.measures[measure].aggregate);
     let unit = |column| unit(schema, column);
     match aggregate {
@@ -93,6 +101,15 @@ fn sql(schema: &Schema, aggregate: Aggregate) -> String {
         Aggregate::Mean(c) => format!("avg(c{c}) / {}", unit(c)),
         // A value counts once for each partition that has it.
         Aggregate::Distinct(c) => format!("count(DISTINCT store || ' ' || day || ' ' || c{c})"),
+        Aggregate::AboutDistinct(c) => format!("count(DISTINCT c{c})"),
+        // In whole numbers up to the last division, as n²·variance = n·Σx² − (Σx)².
+        Aggregate::Variance(c) => {
+            let (n, unit) = (format!("count(c{c})"), unit(c));
+            format!(
+                "1.0 * ({n} * sum(c{c} * c{c}) - sum(c{c}) * sum(c{c})) / {n} / {n} / {unit} / {unit}"
+            )
+        }
+        Aggregate::Deviation(c) => format!("sqrt({})", sql(schema, Aggregate::Variance(c))),
         Aggregate::Quantile(c, q) => {
             let values =
                 format!("json_group_array(c{c} ORDER BY c{c}) FILTER (WHERE c{c} NOTNULL)");
@@ -165,25 +182,41 @@ fn same<'a>(
     expected: Option<&Vec<Option<f64>>>,
     place: &str,
 ) {
-    for (at, measure) in schema.measures.iter().enumerate() {
+    for at in 0..schema.measures.len() {
         let expected = expected.and_then(|figures| figures[at]);
-        let found = found(&measure.name).as_f64();
-        let right = match (found, expected) {
-            (Some(found), Some(expected)) => {
-                let slack = expected.abs() * slack(schema, measure.aggregate);
-                (found - expected).abs() <= slack + 1e-9
-            }
-            (found, expected) => found == expected,
-        };
-        let (name, how) = (&measure.name, measure.aggregate);
-        assert!(right, "{place}: {name}, {how:?}, is {found:?}, and {expected:?} in SQL");
+        near(schema, at, found(&schema.measures[at].name).as_f64(), expected, place);
     }
+}
+
+/// Holds one measure against SQLite's.
+pub(crate) fn near(
+    schema: &Schema,
+    measure: usize,
+    found: Option<f64>,
+    expected: Option<f64>,
+    place: &str,
+) {
+    let measure = &schema.measures[measure];
+    let right = match (found, expected) {
+        (Some(found), Some(expected)) => {
+            let slack = expected.abs() * slack(schema, measure.aggregate);
+            (found - expected).abs() <= slack + 1e-9
+        }
+        (found, expected) => found == expected,
+    };
+    let (name, how) = (&measure.name, measure.aggregate);
+    assert!(right, "{place}: {name}, {how:?}, is {found:?}, and {expected:?} in SQL");
 }
 
 /// By measure: how many lines lack its value.
 fn missing(lines: &Lines<'_>) -> Value {
     let lacking = lines.shop.schema.measures.iter().filter_map(|measure| match measure.aggregate {
-        Aggregate::Sum(c) | Aggregate::Mean(c) | Aggregate::Min(c) | Aggregate::Max(c) => {
+        Aggregate::Sum(c)
+        | Aggregate::Mean(c)
+        | Aggregate::Min(c)
+        | Aggregate::Max(c)
+        | Aggregate::Variance(c)
+        | Aggregate::Deviation(c) => {
             let lines = lines.total(&[format!("nullif(count(*) - count(c{c}), 0)")])?[0]?;
             Some((measure.name.to_string(), json!(lines as u64)))
         }

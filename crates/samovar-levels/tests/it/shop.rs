@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rusqlite::functions::{Context, FunctionFlags};
 use rusqlite::{Connection, params_from_iter, types::Value};
 use samovar::Samovar;
 use samovar_core::{Day, Partition};
@@ -97,6 +98,9 @@ impl Shop {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("shop.db");
         let database = Connection::open(&path).unwrap();
+        let pure = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
+        let root = |context: &Context<'_>| Ok(context.get::<Option<f64>>(0)?.map(f64::sqrt));
+        database.create_scalar_function("sqrt", 1, pure, root).unwrap();
         let [table, store, name, date] =
             [names.table, names.store, names.store_name, names.date].map(quoted);
         let [product, category, receipt] =

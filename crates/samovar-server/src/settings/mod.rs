@@ -319,9 +319,12 @@ fn dataset(reader: &mut Reader, mut table: Table, measures: Vec<Table>) -> Datas
     }
 }
 
+/// Columns of answers that are no measures.
+const TAKEN: [&str; 5] = ["store_id", "store_name", "date", "product", "category"];
+
 /// The fields of a measure that say how it is computed; each measure has one of them.
-const AGGREGATES: [&str; 8] =
-    ["count", "sum", "min", "max", "mean", "distinct", "quantile", "ratio"];
+const AGGREGATES: [&str; 10] =
+    ["count", "sum", "min", "max", "mean", "variance", "stddev", "distinct", "quantile", "ratio"];
 
 fn schema(reader: &mut Reader, measures: Vec<Table>, products: bool, categories: bool) -> Schema {
     let mut schema = Schema { columns: Vec::new(), measures: Vec::new(), products, categories };
@@ -331,6 +334,14 @@ fn schema(reader: &mut Reader, measures: Vec<Table>, products: bool, categories:
     }
     for mut table in measures {
         let name = table.needed(reader, "name", "a name of letters, digits and _");
+        if !name.chars().all(|c| c.is_alphanumeric() || c == '_') {
+            let allowed = "letters, digits and _: it is a column of answers";
+            reader.problem(&table.path("name"), &format!("{name:?}"), allowed);
+        }
+        if TAKEN.contains(&&*name) {
+            let allowed = format!("a name that is none of {}", TAKEN.join(", "));
+            reader.problem(&table.path("name"), &format!("{name:?}"), &allowed);
+        }
         if schema.measure(&name).is_some() {
             reader.problem(&table.path("name"), &format!("{name:?} again"), "each name once");
         }
@@ -417,6 +428,8 @@ fn aggregate(
     }
     let name = table.needed(reader, how, "the name of a column of the query");
     let text = how == "distinct";
+    // Values that never occur in two partitions are counted in each and added up; others take a sketch.
+    let hashed = text && !table.has("unique_within");
     if text {
         table.word(reader, "unique_within", "partition", &["partition"]);
     }
@@ -424,10 +437,9 @@ fn aggregate(
     let found = schema
         .columns
         .iter()
-        .position(|c| c.name == name && c.text == text && c.decimals == decimals);
+        .position(|c| (&c.name, c.text, c.hashed, c.decimals) == (&name, text, hashed, decimals));
     let at = found.unwrap_or_else(|| {
-        let (extremes, distinct, sketch) = (false, false, false);
-        schema.columns.push(Column { name, decimals, text, extremes, distinct, sketch });
+        schema.columns.push(Column { decimals, text, hashed, ..Column::new(name) });
         schema.columns.len() - 1
     });
     let column = &mut schema.columns[at];
@@ -438,13 +450,79 @@ fn aggregate(
             column.extremes = true;
             if how == "min" { Aggregate::Min(at) } else { Aggregate::Max(at) }
         }
+        "distinct" if hashed => Aggregate::AboutDistinct(at),
         "distinct" => {
             column.distinct = true;
             Aggregate::Distinct(at)
+        }
+        "variance" | "stddev" => {
+            column.squares = true;
+            if how == "variance" { Aggregate::Variance(at) } else { Aggregate::Deviation(at) }
         }
         _ => {
             column.sketch = true;
             Aggregate::Quantile(at, table.share(reader, "q", 0.95, 0.0..=1.0))
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn measured(measures: &str) -> Result<Schema, Vec<Problem>> {
+        let text = format!(
+            "[source]\npath = \"shop.db\"\nquery = \"orders\"\n[dataset]\nname = \"orders\"\n\
+             store_id = \"shop\"\ndate = \"day\"\n{measures}"
+        );
+        Settings::parse(&text, "/".as_ref()).map(|settings| settings.dataset.schema)
+    }
+
+    #[test]
+    fn distinct_values_are_added_up_only_where_none_comes_twice() {
+        let schema = measured(
+            "[[measure]]\nname = \"orders\"\ndistinct = \"id\"\nunique_within = \"partition\"\n\
+             [[measure]]\nname = \"ids\"\ndistinct = \"id\"",
+        )
+        .unwrap();
+        let aggregates: Vec<Aggregate> = schema.measures.iter().map(|m| m.aggregate).collect();
+        assert_eq!(aggregates, [Aggregate::Distinct(0), Aggregate::AboutDistinct(1)]);
+        let kept: Vec<_> = schema.columns.iter().map(|c| (c.text, c.distinct, c.hashed)).collect();
+        assert_eq!(kept, [(true, true, false), (true, false, true)], "each reads it its own way");
+    }
+
+    #[test]
+    fn a_variance_and_its_root_share_a_column_with_the_sum() {
+        let schema = measured(
+            "[[measure]]\nname = \"a\"\nsum = \"x\"\n[[measure]]\nname = \"b\"\nvariance = \"x\"\n\
+             [[measure]]\nname = \"c\"\nstddev = \"x\"",
+        )
+        .unwrap();
+        let aggregates: Vec<Aggregate> = schema.measures.iter().map(|m| m.aggregate).collect();
+        let expected = [Aggregate::Sum(0), Aggregate::Variance(0), Aggregate::Deviation(0)];
+        assert_eq!(aggregates, expected);
+        assert!(schema.columns[0].squares);
+    }
+
+    #[test]
+    fn what_a_measure_may_not_have_is_told() {
+        for (measure, field) in [
+            (
+                "name = \"a\"\ndistinct = \"id\"\nunique_within = \"day\"",
+                "measure[1].unique_within",
+            ),
+            (
+                "name = \"a\"\nvariance = \"x\"\nunique_within = \"partition\"",
+                "measure[1].unique_within",
+            ),
+            ("name = \"a\"\nvariance = \"x\"\nstddev = \"x\"", "measure[1]"),
+            ("name = \"a\"\nstddev = 7", "measure[1].stddev"),
+            ("name = \"date\"\nsum = \"x\"", "measure[1].name"),
+            ("name = \"a,b\"\nsum = \"x\"", "measure[1].name"),
+        ] {
+            let problems = measured(&format!("[[measure]]\n{measure}")).unwrap_err();
+            let fields: Vec<&str> = problems.iter().map(|problem| &*problem.field).collect();
+            assert!(fields.contains(&field), "{measure}: {problems:?}");
+        }
+    }
 }
