@@ -9,7 +9,7 @@ use samovar::Samovar;
 use samovar_core::Day;
 use samovar_demo::Shape;
 use samovar_levels::{Engine, Selection, Stores};
-use samovar_server::Settings;
+use samovar_server::{Place, Settings};
 use samovar_source::Source;
 
 use crate::Outcome;
@@ -95,8 +95,8 @@ impl Shop {
     /// The SQLite database as a source.
     pub(crate) fn source(&self, settings: &Settings) -> Outcome<Arc<dyn Source>> {
         let mut settings = settings.clone();
-        settings.source.path = self.database();
-        Ok(Arc::new(settings.open_source()?))
+        settings.source.place = Place::Sqlite(self.database());
+        Ok(settings.open_source()?)
     }
 
     /// The demo's engine over its data directory and a source.

@@ -1,7 +1,7 @@
 //! `samovar demo`: a shop that is made, served at once, and warm before anyone asks.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -10,7 +10,7 @@ use clap::Args;
 use samovar::Samovar;
 use samovar_demo::Shape;
 use samovar_levels::{Engine, WarmReport};
-use samovar_server::{App, DISK_MAX_BYTES, Labels, MEMORY_MAX_BYTES, Settings, Tokens};
+use samovar_server::{App, DISK_MAX_BYTES, Labels, MEMORY_MAX_BYTES, Place, Settings, Tokens};
 use serde_json::{Map, Value, json};
 
 use crate::host::{self, Failure, Host};
@@ -68,7 +68,8 @@ async fn demo(args: &DemoArgs) -> Result<(), Failure> {
             told.join("; ")
         ))
     })?;
-    settings.source.path = args.data.join(samovar_demo::file_name(&shape));
+    let database = args.data.join(samovar_demo::file_name(&shape));
+    settings.source.place = Place::Sqlite(database.clone());
     let labels = Labels::from(&settings);
     let samovar = host::open(args.data.clone(), MEMORY_MAX_BYTES, DISK_MAX_BYTES).await?;
     let tokens = Tokens { change: args.token.clone(), read: args.read_token.clone() };
@@ -78,7 +79,7 @@ async fn demo(args: &DemoArgs) -> Result<(), Failure> {
     let server = Host::start(listen, args.token.as_deref(), app.clone()).await?;
     say(&format!("Samovar is on http://{}", server.address));
     let made = OnceLock::new();
-    let work = work(args, &shape, &settings, samovar.clone(), &app, &made);
+    let work = work(args, &shape, &settings, &database, samovar.clone(), &app, &made);
     let outcome = host::unless_interrupted(work).await;
     server.stop().await?;
     match made.get() {
@@ -96,13 +97,14 @@ async fn work(
     args: &DemoArgs,
     shape: &Shape,
     settings: &Settings,
+    database: &Path,
     samovar: Samovar,
     app: &App,
     made_engine: &OnceLock<Engine>,
 ) -> Result<Option<String>, Failure> {
     let clock = Arc::clone(samovar.clock());
     let begun = clock.elapsed();
-    let made = generate(&settings.source.path, shape, app).await?;
+    let made = generate(database, shape, app).await?;
     let generated = clock.elapsed();
     let engine = host::engine(samovar, settings)?;
     app.ready(engine.clone());
@@ -125,7 +127,7 @@ async fn work(
 }
 
 /// Makes the database unless it is there. True if it was made now.
-async fn generate(path: &std::path::Path, shape: &Shape, app: &App) -> Result<bool, Failure> {
+async fn generate(path: &Path, shape: &Shape, app: &App) -> Result<bool, Failure> {
     if samovar_demo::is_complete(path, shape)? {
         return Ok(false);
     }

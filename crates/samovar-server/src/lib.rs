@@ -25,7 +25,8 @@ use axum::routing::{get, post};
 
 pub use app::{App, Labels, Tokens};
 pub use settings::{
-    DISK_MAX_BYTES, DatasetSettings, MEMORY_MAX_BYTES, Problem, Settings, SourceSettings, is_token,
+    DISK_MAX_BYTES, DatasetSettings, MEMORY_MAX_BYTES, Place, Problem, Settings, SourceSettings,
+    is_token,
 };
 
 /// Bodies of requests may have so many bytes.

@@ -148,11 +148,11 @@ fn history() -> impl Strategy<Value = History> {
     })
 }
 
-async fn follow(history: History) {
+async fn follow(history: History, make: fn(Names) -> Shop) {
     let History { names, indexed, mut measures, keep, lines, steps } = history;
-    let (mut shop, directory) = (Shop::new(names), tempfile::tempdir().unwrap());
+    let (mut shop, directory) = (make(names), tempfile::tempdir().unwrap());
     if !indexed {
-        shop.database.execute_batch("DROP INDEX by_day").unwrap();
+        shop.drop_index();
     }
     shop.schema = measures.schema(&names);
     // Every store is there from the start, so that it can be asked for by name.
@@ -219,6 +219,7 @@ async fn follow(history: History) {
             }
             Step::Delete(_) | Step::Move(..) => {}
         }
+        shop.commit();
         if !dirty.is_empty() {
             engine.changed(dirty, Mode::Remove, "test").await.unwrap();
         }
@@ -232,7 +233,17 @@ proptest! {
 
     #[test]
     fn answers_follow_every_change_that_is_told(history in history()) {
-        runtime().block_on(follow(history));
+        runtime().block_on(follow(history, Shop::new));
+    }
+}
+
+proptest! {
+    // Each of them makes a database, and runs a program for every change.
+    #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn answers_from_postgres_follow_every_change_that_is_told(history in history()) {
+        runtime().block_on(follow(history, Shop::in_postgres));
     }
 }
 

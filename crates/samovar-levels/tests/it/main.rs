@@ -6,6 +6,7 @@ mod answers;
 mod background;
 mod lost;
 mod measures;
+mod mirror;
 mod oracle;
 mod queries;
 mod restart;

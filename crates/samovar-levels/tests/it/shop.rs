@@ -11,9 +11,10 @@ use samovar_levels::{
     Dataset, Engine, HealthRules, Lifetimes, ProductMetrics, Schema, Selection, StandoutRules,
     Stores,
 };
-use samovar_source::{ColumnKind, DateKind, Limits, SourceColumn, SqliteSource};
+use samovar_source::{ColumnKind, DateKind, Limits, Source, SourceColumn, SqliteSource};
 
 use crate::measures::Measures;
+use crate::mirror::Mirror;
 
 /// The names of a shop's columns.
 #[derive(Clone, Copy, Debug)]
@@ -85,6 +86,8 @@ pub(crate) struct Shop {
     pub(crate) database: Connection,
     /// What engines made from here on measure.
     pub(crate) schema: Schema,
+    /// Where engines read the rows, if not in SQLite.
+    mirror: Option<Mirror>,
     _directory: tempfile::TempDir,
 }
 
@@ -116,7 +119,23 @@ impl Shop {
             ))
             .unwrap();
         let schema = Measures::usual().schema(&names);
-        Shop { names, path, database, schema, _directory: directory }
+        Shop { names, path, database, schema, mirror: None, _directory: directory }
+    }
+
+    /// An empty shop whose rows engines read in PostgreSQL.
+    pub(crate) fn in_postgres(names: Names) -> Shop {
+        Shop { mirror: Some(Mirror::new(&names)), ..Shop::new(names) }
+    }
+
+    /// Commits what was changed; to be called before an event tells of it.
+    pub(crate) fn commit(&self) {
+        self.mirror.iter().for_each(Mirror::commit);
+    }
+
+    /// From here on no store can be sought.
+    pub(crate) fn drop_index(&self) {
+        self.database.execute_batch("DROP INDEX by_day").unwrap();
+        self.mirror.iter().for_each(Mirror::drop_index);
     }
 
     pub(crate) fn insert(&self, line: &Line) -> i64 {
@@ -137,12 +156,15 @@ impl Shop {
         ];
         let values = values.map(|value| value.unwrap_or(Value::Null));
         self.database.execute(&sql, params_from_iter(values)).unwrap();
-        self.database.last_insert_rowid()
+        let row = self.database.last_insert_rowid();
+        self.mirror.iter().for_each(|mirror| mirror.insert(row, line));
+        row
     }
 
     pub(crate) fn delete(&self, row: i64) {
         let sql = format!("DELETE FROM {} WHERE rowid = ?", quoted(self.names.table));
         self.database.execute(&sql, [row]).unwrap();
+        self.mirror.iter().for_each(|mirror| mirror.delete(row));
     }
 
     /// The ids of stores, of those that have lines if all are meant.
@@ -159,11 +181,19 @@ impl Shop {
 
     /// An engine over this shop.
     pub(crate) fn engine(&self, samovar: Samovar, product_metrics: ProductMetrics) -> Engine {
-        Engine::new(samovar, Arc::new(self.source()), self.dataset(product_metrics))
+        let source: Arc<dyn Source> = match &self.mirror {
+            Some(mirror) => Arc::new(mirror.source(self.asked())),
+            None => Arc::new(self.source()),
+        };
+        Engine::new(samovar, source, self.dataset(product_metrics))
     }
 
-    /// This shop as a source.
+    /// This shop as a source in SQLite.
     pub(crate) fn source(&self) -> SqliteSource {
+        SqliteSource::open(Path::new(&self.path), self.asked(), Limits::default()).unwrap()
+    }
+
+    fn asked(&self) -> samovar_source::Dataset {
         let (names, schema) = (self.names, &self.schema);
         let columns = schema.columns.iter().map(|column| SourceColumn {
             name: column.name.clone(),
@@ -172,7 +202,7 @@ impl Shop {
                 false => ColumnKind::Fixed { decimals: column.decimals },
             },
         });
-        let asked = samovar_source::Dataset {
+        samovar_source::Dataset {
             query: names.table.into(),
             store_id: names.store.into(),
             store_name: Some(names.store_name.into()),
@@ -182,8 +212,7 @@ impl Shop {
             product: schema.products.then(|| names.product.into()),
             category: schema.categories.then(|| names.category.into()),
             columns: columns.collect(),
-        };
-        SqliteSource::open(Path::new(&self.path), asked, Limits::default()).unwrap()
+        }
     }
 
     /// What an engine must know of this shop.

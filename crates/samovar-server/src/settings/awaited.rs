@@ -1,28 +1,28 @@
 //! A source that is away when the server starts: asked for again with every question, until it is there.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 use samovar_core::BoxFuture;
-use samovar_source::{Ask, Batches, Description, Inventory, Source, SourceError, SqliteSource};
+use samovar_source::{Ask, Batches, Description, Inventory, Source, SourceError};
 
-type Open = dyn Fn() -> Result<SqliteSource, SourceError> + Send + Sync;
+type Open = dyn Fn() -> Result<Arc<dyn Source>, SourceError> + Send + Sync;
 
 /// Opens its source when it can.
 pub(super) struct Awaited {
     open: Box<Open>,
-    source: OnceLock<SqliteSource>,
+    source: OnceLock<Arc<dyn Source>>,
 }
 
 impl Awaited {
     pub(super) fn new(
-        open: impl Fn() -> Result<SqliteSource, SourceError> + Send + Sync + 'static,
+        open: impl Fn() -> Result<Arc<dyn Source>, SourceError> + Send + Sync + 'static,
     ) -> Awaited {
         Awaited { open: Box::new(open), source: OnceLock::new() }
     }
 
-    fn source(&self) -> Result<&SqliteSource, SourceError> {
+    fn source(&self) -> Result<&Arc<dyn Source>, SourceError> {
         if let Some(source) = self.source.get() {
             return Ok(source);
         }
@@ -40,7 +40,7 @@ impl Source for Awaited {
     }
 
     fn busy(&self) -> Duration {
-        self.source.get().map(Source::busy).unwrap_or_default()
+        self.source.get().map(|source| source.busy()).unwrap_or_default()
     }
 
     fn change_number(&self) -> BoxFuture<'_, Result<Option<u64>, SourceError>> {

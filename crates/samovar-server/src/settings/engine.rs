@@ -5,11 +5,12 @@ use std::sync::Arc;
 use samovar::Samovar;
 use samovar_levels::{BLOCK_ROWS, Column, Dataset, Engine, fingerprint};
 use samovar_source::{
-    ColumnKind, Limits, Source, SourceColumn, SourceError, SourceErrorKind, SqliteSource,
+    ColumnKind, Limits, PostgresSource, Source, SourceColumn, SourceError, SourceErrorKind,
+    SqliteSource,
 };
 
-use super::Settings;
 use super::awaited::Awaited;
+use super::{Place, Settings};
 
 impl Settings {
     /// The engine over the configured source, with its levels in `samovar`. Needs a tokio runtime around it.
@@ -25,7 +26,7 @@ impl Settings {
         away: impl FnOnce(&SourceError),
     ) -> Result<Engine, SourceError> {
         let source: Arc<dyn Source> = match self.open_source() {
-            Ok(open) => Arc::new(open),
+            Ok(open) => open,
             Err(unreachable) if unreachable.kind() == SourceErrorKind::Unreachable => {
                 away(&unreachable);
                 let settings = self.clone();
@@ -40,9 +41,12 @@ impl Settings {
     ///
     /// # Errors
     /// If it is not there, or lacks the query or a column that the configuration names.
-    pub fn open_source(&self) -> Result<SqliteSource, SourceError> {
+    pub fn open_source(&self) -> Result<Arc<dyn Source>, SourceError> {
         let (asked, limits) = self.request();
-        SqliteSource::open(&self.source.path, asked, limits)
+        Ok(match &self.source.place {
+            Place::Sqlite(path) => Arc::new(SqliteSource::open(path, asked, limits)?),
+            Place::Postgres(options) => Arc::new(PostgresSource::connect(options, asked, limits)?),
+        })
     }
 
     /// The engine over a source of the caller's, which must give what the configuration names.
@@ -65,12 +69,17 @@ impl Settings {
     /// Differs whenever rows would be read from elsewhere, or otherwise. The schema has a fingerprint of its own.
     fn fingerprint(&self) -> u64 {
         let (asked, _) = self.request();
-        // However the path was written.
-        let path = std::path::absolute(&self.source.path);
+        let place = match &self.source.place {
+            // However the path was written.
+            Place::Sqlite(path) => {
+                std::path::absolute(path).unwrap_or_else(|_| path.clone()).display().to_string()
+            }
+            Place::Postgres(options) => options.place().unwrap_or_default(),
+        };
         let what = format!(
             "{:?}",
             (
-                path.as_ref().unwrap_or(&self.source.path),
+                place,
                 &asked.query,
                 &asked.store_id,
                 &asked.store_name,
@@ -91,7 +100,7 @@ impl Settings {
             batch_size: source.batch_size,
             timeout: source.timeout,
             max_rows: source.max_rows,
-            ..Limits::default()
+            connections: source.connections,
         };
         let asked = samovar_source::Dataset {
             query: source.query.clone(),

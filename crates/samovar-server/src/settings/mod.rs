@@ -5,12 +5,12 @@ mod engine;
 mod lines;
 mod raw;
 mod rules;
+mod source;
 mod values;
 
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use samovar_levels::{
@@ -20,6 +20,7 @@ use samovar_levels::{
 use samovar_source::DateKind;
 
 use raw::{Reader, Table};
+pub use source::{Place, SourceSettings};
 
 /// A mistake in a configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,25 +42,6 @@ impl fmt::Display for Problem {
         }
         write!(f, "{}: found {}; allowed is {}", self.field, self.found, self.allowed)
     }
-}
-
-/// Where the rows come from.
-#[derive(Clone, Debug)]
-pub struct SourceSettings {
-    /// The SQLite database; a relative path counts from the directory of the configuration.
-    pub path: PathBuf,
-    /// A SELECT, or the name of a table.
-    pub query: String,
-    /// Rows to a batch.
-    pub batch_size: usize,
-    /// No query runs longer.
-    pub timeout: Duration,
-    /// No query gives more rows.
-    pub max_rows: u64,
-    /// Background work keeps connections busy for so many seconds each second, on average; 1 is no bound.
-    pub max_source_share: f64,
-    /// A change of the database that an event follows within this time counts as announced.
-    pub event_grace: Duration,
 }
 
 /// What the source's columns mean.
@@ -147,7 +129,7 @@ impl Settings {
     ///     unit = "money"
     /// "#;
     /// let settings = Settings::parse(text, "/srv/shop".as_ref()).unwrap();
-    /// assert_eq!(settings.source.path, std::path::Path::new("/srv/shop/shop.db"));
+    /// assert_eq!(settings.source.place, samovar_server::Place::Sqlite("/srv/shop/shop.db".into()));
     /// let problems = Settings::parse("listne = 1", "/".as_ref()).unwrap_err();
     /// assert_eq!((problems[0].line, &*problems[0].field), (Some(1), "listne"));
     /// ```
@@ -168,7 +150,7 @@ impl Settings {
         let disk_max_bytes = disk.bytes(&mut reader, "max_bytes", DISK_MAX_BYTES);
         disk.finish(&mut reader);
         let table = root.table(&mut reader, "source", true);
-        let source = source(&mut reader, table, directory);
+        let source = source::source(&mut reader, table, directory);
         let measures = root.tables(&mut reader, "measure");
         let table = root.table(&mut reader, "dataset", true);
         let dataset = dataset(&mut reader, table, measures);
@@ -226,23 +208,6 @@ impl Settings {
 /// ```
 pub fn is_token(text: &str) -> bool {
     text.len() >= 8 && text.bytes().all(|byte| byte.is_ascii_graphic())
-}
-
-fn source(reader: &mut Reader, mut table: Table, directory: &std::path::Path) -> SourceSettings {
-    table.word(reader, "kind", "sqlite", &["sqlite"]);
-    let path = table.needed(reader, "path", "the path of a SQLite database");
-    let query = table.needed(reader, "query", "a SELECT, or the name of a table");
-    let settings = SourceSettings {
-        path: directory.join(path),
-        query,
-        batch_size: table.number(reader, "batch_size", 10_000, 1..=1_000_000) as usize,
-        timeout: table.duration(reader, "timeout", Duration::from_secs(30)),
-        max_rows: table.number(reader, "max_rows", 1_000_000, 1..=i64::MAX) as u64,
-        max_source_share: table.share(reader, "max_source_share", 0.5, 0.01..=1.0),
-        event_grace: table.duration(reader, "event_grace", Duration::from_secs(2)),
-    };
-    table.finish(reader);
-    settings
 }
 
 fn lifetimes(reader: &mut Reader, mut table: Table) -> Lifetimes {

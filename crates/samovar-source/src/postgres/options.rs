@@ -53,6 +53,19 @@ impl PostgresOptions {
     pub fn new(url: impl Into<String>) -> Self {
         PostgresOptions { url: url.into(), ca_file: None }
     }
+
+    /// Where rows are, whoever reads them: hosts with their ports, and the database. `None` if the address is of
+    /// another form.
+    ///
+    /// ```
+    /// let options = samovar_source::PostgresOptions::new("postgres://reader:secret@db.example/shop");
+    /// assert_eq!(options.place().as_deref(), Some("db.example:5432/shop"));
+    /// ```
+    pub fn place(&self) -> Option<String> {
+        let config = config(&self.url).ok()?;
+        let database = config.get_dbname().or(config.get_user()).unwrap_or_default();
+        Some(format!("{}/{database}", hosts(&config)))
+    }
 }
 
 /// Without the address, which may hold a password.
@@ -113,7 +126,8 @@ fn config(url: &str) -> Result<Config, SourceError> {
     Ok(config)
 }
 
-fn shown(config: &Config) -> String {
+/// The hosts with their ports.
+fn hosts(config: &Config) -> String {
     let host = |host: &Host| match host {
         Host::Tcp(name) => name.clone(),
         Host::Unix(path) => path.display().to_string(),
@@ -125,9 +139,13 @@ fn shown(config: &Config) -> String {
     let hosts = config.get_hosts().iter().enumerate();
     let hosts: Vec<String> =
         hosts.map(|(at, name)| format!("{}:{}", host(name), port(at))).collect();
+    hosts.join(", ")
+}
+
+fn shown(config: &Config) -> String {
     let user = config.get_user().unwrap_or("(of the system)");
     let database = config.get_dbname().unwrap_or(user);
-    format!("{} as user {user}, database {database}", hosts.join(", "))
+    format!("{} as user {user}, database {database}", hosts(config))
 }
 
 /// How certificates are verified.
