@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::shop::{self, Shop};
-use crate::{Outcome, say, serve};
+use crate::{Outcome, postgres, say, serve};
 
 /// The hidden first argument of a child.
 pub(crate) const MARK: &str = "--child";
@@ -56,7 +56,15 @@ pub(crate) fn run(role: &str, directory: &Path, stores: &str) -> Outcome<()> {
     let runtime = runtime()?;
     let report = match role {
         "warm" => serde_json::to_string(&runtime.block_on(warm(&shop))?)?,
-        "reopen" => serde_json::to_string(&runtime.block_on(reopen(&shop))?)?,
+        "reopen" => {
+            if shop.source(&shop::settings()?).is_ok() {
+                return Err("the source is still there".into());
+            }
+            serde_json::to_string(&runtime.block_on(reopen(&shop))?)?
+        }
+        // Whose source is a server that others still need: this one never asks it.
+        "reopen-away" => serde_json::to_string(&runtime.block_on(reopen(&shop))?)?,
+        "copy" | "group" => serde_json::to_string(&runtime.block_on(postgres::peer(role))?)?,
         "scan" => serde_json::to_string(&scan(&shop)?)?,
         "serve" => serde_json::to_string(&runtime.block_on(serve::ours(&shop))?)?,
         "bare" => serde_json::to_string(&runtime.block_on(serve::bare(&shop))?)?,
@@ -80,6 +88,7 @@ pub(crate) fn start<T: DeserializeOwned>(role: &str, shop: &Shop) -> Outcome<(Ki
             .args([MARK, role])
             .arg(shop.directory())
             .arg(shop.shape.stores.to_string())
+            .envs(shop.postgres.iter().map(|url| (shop::POSTGRES, url)))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()?,
@@ -147,9 +156,6 @@ fn usage(engine: &Engine) -> BTreeMap<String, BTreeMap<String, u64>> {
 /// Ours, after the kill: answers from the disk alone.
 async fn reopen(shop: &Shop) -> Outcome<Reopened> {
     let settings = shop::settings()?;
-    if shop.source(&settings).is_ok() {
-        return Err("the source is still there".into());
-    }
     let begun = Instant::now();
     let engine = shop.engine(&settings, Arc::new(Gone)).await?;
     let answer = engine.diagnose(&shop::opening_view()?, Missing::Wait).await?;

@@ -7,6 +7,7 @@
 mod child;
 mod diagnosis;
 mod load;
+mod postgres;
 mod scale;
 mod serve;
 mod shop;
@@ -34,7 +35,7 @@ fn main() -> ExitCode {
         ["serve"] => serve::measure().map(|lines| tell(&lines)),
         ["scale"] => scale::measure().map(|lines| tell(&lines)),
         ["list"] => {
-            [warm::NAMES, diagnosis::NAMES, serve::NAMES, scale::NAMES]
+            [warm::NAMES, postgres::NAMES, diagnosis::NAMES, serve::NAMES, scale::NAMES]
                 .concat()
                 .iter()
                 .for_each(|name| say(name));
@@ -56,8 +57,9 @@ fn main() -> ExitCode {
 fn levels() -> Outcome<Vec<String>> {
     let shop = Shop::ready(STORES)?;
     let warm = warm::measure(&shop)?;
+    let postgres = postgres::measure(&shop)?;
     let diagnosis = diagnosis::measure(&shop)?;
-    Ok([warm, diagnosis].concat())
+    Ok([warm, postgres, diagnosis].concat())
 }
 
 fn tell(lines: &[String]) {

@@ -10,23 +10,35 @@ use samovar_core::Day;
 use samovar_demo::Shape;
 use samovar_levels::{Engine, Selection, Stores};
 use samovar_server::{Place, Settings};
-use samovar_source::Source;
+use samovar_source::{PostgresOptions, Source};
 
 use crate::Outcome;
 
 /// The demo's configuration, so that what is measured is what a new user runs.
 const CONFIG: &str = include_str!("../../../recipes/demo/samovar.toml");
 
+/// Tells a child that the rows are read in PostgreSQL, and where.
+pub(crate) const POSTGRES: &str = "SAMOVAR_BENCH_POSTGRES";
+
 /// The demo's database at its default size, and room for data directories beside it.
 pub(crate) struct Shop {
     directory: PathBuf,
     pub(crate) shape: Shape,
+    /// The address of the PostgreSQL that has the rows too, if they are read there.
+    pub(crate) postgres: Option<String>,
 }
 
 impl Shop {
     /// The shop of so many stores in a directory; nothing is looked at.
     pub(crate) fn at(directory: &Path, stores: u32) -> Shop {
-        Shop { directory: directory.to_owned(), shape: Shape { stores, ..Shape::default() } }
+        let (directory, postgres) = (directory.to_owned(), std::env::var(POSTGRES).ok());
+        Shop { directory, shape: Shape { stores, ..Shape::default() }, postgres }
+    }
+
+    /// The same shop, read in PostgreSQL.
+    pub(crate) fn in_postgres(&self, url: &str) -> Shop {
+        let (directory, shape) = (self.directory.clone(), self.shape.clone());
+        Shop { directory, shape, postgres: Some(url.to_owned()) }
     }
 
     /// The shop with its database made, unless an earlier run did.
@@ -92,10 +104,13 @@ impl Shop {
         }
     }
 
-    /// The SQLite database as a source.
+    /// The database as a source.
     pub(crate) fn source(&self, settings: &Settings) -> Outcome<Arc<dyn Source>> {
         let mut settings = settings.clone();
-        settings.source.place = Place::Sqlite(self.database());
+        settings.source.place = match &self.postgres {
+            Some(url) => Place::Postgres(PostgresOptions::new(url)),
+            None => Place::Sqlite(self.database()),
+        };
         Ok(settings.open_source()?)
     }
 

@@ -75,7 +75,7 @@ fn scan(shop: &Shop) -> Outcome<f64> {
 }
 
 /// What was killed must answer again, for all stores, with the same figures.
-fn verify(warmed: &Warmed, again: &Reopened) -> Outcome<()> {
+pub(crate) fn verify(warmed: &Warmed, again: &Reopened) -> Outcome<()> {
     if again.missing > 0 {
         return Err(format!("{} partitions were lost by the kill", again.missing).into());
     }
