@@ -183,3 +183,32 @@ impl Sum {
         self.tier = self.tier.zip(gathered.tier).map(|(mine, theirs)| mine.max(theirs));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::values::Member;
+
+    #[test]
+    fn rows_are_held_some_stores_at_once() {
+        let member = |lines: u64| Member {
+            id: lines.to_string().into(),
+            name: None,
+            lines,
+            dates: (Day(0), Day(9)),
+        };
+        let members = Members {
+            stores: [1_500_000, 1_000_000, 500_000, 3_000_000, 1, 2].map(member).to_vec(),
+            dates: Some((Day(0), Day(9))),
+            block_days: 4,
+            product_metrics: true,
+            lines_per_product_figure: 2.0,
+            unplaced: 0,
+        };
+        let all: Vec<usize> = (0..6).collect();
+        let of = |needs| chunks(&members, &all, needs).map(<[usize]>::len).collect::<Vec<_>>();
+        assert_eq!(of(Needs::Rows), [1, 2, 1, 2]);
+        assert_eq!(of(Needs::Metrics), [6], "metrics are held anyway");
+        assert_eq!(chunks(&members, &[], Needs::Rows).count(), 0);
+    }
+}

@@ -299,3 +299,46 @@ impl States for Group<'_> {
         self.groups.columns[column].as_ref()?.bins.get(self.at)?.quantile(q)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::{Better, Column as Read, Measure, Unit};
+
+    fn schema(aggregate: Aggregate) -> Schema {
+        let measure = Measure {
+            name: "a".into(),
+            label: None,
+            unit: Unit::Number,
+            decimals: 0,
+            better: Better::Up,
+            aggregate,
+        };
+        let (columns, measures) = (vec![Read::new("x")], vec![measure]);
+        Schema { columns, measures, products: true, categories: false }
+    }
+
+    #[test]
+    fn there_are_no_more_groups_than_may_be() {
+        let mut groups = Groups::new(&schema(Aggregate::Sum(0)), 0..1);
+        groups.max = 2;
+        assert_eq!(groups.number([0, 0, 0, 0]).unwrap(), 0);
+        assert_eq!(groups.number([0, 1, 0, 0]).unwrap(), 1);
+        assert_eq!(groups.number([0, 0, 0, 0]).unwrap(), 0, "one that is there");
+        let failed = groups.number([1, 0, 0, 0]).unwrap_err();
+        assert_eq!(failed.kind(), ErrorKind::Invalid);
+        assert!(failed.to_string().contains("more than 2 rows"), "{failed}");
+    }
+
+    #[test]
+    fn sketches_bound_the_number_of_groups() {
+        for (aggregate, max) in [
+            (Aggregate::Sum(0), MAX_GROUPS),
+            (Aggregate::Variance(0), MAX_GROUPS),
+            (Aggregate::Quantile(0, 0.5), MAX_SKETCHED),
+            (Aggregate::AboutDistinct(0), MAX_SKETCHED),
+        ] {
+            assert_eq!(Groups::new(&schema(aggregate), 0..1).max, max, "{aggregate:?}");
+        }
+    }
+}
