@@ -5,5 +5,6 @@ mod http;
 mod import;
 mod life;
 mod page;
+mod postgres;
 mod query;
 mod server;

@@ -30,7 +30,10 @@ pub(crate) fn poll<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 /// The command line, without what the environment would add.
 pub(crate) fn samovar(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_samovar"));
-    command.args(arguments).env_remove("SAMOVAR_TOKEN").env_remove("SAMOVAR_READ_TOKEN");
+    command.args(arguments);
+    for name in ["SAMOVAR_TOKEN", "SAMOVAR_READ_TOKEN", "SAMOVAR_SOURCE_URL"] {
+        command.env_remove(name);
+    }
     command
 }
 
