@@ -11,7 +11,8 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use samovar_core::{Error, ErrorKind, Millis};
 use samovar_levels::{
-    Answer, Better, Encoding, Engine, Level, Missing, Phase, Proof, Selection, Stores, id_order,
+    Answer, Better, Encoded, Encoding, Engine, Level, Missing, Phase, Proof, Selection, Stores,
+    id_order,
 };
 use serde_json::{Value, json};
 
@@ -74,7 +75,7 @@ pub(crate) async fn refused(engine: &Engine, selection: &Selection, failed: Erro
 
 /// An answer as it is sent.
 pub(crate) struct Sent {
-    pub(crate) bytes: Bytes,
+    pub(crate) body: Encoded,
     pub(crate) encoding: Encoding,
     pub(crate) content_type: &'static str,
     /// Which headers of the request decided on the bytes.
@@ -88,7 +89,7 @@ pub(crate) struct Sent {
 fn sent(answer: &Answer, asked: &HeaderMap) -> Sent {
     let encoding = encoding::choose(asked.get(header::ACCEPT_ENCODING));
     Sent {
-        bytes: answer.body.encoded(encoding, |json| encoding::encode(encoding, json)),
+        body: answer.body.encoded(encoding, |json| encoding::encode(encoding, json)),
         encoding,
         content_type: "application/json",
         vary: "Accept-Encoding",
@@ -99,8 +100,8 @@ fn sent(answer: &Answer, asked: &HeaderMap) -> Sent {
 
 /// The answer over HTTP: all that differs by request stands in the headers.
 pub(crate) fn tell(sent: Sent, asked: &HeaderMap, now: Millis, took: Duration) -> Response {
-    let Sent { bytes, encoding, proof, .. } = sent;
-    let etag = encoding::etag(&bytes);
+    let Sent { body: Encoded { bytes, tag }, encoding, proof, .. } = sent;
+    let etag = encoding::etag(tag);
     let unchanged = asked
         .get_all(header::IF_NONE_MATCH)
         .iter()
@@ -119,27 +120,36 @@ pub(crate) fn tell(sent: Sent, asked: &HeaderMap, now: Millis, took: Duration) -
             headers.insert(name, value);
         }
     };
-    set(header::CONTENT_TYPE, sent.content_type);
-    set(header::VARY, sent.vary);
-    set(header::CACHE_CONTROL, "private, no-cache");
     set(header::ETAG, &etag);
     if let Some(next) = &sent.next {
         set(header::LINK, &format!("<{next}>; rel=\"next\""));
     }
-    if let Some(name) = encoding::name(encoding) {
-        set(header::CONTENT_ENCODING, name);
-    }
     let age = proof.oldest.and_then(|oldest| now.since(oldest)).unwrap_or_default();
     set(header::AGE, &age.as_secs().to_string());
-    let status = match proof.level {
-        Level::Source => "samovar; fwd=miss".to_string(),
-        level => format!("samovar; hit; detail={}", level.as_str()),
-    };
-    set(CACHE_STATUS, &status);
     set(SERVER_TIMING, &format!("total;dur={:.3}", took.as_secs_f64() * 1_000.0));
     let oldest = proof.oldest.map(timestamp).unwrap_or_default();
     set(PROOF, &format!("{proof}; oldest={oldest}"));
+    let mut set = |name: HeaderName, value: &'static str| {
+        headers.insert(name, HeaderValue::from_static(value));
+    };
+    set(header::CONTENT_TYPE, sent.content_type);
+    set(header::VARY, sent.vary);
+    set(header::CACHE_CONTROL, "private, no-cache");
+    if let Some(name) = encoding::name(encoding) {
+        set(header::CONTENT_ENCODING, name);
+    }
+    set(CACHE_STATUS, cache_status(proof.level));
     response
+}
+
+/// Whether the answer was cached, and how far (RFC 9211).
+fn cache_status(level: Level) -> &'static str {
+    match level {
+        Level::Result => "samovar; hit; detail=result",
+        Level::Metrics => "samovar; hit; detail=metrics",
+        Level::Raw => "samovar; hit; detail=raw",
+        Level::Source => "samovar; fwd=miss",
+    }
 }
 
 /// RFC 3339, in UTC.

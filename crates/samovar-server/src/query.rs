@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, header};
 use axum::response::Response;
-use samovar_levels::{Cursor, Format, Missing, NoPage, Queried};
+use samovar_levels::{Cursor, Encoded, Format, Missing, NoPage, Queried};
 
 use crate::api::{self, Sent};
 use crate::app::App;
@@ -48,7 +48,7 @@ pub(crate) async fn query(
         Err(failed) => return Err(api::refused(engine, &query.selection, failed).await),
     };
     let sent = Sent {
-        bytes: bytes.into(),
+        body: Encoded::new(bytes),
         encoding,
         content_type: match format {
             Format::Csv => "text/csv; charset=utf-8",

@@ -32,7 +32,7 @@ use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 use answer::Flown;
 pub use answer::{Answer, Missing};
 pub use query::Queried;
-pub use values::{Body, Encoding, Member, Members};
+pub use values::{Body, Encoded, Encoding, Member, Members};
 pub use warm::{Phase, WarmReport, Warmth};
 
 use crate::background::Task;

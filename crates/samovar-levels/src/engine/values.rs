@@ -161,8 +161,25 @@ pub struct Body {
     /// The sum of the digests of all partitions it was merged from.
     pub(crate) digest: u128,
     pub(crate) covered: u64,
-    gzip: OnceLock<Bytes>,
-    zstd: OnceLock<Bytes>,
+    /// By encoding.
+    encoded: [OnceLock<Encoded>; 3],
+}
+
+/// A body as it is sent.
+#[derive(Clone, Debug)]
+pub struct Encoded {
+    /// The bytes.
+    pub bytes: Bytes,
+    /// 128 bits over them (XXH3): equal for equal bytes, for an entity tag.
+    pub tag: u128,
+}
+
+impl Encoded {
+    /// These bytes with their tag.
+    pub fn new(bytes: impl Into<Bytes>) -> Encoded {
+        let bytes = bytes.into();
+        Encoded { tag: xxhash_rust::xxh3::xxh3_128(&bytes), bytes }
+    }
 }
 
 /// A content encoding that bodies are kept in.
@@ -178,18 +195,17 @@ pub enum Encoding {
 
 impl Body {
     pub(crate) fn new(json: Bytes, digest: u128, covered: u64) -> Self {
-        let (gzip, zstd) = (OnceLock::new(), OnceLock::new());
-        Body { json, digest, covered, gzip, zstd }
+        Body { json, digest, covered, encoded: Default::default() }
     }
 
     /// The body in an encoding: made by `encode` the first time, kept after that.
-    pub fn encoded(&self, encoding: Encoding, encode: impl FnOnce(&[u8]) -> Vec<u8>) -> Bytes {
-        let kept = match encoding {
-            Encoding::Identity => return self.json.clone(),
-            Encoding::Gzip => &self.gzip,
-            Encoding::Zstd => &self.zstd,
+    pub fn encoded(&self, encoding: Encoding, encode: impl FnOnce(&[u8]) -> Vec<u8>) -> Encoded {
+        let kept = &self.encoded[encoding as usize];
+        let make = || match encoding {
+            Encoding::Identity => Encoded::new(self.json.clone()),
+            Encoding::Gzip | Encoding::Zstd => Encoded::new(encode(&self.json)),
         };
-        kept.get_or_init(|| encode(&self.json).into()).clone()
+        kept.get_or_init(make).clone()
     }
 }
 
