@@ -99,6 +99,7 @@ static FILES: &[(&str, &[u8])] = files! {
     "js/proof.js" => "../page/js/proof.js",
     "js/ranking.js" => "../page/js/ranking.js",
     "js/selection.js" => "../page/js/selection.js",
+    "js/standouts.js" => "../page/js/standouts.js",
     "js/status.js" => "../page/js/status.js",
     "js/stores.js" => "../page/js/stores.js",
     "js/table.js" => "../page/js/table.js",

@@ -3,6 +3,7 @@
 mod access;
 mod audit;
 mod language;
+mod standouts;
 
 use std::path::Path;
 use std::time::Duration;

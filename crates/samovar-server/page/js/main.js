@@ -9,6 +9,7 @@ import { showProducts } from "./products.js";
 import { showProof, stateOf } from "./proof.js";
 import { showRanking } from "./ranking.js";
 import { address, readAddress, same } from "./selection.js";
+import { showStandouts } from "./standouts.js";
 import {
   announce, clearNotice, repeatNotice, repeatPhase, showAway, showBusy, showNotice, showPhase, showProblem, showRefreshing,
 } from "./status.js";
@@ -163,6 +164,7 @@ function draw() {
   showTiles(known, answer, picked, pick);
   showProof(answer, measures());
   if (picked) showTrend(known, answer, picked);
+  showStandouts(answer, data.measures ?? []);
   showRanking(known, answer, (id) => choose({ stores: [id] }));
   $("stores-all").hidden = answered.stores === "all";
   showProducts(data.products === false ? null : answer.products, measures().some(({ name }) => name === "profit"));
