@@ -2,6 +2,7 @@
 
 mod access;
 mod audit;
+mod breakdown;
 mod language;
 mod standouts;
 

@@ -1,6 +1,7 @@
 // Composes the page: what is selected, what is asked when, what is shown.
 
 import { dataset, diagnosis, Problem, refresh } from "./api.js";
+import { ageBreakdown, retellBreakdown, setUpBreakdown, showBreakdown } from "./breakdown.js";
 import { setDates, setUpDates, lastDays, showDates } from "./dates.js";
 import { $ } from "./dom.js";
 import { change, changeWords, format, list, measureName, range, setMoney } from "./format.js";
@@ -9,6 +10,7 @@ import { showProducts } from "./products.js";
 import { showProof, stateOf } from "./proof.js";
 import { showRanking } from "./ranking.js";
 import { address, readAddress, same } from "./selection.js";
+import { OWN, readShape, resolve, shapeAddress, shapeOf } from "./shape.js";
 import { showStandouts } from "./standouts.js";
 import {
   announce, clearNotice, repeatNotice, repeatPhase, showAway, showBusy, showNotice, showPhase, showProblem, showRefreshing,
@@ -27,6 +29,7 @@ const OLD = 60_000; // ms after which a page that is looked at again asks again
 
 let data = null; // what /api/dataset said last
 let selection = null; // { stores, from, to }
+let shape = OWN; // what was chosen of the breakdown
 let answer = null; // the answer shown
 let answered = null; // its selection, whether it was asked as incomplete, and when it came
 let request = null; // the one request for figures under way: { controller, kind }
@@ -168,7 +171,20 @@ function draw() {
   showRanking(known, answer, (id) => choose({ stores: [id] }));
   $("stores-all").hidden = answered.stores === "all";
   showProducts(data.products === false ? null : answer.products, measures().some(({ name }) => name === "profit"));
+  drawBreakdown();
   if (!choosing()) showStores(selection.stores, answer.ranking.map(({ store_id: id }) => id));
+}
+
+/** What the breakdown comes to for a selection. */
+const resolved = (of) => resolve(shape, of, data, measures().map(({ name }) => name));
+
+/** Draws the breakdown of the answer; where the answer stays what it was, so does the breakdown. */
+function drawBreakdown() {
+  const { stores, from, to, incomplete } = answered;
+  showBreakdown({
+    data, incomplete, measures: measures(), selection: { stores, from, to }, shape: resolved(answered),
+    stamp: `${answer.digest} ${stateOf(answer)}`,
+  });
 }
 
 function announceAnswer(kind) {
@@ -203,6 +219,17 @@ function showSelection() {
   showDates(selection);
 }
 
+const here = () => address(selection) + shapeAddress(shape);
+
+/** Takes a change of the breakdown into the address, and shows it. */
+function chooseShape(part) {
+  const { by, measures: chosen } = resolved(selection);
+  const names = measures().map(({ name }) => name);
+  shape = shapeOf({ by, measures: chosen, order: shape.order, ...part }, selection, data, names);
+  history.pushState(null, "", here());
+  if (answer) drawBreakdown();
+}
+
 /** Takes a change of the selection into the address, and asks. */
 function choose(part) {
   if (!selection) return;
@@ -211,12 +238,13 @@ function choose(part) {
   selection = wanted;
   showSelection();
   if (!changed) return;
-  history.pushState(null, "", address(selection));
+  history.pushState(null, "", here());
   ask("ask");
 }
 
 function readSelection() {
   selection = { ...opening(), ...readAddress() };
+  shape = readShape();
   showSelection();
 }
 
@@ -275,7 +303,7 @@ function take(found) {
   setDates(data.dates);
   if (!selection) {
     readSelection();
-    history.replaceState(null, "", address(selection));
+    history.replaceState(null, "", here());
     ask("ask");
     return;
   }
@@ -296,6 +324,7 @@ function redraw() {
   showRefreshing(request?.kind === "refresh");
   if (selection) showSelection();
   if (answer) draw();
+  retellBreakdown();
   repeatNotice();
 }
 
@@ -306,6 +335,7 @@ function setUp() {
   setUpStores((stores) => choose({ stores }));
   setUpDates((dates) => choose(dates));
   setUpTrend(pick, announce);
+  setUpBreakdown(chooseShape);
   $("selection").addEventListener("submit", async (event) => {
     event.preventDefault();
     if (request?.kind === "refresh" || !selection || selection.stores.length === 0) return;
@@ -322,13 +352,16 @@ function setUp() {
   addEventListener("popstate", () => {
     if (!data?.dates) return;
     readSelection();
-    ask("ask");
+    if (answer && !request && same(answered, selection)) drawBreakdown();
+    else ask("ask");
   });
   document.addEventListener("visibilitychange", () => {
     if (document.visibilityState === "visible" && answer && !request && Date.now() - answered.at > OLD) ask("quiet");
   });
   setInterval(() => {
-    if (answer) showProof(answer, measures(), (Date.now() - answered.at) / 1000);
+    if (!answer) return;
+    showProof(answer, measures(), (Date.now() - answered.at) / 1000);
+    ageBreakdown();
   }, PROOF_TICK);
 }
 
