@@ -110,6 +110,7 @@ static FILES: &[(&str, &[u8])] = files! {
     "js/theme.js" => "../page/js/theme.js",
     "js/tiles.js" => "../page/js/tiles.js",
     "js/token.js" => "../page/js/token.js",
+    "js/trail.js" => "../page/js/trail.js",
     "js/trend.js" => "../page/js/trend.js",
     "js/words.js" => "../page/js/words.js",
     "words/en.json" => "../page/words/en.json",

@@ -5,6 +5,7 @@ mod audit;
 mod breakdown;
 mod language;
 mod standouts;
+mod trail;
 
 use std::path::Path;
 use std::time::Duration;

@@ -9,6 +9,7 @@ import { showProof, stateOf } from "./proof.js";
 import { dimensions, orderText } from "./shape.js";
 import { problemWords } from "./status.js";
 import { SortedTable } from "./table.js";
+import { focusTrail } from "./trail.js";
 import { named, t } from "./words.js";
 
 const PAGE = 100; // rows
@@ -22,6 +23,7 @@ let saving = null; // that of the download
 let say = () => ""; // the words of the note, in the language of the moment
 let complain = () => []; // those of the problem
 let onShape = () => {};
+let onNarrow = () => {};
 
 const place = () => $("breakdown");
 
@@ -76,7 +78,7 @@ function draw() {
   const { answer, rows, total, next } = shown;
   const { measures, shape } = shown.asked;
   table.sort = shape.order;
-  table.columns(breakdownColumns(shape, measures));
+  table.columns(breakdownColumns(shown.asked, narrow));
   table.show(rows.map((row) => ({ ...row, id: rowId(row, shape.by) })));
   showProof(answer, measures, (Date.now() - shown.at) / 1000, $("breakdown-proof"));
   $("breakdown-more").hidden = !next;
@@ -84,6 +86,12 @@ function draw() {
     ? t("breakdown.some", { shown: rows.length, n: total })
     : t("breakdown.rows", { n: total });
   Object.assign(place().dataset, { state: stateOf(answer), rows: rows.length, total });
+}
+
+/** What was chosen goes away with its row: the focus goes where it led. */
+function narrow(part) {
+  onNarrow(part);
+  focusTrail();
 }
 
 function busy(on) {
@@ -193,9 +201,13 @@ async function download() {
   }
 }
 
-/** Wires the breakdown; `change` is called with what is chosen anew: `{ by }`, `{ measures }` or `{ order }`. */
-export function setUpBreakdown(change) {
+/**
+ * Wires the breakdown; `change` is called with what is chosen anew: `{ by }`, `{ measures }` or `{ order }`; `narrowed`
+ * with the part of the selection that a store or a day stands for.
+ */
+export function setUpBreakdown(change, narrowed) {
   onShape = change;
+  onNarrow = narrowed;
   table = new SortedTable($("breakdown-table"), {}, (order) => onShape({ order }), { ordered: true });
   $("breakdown-more").addEventListener("click", () => {
     if (!request && shown?.next) {

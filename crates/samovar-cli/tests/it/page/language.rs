@@ -205,6 +205,8 @@ fn every_word(language: &str) {
             page.visit(&format!("/?lang={language}"));
             page.settled();
             assert_eq!(page.eval("document.documentElement.lang"), tag(language));
+            page.browser.click("#breakdown-table [data-store-id]").unwrap();
+            page.wait_until("document.querySelector('#breakdown-table tbody [data-date]')");
             page.browser.click("#breakdown-by [value=product]").unwrap();
             page.wait_until("document.querySelector('#breakdown-table [data-column=product]')");
             look(&mut page, "the opening");
