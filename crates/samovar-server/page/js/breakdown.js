@@ -14,11 +14,14 @@ import { named, t } from "./words.js";
 
 const PAGE = 100; // rows
 const CSV_PAGE = 10_000;
+const AGAIN = [1000, 2000, 4000, 8000, 16_000]; // ms after which what is not fresh is asked again
 
 let table = null;
 let asked = null; // what the table is to show: { data, measures, selection, shape, incomplete, stamp }
 let shown = null; // what it shows: { asked, rows, next, total, answer, at }
 let request = null; // the AbortController of the request under way
+let later = 0; // the timer of the next quiet question
+let tries = 0; // quiet questions in a row
 let saving = null; // that of the download
 let say = () => ""; // the words of the note, in the language of the moment
 let complain = () => []; // those of the problem
@@ -98,13 +101,21 @@ function busy(on) {
   place().setAttribute("aria-busy", String(on));
 }
 
-/** Asks for the first page, or for the `next`. */
-async function ask(next = null) {
+/** Asks again by itself until what is shown is fresh; a reader who went on to further pages is left alone. */
+function follow() {
+  if (stateOf(shown.answer) === "fresh" || shown.rows.length > PAGE) return;
+  later = setTimeout(() => ask(null, true), AGAIN[Math.min(tries, AGAIN.length - 1)]);
+  tries += 1;
+}
+
+/** Asks for the first page, or for the `next`; `quiet` if the page itself asks again. */
+async function ask(next = null, quiet = false) {
+  clearTimeout(later);
   request?.abort();
   const own = new AbortController();
   request = own;
   const wanted = asked;
-  busy(true);
+  if (!quiet) busy(true);
   trouble(() => []);
   try {
     const answer = await query(question(wanted), next, own.signal);
@@ -112,6 +123,7 @@ async function ask(next = null) {
     const rows = next ? [...shown.rows, ...answer.rows] : answer.rows;
     shown = { asked: wanted, rows, next: answer.next, total: answer.total_rows, answer, at: Date.now() };
     draw();
+    follow();
   } catch (error) {
     if (request !== own) return;
     if (!(error instanceof Problem)) throw error;
@@ -155,6 +167,7 @@ export function showBreakdown(wanted) {
   saving?.abort();
   saving = null;
   note(() => "");
+  tries = 0;
   ask();
 }
 

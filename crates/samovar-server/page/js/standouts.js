@@ -6,11 +6,14 @@ import { t } from "./words.js";
 
 const signed = { signDisplay: "exceptZero" };
 
+/** `Intl` writes the hyphen of the keyboard for a minus. */
+const minus = (text) => text.replace("-", "\u2212");
+
 function reason({ date, value, expected, score: found, compared }) {
-  const words = { score: score(found, signed), n: compared, weekday: weekday(date) };
+  const words = { score: minus(score(found, signed)), n: compared, weekday: weekday(date) };
   // Nothing grows by a share of nothing.
   if (expected === 0) return t("standouts.reasonFromNone", words);
-  return t("standouts.reason", { ...words, change: percent((value - expected) / Math.abs(expected), signed) });
+  return t("standouts.reason", { ...words, change: minus(percent((value - expected) / Math.abs(expected), signed)) });
 }
 
 function sentence(found, measures) {

@@ -199,3 +199,24 @@ fn what_fails_is_told_beside_the_table_and_tried_again() {
     assert_eq!(page.rows().len(), 100);
     page.done();
 }
+
+#[test]
+fn what_is_not_fresh_is_asked_again_until_it_is() {
+    let mut page = Page::open();
+    page.breakdown(OPENING);
+    page.eval("((real) => { window.stale = 0; window.fetch = async (path, options) => {
+        const answer = await real(path, options);
+        if (!path.startsWith('api/query') || window.stale === 2) return answer;
+        window.stale += 1;
+        const headers = new Headers(answer.headers);
+        headers.set('Samovar-Proof', headers.get('Samovar-Proof').replace('state=fresh', 'state=stale'));
+        return new Response(answer.body, { headers });
+    }; })(window.fetch); null");
+    page.browser.click("#breakdown-by [value=category]").unwrap();
+    page.wait_until("document.querySelector('#breakdown').dataset.state === 'stale'");
+    let proof = page.browser.text("#breakdown-proof").unwrap();
+    assert!(proof.contains("Stale"), "{proof}");
+    page.breakdown(&format!("{OPENING}&by=store_id,category"));
+    assert_eq!(page.eval("window.stale"), 2);
+    page.done();
+}

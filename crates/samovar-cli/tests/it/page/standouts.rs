@@ -37,7 +37,7 @@ fn strange_days_are_told_with_reason_and_rule() {
         assert!(text.contains(word), "{word}: {text}");
     }
     let failure = page.browser.text("#standouts-list [data-date='2026-02-18']").unwrap();
-    assert!(failure.contains("usual for a Wednesday (-"), "{failure}");
+    assert!(failure.contains("usual for a Wednesday (−"), "{failure}");
     let rule = page.browser.text("#standouts-rule").unwrap();
     for word in ["Sales", "at least 10%", "at least 3.5", "fewer than 4 days"] {
         assert!(rule.contains(word), "{word}: {rule}");
