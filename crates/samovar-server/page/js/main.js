@@ -254,7 +254,8 @@ function chooseShape(part) {
 function narrow(part) {
   const wanted = { ...selection, ...part };
   // The first stores of a day are not those of the whole period.
-  if (part.from && String(wanted.stores).startsWith("top:")) wanted.stores = answer.ranking.map(({ store_id: id }) => id);
+  const ranked = typeof wanted.stores === "string" && wanted.stores !== "all";
+  if (part.from && ranked) wanted.stores = answer.ranking.map(({ store_id: id }) => id);
   const shorter = data.products ? ["product"] : ["store_id"];
   const by = wanted.from === wanted.to ? shorter : ["date"];
   const found = shapeOf({ by, measures: resolved(selection).measures, order: null }, wanted, data, names());

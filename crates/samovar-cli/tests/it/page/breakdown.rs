@@ -220,3 +220,29 @@ fn what_is_not_fresh_is_asked_again_until_it_is() {
     assert_eq!(page.eval("window.stale"), 2);
     page.done();
 }
+
+#[test]
+fn a_file_that_cannot_be_whole_is_not_saved() {
+    let mut page = Page::open();
+    page.breakdown(OPENING);
+    page.eval(KEEP);
+    page.eval(
+        "window.real = window.fetch; window.asked = 0; window.fetch = (path, options) => {
+        if (!path.includes('limit=10000')) return real(path, options);
+        window.asked += 1;
+        return Promise.resolve(window.asked <= 3
+            ? Response.json({ error: { code: 'changed', message: 'it changed' } }, { status: 409 })
+            : new Response('store_id\\r\\n' + '\"1\\n2\"\\r\\n'.repeat(1_000_001)));
+    }; null",
+    );
+    page.browser.click("#breakdown-csv").unwrap();
+    page.notes("kept changing");
+    assert_eq!(page.eval("window.asked"), 3, "it has begun anew twice");
+    page.browser.click("#breakdown-csv").unwrap();
+    page.notes("more than 1,000,000 rows");
+    assert_eq!(page.eval("window.saved ?? null"), Value::Null);
+    page.eval("window.fetch = window.real; null");
+    page.browser.click("#breakdown-csv").unwrap();
+    page.notes("12 rows saved.");
+    page.done();
+}
