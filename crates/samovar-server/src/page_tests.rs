@@ -192,7 +192,7 @@ fn words_are_of_their_language() {
 }
 
 /// Names that are the same in every language.
-const PROPER: [&str; 5] = ["Samovar", "Redis", "Esc", "P95", "JavaScript"];
+const PROPER: [&str; 6] = ["Samovar", "Redis", "Esc", "P95", "JavaScript", "CSV"];
 
 #[test]
 fn every_word_used_is_in_every_table_and_every_word_there_is_used() {

@@ -2,7 +2,10 @@
 
 mod access;
 mod audit;
+mod breakdown;
 mod language;
+mod standouts;
+mod trail;
 
 use std::path::Path;
 use std::time::Duration;
@@ -337,6 +340,13 @@ fn pictures() {
         page.browser.screenshot(folder.join(format!("dashboard-{name}.png"))).unwrap();
     }
     page.browser.emulate(Scheme::Light, Motion::Reduced).unwrap();
+    page.visit("/");
+    page.breakdown(OPENING);
+    page.browser.click("#breakdown-table [data-store-id]").unwrap();
+    page.wait_until("document.querySelector('#breakdown-table tbody [data-date]')");
+    page.settled();
+    page.eval("document.querySelector('#breakdown').scrollIntoView({ block: 'end' })");
+    page.browser.screenshot(folder.join("breakdown.png")).unwrap();
     page.visit("/?lang=zh");
     page.settled();
     page.browser.screenshot(folder.join("dashboard-chinese.png")).unwrap();

@@ -36,8 +36,11 @@ async function sendKnown(need, path, options, signal) {
   return answer;
 }
 
-/** The answer to a request; `need` says which token it takes, if any: to `read`, or to `change`. */
-async function call(need, path, options, signal) {
+/**
+ * The answer to a request; `need` says which token it takes, if any: to `read`, or to `change`; `form` what its body is:
+ * `json` or `text`.
+ */
+async function call(need, path, options, signal, form = "json") {
   let answer = await sendKnown(need, path, options, signal);
   if (answer.status === 401) {
     forgetToken(need);
@@ -54,7 +57,7 @@ async function call(need, path, options, signal) {
   }
   let body = null;
   try {
-    body = await answer.json();
+    body = answer.ok ? await answer[form]() : await answer.json();
   } catch (error) {
     if (error.name === "AbortError") throw error;
     if (answer.ok) throw new Problem(0);
@@ -78,7 +81,33 @@ export async function diagnosis(selection, { incomplete = false } = {}, signal) 
   return { ...body, proof: proof(headers) };
 }
 
-/** The same, read from the source again. */
+/** The address of a question for any measures by any dimensions, from a cursor on. */
+function questionPath({ selection: { stores, from, to }, by, measures, order, incomplete, limit }, cursor) {
+  const names = (list) => list.map(encodeURIComponent).join(",");
+  const query = [
+    `measures=${names(measures)}`, `by=${names(by)}`, `stores=${encodeStores(stores)}`, `from=${from}`, `to=${to}`,
+    `order=${order}`, `limit=${limit}`,
+  ];
+  if (incomplete) query.push("incomplete=allow");
+  if (cursor) query.push(`cursor=${cursor}`);
+  return `api/query?${query.join("&")}`;
+}
+
+/** A page of any measures by any dimensions with its proof. */
+export async function query(question, cursor, signal) {
+  const { body, headers } = await call("read", questionPath(question, cursor), {}, signal);
+  return { ...body, proof: proof(headers) };
+}
+
+/** The same as CSV: its `text`, and the cursor of the `next` page. */
+export async function queryCsv(question, cursor, signal) {
+  const options = { headers: { Accept: "text/csv" } };
+  const { body, headers } = await call("read", questionPath(question, cursor), options, signal, "text");
+  const next = /[?&]cursor=([^&>]+)[^>]*>; rel="next"/.exec(headers.get("Link") ?? "");
+  return { text: body, next: next?.[1] ?? null };
+}
+
+/** The same figures as a diagnosis, read from the source again. */
 export async function refresh(selection, signal) {
   const { stores, from, to } = selection;
   const options = {

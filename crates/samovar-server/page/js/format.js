@@ -64,6 +64,10 @@ export function format(measure, value, place = "exact") {
 /** A plain number. */
 export const count = (value) => number({}).format(value);
 
+/** A score, to one digit. */
+export const score = (value, options = {}) =>
+  number({ minimumFractionDigits: 1, maximumFractionDigits: 1, ...options }).format(value);
+
 /** A share or a growth in percent, with the digits it has and no more than one. */
 export const percent = (value, options = {}) =>
   number({ style: "percent", maximumFractionDigits: 1, ...options }).format(value);
@@ -94,6 +98,9 @@ const parse = (iso) => new Date(`${iso}T00:00:00Z`);
 /** A day: `Mon, Feb 2, 2026`. */
 export const day = (iso) =>
   days({ weekday: "short", day: "numeric", month: "short", year: "numeric" }).format(parse(iso));
+
+/** The day of the week: `Monday`. */
+export const weekday = (iso) => days({ weekday: "long" }).format(parse(iso));
 
 /** A day on an axis: `Feb 2`. `seconds` since 1970. */
 export const dayShort = (seconds) =>

@@ -1,6 +1,7 @@
 // Composes the page: what is selected, what is asked when, what is shown.
 
 import { dataset, diagnosis, Problem, refresh } from "./api.js";
+import { ageBreakdown, retellBreakdown, setUpBreakdown, showBreakdown } from "./breakdown.js";
 import { setDates, setUpDates, lastDays, showDates } from "./dates.js";
 import { $ } from "./dom.js";
 import { change, changeWords, format, list, measureName, range, setMoney } from "./format.js";
@@ -9,6 +10,8 @@ import { showProducts } from "./products.js";
 import { showProof, stateOf } from "./proof.js";
 import { showRanking } from "./ranking.js";
 import { address, readAddress, same } from "./selection.js";
+import { OWN, readShape, resolve, shapeAddress, shapeOf } from "./shape.js";
+import { showStandouts } from "./standouts.js";
 import {
   announce, clearNotice, repeatNotice, repeatPhase, showAway, showBusy, showNotice, showPhase, showProblem, showRefreshing,
 } from "./status.js";
@@ -16,6 +19,7 @@ import { choosing, setStores, setUpStores, showStores, storesName } from "./stor
 import { labelTheme, setUpTheme } from "./theme.js";
 import { markTile, showTiles } from "./tiles.js";
 import { setUpToken } from "./token.js";
+import { showTrail } from "./trail.js";
 import { setUpTrend, showTrend } from "./trend.js";
 import { fillWords, loadWords, t } from "./words.js";
 
@@ -26,6 +30,8 @@ const OLD = 60_000; // ms after which a page that is looked at again asks again
 
 let data = null; // what /api/dataset said last
 let selection = null; // { stores, from, to }
+let shape = OWN; // what was chosen of the breakdown
+let trail = []; // the steps that narrowed the selection, each { selection, shape } as it was before
 let answer = null; // the answer shown
 let answered = null; // its selection, whether it was asked as incomplete, and when it came
 let request = null; // the one request for figures under way: { controller, kind }
@@ -163,10 +169,24 @@ function draw() {
   showTiles(known, answer, picked, pick);
   showProof(answer, measures());
   if (picked) showTrend(known, answer, picked);
-  showRanking(known, answer, (id) => choose({ stores: [id] }));
+  showStandouts(answer, data.measures ?? []);
+  showRanking(known, answer, (id) => narrow({ stores: [id] }));
   $("stores-all").hidden = answered.stores === "all";
   showProducts(data.products === false ? null : answer.products, measures().some(({ name }) => name === "profit"));
+  drawBreakdown();
   if (!choosing()) showStores(selection.stores, answer.ranking.map(({ store_id: id }) => id));
+}
+
+/** What the breakdown comes to for a selection. */
+const resolved = (of) => resolve(shape, of, data, names());
+
+/** Draws the breakdown of the answer; where the answer stays what it was, so does the breakdown. */
+function drawBreakdown() {
+  const { stores, from, to, incomplete } = answered;
+  showBreakdown({
+    data, incomplete, measures: measures(), selection: { stores, from, to }, shape: resolved(answered),
+    stamp: `${answer.digest} ${stateOf(answer)}`,
+  });
 }
 
 function announceAnswer(kind) {
@@ -199,22 +219,58 @@ const opening = () => ({ stores: "all", ...lastDays(28, data.dates) });
 function showSelection() {
   showStores(selection.stores, same(answered, selection) ? answer?.ranking.map(({ store_id: id }) => id) : undefined);
   showDates(selection);
+  showTrail(trail, selection, stepBack);
 }
 
-/** Takes a change of the selection into the address, and asks. */
+const here = () => address(selection) + shapeAddress(shape);
+const names = () => measures().map(({ name }) => name);
+
+/** Takes a selection and a shape of the breakdown into the address, and shows them. */
+function go(wanted, wantedShape, steps) {
+  const other = !same(wanted, selection);
+  const moved = other || shapeAddress(wantedShape) !== shapeAddress(shape);
+  [selection, shape, trail] = [wanted, wantedShape, steps];
+  showSelection();
+  if (!moved) return;
+  history.pushState({ trail }, "", here());
+  if (other) ask("ask");
+  else if (answer) drawBreakdown();
+}
+
+/** Changes the selection; the way that led here ends. */
 function choose(part) {
   if (!selection) return;
   const wanted = { ...selection, ...part };
-  const changed = !same(wanted, selection);
-  selection = wanted;
-  showSelection();
-  if (!changed) return;
-  history.pushState(null, "", address(selection));
-  ask("ask");
+  go(wanted, shape, same(wanted, selection) ? trail : []);
+}
+
+/** Changes the breakdown: its dimensions, its measures or its order. */
+function chooseShape(part) {
+  const { by, measures: chosen } = resolved(selection);
+  go(selection, shapeOf({ by, measures: chosen, order: shape.order, ...part }, selection, data, names()), trail);
+}
+
+/** Narrows the selection to a store or a day, which is then broken down further; the way back is kept. */
+function narrow(part) {
+  const wanted = { ...selection, ...part };
+  // The first stores of a day are not those of the whole period.
+  const ranked = typeof wanted.stores === "string" && wanted.stores !== "all";
+  if (part.from && ranked) wanted.stores = answer.ranking.map(({ store_id: id }) => id);
+  const shorter = data.products ? ["product"] : ["store_id"];
+  const by = wanted.from === wanted.to ? shorter : ["date"];
+  const found = shapeOf({ by, measures: resolved(selection).measures, order: null }, wanted, data, names());
+  go(wanted, found, same(wanted, selection) ? trail : [...trail, { selection, shape }]);
+}
+
+function stepBack(at) {
+  const step = trail[at];
+  go(step.selection, step.shape, trail.slice(0, at));
 }
 
 function readSelection() {
   selection = { ...opening(), ...readAddress() };
+  shape = readShape();
+  trail = history.state?.trail ?? [];
   showSelection();
 }
 
@@ -273,7 +329,7 @@ function take(found) {
   setDates(data.dates);
   if (!selection) {
     readSelection();
-    history.replaceState(null, "", address(selection));
+    history.replaceState({ trail }, "", here());
     ask("ask");
     return;
   }
@@ -294,6 +350,7 @@ function redraw() {
   showRefreshing(request?.kind === "refresh");
   if (selection) showSelection();
   if (answer) draw();
+  retellBreakdown();
   repeatNotice();
 }
 
@@ -304,6 +361,7 @@ function setUp() {
   setUpStores((stores) => choose({ stores }));
   setUpDates((dates) => choose(dates));
   setUpTrend(pick, announce);
+  setUpBreakdown(chooseShape, narrow);
   $("selection").addEventListener("submit", async (event) => {
     event.preventDefault();
     if (request?.kind === "refresh" || !selection || selection.stores.length === 0) return;
@@ -320,13 +378,16 @@ function setUp() {
   addEventListener("popstate", () => {
     if (!data?.dates) return;
     readSelection();
-    ask("ask");
+    if (answer && !request && same(answered, selection)) drawBreakdown();
+    else ask("ask");
   });
   document.addEventListener("visibilitychange", () => {
     if (document.visibilityState === "visible" && answer && !request && Date.now() - answered.at > OLD) ask("quiet");
   });
   setInterval(() => {
-    if (answer) showProof(answer, measures(), (Date.now() - answered.at) / 1000);
+    if (!answer) return;
+    showProof(answer, measures(), (Date.now() - answered.at) / 1000);
+    ageBreakdown();
   }, PROOF_TICK);
 }
 

@@ -25,15 +25,14 @@ function missingWords({ proof, missing }, measures) {
   return parts.length > 0 ? list(parts) : t("proof.none");
 }
 
-/** Shows the proof of an answer that came `elapsed` seconds ago. */
-export function showProof(answer, measures, elapsed = 0) {
+/** Shows the proof of an answer that came `elapsed` seconds ago, in its `place`. */
+export function showProof(answer, measures, elapsed = 0, place = $("proof")) {
   const { proof } = answer;
   const state = stateOf(answer);
   const age = proof.age ?? (proof.oldest ? Math.max(0, (Date.now() - Date.parse(proof.oldest)) / 1000 - elapsed) : null);
   const fact = (name, label, value, title) =>
     value === null ? null : el("div", { "data-proof": name }, el("dt", {}, label), el("dd", { title }, value));
   const covered = proof.covered ?? answer.covered ?? null;
-  const place = $("proof");
   place.dataset.state = state;
   place.replaceChildren(
     el("p", {},

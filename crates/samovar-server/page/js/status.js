@@ -125,6 +125,14 @@ export function showProblem(problem, { refresh, kept }) {
   });
 }
 
+/** A `Problem` in words, for where it stands beside what it is about. */
+export function problemWords(problem) {
+  const { status, need } = problem;
+  if (status === 0) return [t("notice.lost.title")];
+  if (status === 401) return [t("notice.denied.title"), gap(), named("notice.denied", need, "")];
+  return [status < 500 ? t("notice.refused.title") : t("notice.failed.title"), gap(), ...reason(problem)];
+}
+
 /** Why the server refused or failed: a field in the page's own words, else what the server says. */
 function reason({ status, message, field, found, allowed }) {
   if (field && allowed) {

@@ -1,4 +1,4 @@
-// A table that sorts by a click on a column's head.
+// A table that is sorted by a click on a column's head: here, or where its rows come from.
 
 import { el } from "./dom.js";
 import { byText } from "./format.js";
@@ -7,7 +7,8 @@ import { t } from "./words.js";
 /**
  * `columns`: `{ key, label, numeric, value(row), cell(row), bar }`. `value` is what is sorted by,
  * `cell` what is shown (text or a node); a numeric column sorts from the largest down first. The
- * first column that is not numeric heads the row. Rows without a value always stand last.
+ * first column that is not numeric heads the row. Rows without a value always stand last. Rows that come `ordered`
+ * stay as they come: who fetches them follows `onSort`.
  */
 export class SortedTable {
   #table;
@@ -19,16 +20,22 @@ export class SortedTable {
   #limit = Infinity;
   #sort;
   #onSort;
+  #ordered;
 
-  constructor(table, sort, onSort = () => {}) {
+  constructor(table, sort, onSort = () => {}, { ordered = false } = {}) {
     this.#table = table;
     this.#sort = sort;
     this.#onSort = onSort;
+    this.#ordered = ordered;
   }
 
   /** The column sorted by, `{ key, descending }`. */
   get sort() {
     return this.#sort;
+  }
+
+  set sort(sort) {
+    this.#sort = sort;
   }
 
   /** Sets the columns; heads that stay keep the focus they have. */
@@ -72,12 +79,12 @@ export class SortedTable {
     const again = this.#sort.key === key;
     this.#sort = { key, descending: again ? !this.#sort.descending : Boolean(numeric) };
     this.#onSort(this.#sort);
-    this.#draw();
+    if (!this.#ordered) this.#draw();
   }
 
   #sorted() {
     const column = this.#columns.find(({ key }) => key === this.#sort.key);
-    if (!column) return this.#rows;
+    if (!column || this.#ordered) return this.#rows;
     const sign = this.#sort.descending ? -1 : 1;
     const absent = (value) => value === null || value === undefined;
     return this.#rows

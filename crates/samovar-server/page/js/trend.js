@@ -9,14 +9,17 @@ const HEIGHT = 240;
 const LABEL_WIDTH = 72; // px that a day's label needs on the axis
 
 let chart = null;
-let shown = null; // { measure, dates, values }
+let shown = null; // { measure, dates, values, strange }: `strange` are the dates that stand out
 let at = null; // index of the day read out by keyboard
 
 /** The colours of the theme; the canvas needs them resolved. */
 function colours() {
   const style = getComputedStyle(document.documentElement);
   const colour = (name) => style.getPropertyValue(name);
-  return { line: colour("--accent"), text: colour("--muted"), grid: colour("--line"), fill: colour("--accent-soft") };
+  return {
+    line: colour("--accent"), text: colour("--muted"), grid: colour("--line"), fill: colour("--accent-soft"),
+    mark: colour("--bad"), ground: colour("--card"),
+  };
 }
 
 function scaleY(measure) {
@@ -30,7 +33,7 @@ function scaleY(measure) {
 }
 
 function options({ measure, dates }, width) {
-  const { line, text, grid, fill } = colours();
+  const { line, text, grid, fill, mark, ground } = colours();
   const font = `12px ${getComputedStyle(document.body).fontFamily}`;
   const axis = { stroke: text, font, ticks: { show: false } };
   const every = Math.max(1, Math.ceil(dates.length / Math.max(2, Math.floor((width - 70) / LABEL_WIDTH))));
@@ -61,7 +64,12 @@ function options({ measure, dates }, width) {
         values: (_, splits) => splits.map((value) => format(measure, value, "axis")),
       },
     ],
-    series: [{}, { stroke: line, fill, width: 2, points: { show: dates.length <= 31, size: 5, fill: line } }],
+    series: [
+      {},
+      { stroke: line, fill, width: 2, points: { show: dates.length <= 31, size: 5, fill: line } },
+      // Days that stand out: rings, and no line between them.
+      { paths: () => null, points: { show: true, size: 11, width: 2.5, stroke: mark, fill: ground } },
+    ],
     hooks: { setCursor: [(self) => readOut(self.cursor.idx)] },
   };
 }
@@ -72,11 +80,16 @@ function draw() {
   chart = null;
   const width = place.clientWidth;
   if (!shown || width === 0) return;
-  chart = new uPlot(options(shown, width), [shown.dates.map(seconds), shown.values], place);
+  chart = new uPlot(options(shown, width), [shown.dates.map(seconds), shown.values, marked(shown)], place);
 }
 
-const point = (index) =>
-  t("trend.point", { day: day(shown.dates[index]), value: format(shown.measure, shown.values[index]) });
+/** The values of the days that stand out. */
+const marked = ({ dates, values, strange }) => values.map((value, index) => (strange.has(dates[index]) ? value : null));
+
+function point(index) {
+  const words = { day: day(shown.dates[index]), value: format(shown.measure, shown.values[index]) };
+  return shown.strange.has(shown.dates[index]) ? t("trend.pointStandout", words) : t("trend.point", words);
+}
 
 function readOut(index) {
   const known = shown && typeof index === "number" && index < shown.dates.length;
@@ -125,10 +138,15 @@ export function showTrend(measures, answer, picked) {
   picker.value = picked;
   const measure = measures.find(({ name }) => name === picked);
   const dates = answer.daily.date;
-  shown = { measure, dates, values: answer.daily[picked] ?? dates.map(() => null) };
+  const strange = (answer.standouts?.days ?? []).filter((each) => each.measure === picked);
+  shown = {
+    measure, dates, values: answer.daily[picked] ?? dates.map(() => null),
+    strange: new Set(strange.map(({ date }) => date)),
+  };
   at = null;
   readOut(null);
   $("trend-chart").dataset.measure = picked;
+  $("trend-chart").dataset.marks = marked(shown).filter((value) => value !== null).length;
   $("trend-chart").setAttribute("aria-label", dates.length > 0 ? summary(shown) : t("table.empty"));
   draw();
   table(shown);

@@ -50,6 +50,10 @@ fn audited(language: &str) {
             page.browser.press("Enter").unwrap();
             page.warm();
             page.browser.click("#trend-details summary").unwrap();
+            page.browser.click("#breakdown-table [data-store-id]").unwrap();
+            page.wait_until("document.querySelector('#breakdown-table tbody [data-date]')");
+            page.browser.click("#breakdown-by [value=product]").unwrap();
+            page.wait_until("document.querySelector('#breakdown-table [data-column=product]')");
             audit(&mut page, &at("figures"));
             page.browser.click("#stores-toggle").unwrap();
             page.wait_until("document.querySelector('#store-list li')");

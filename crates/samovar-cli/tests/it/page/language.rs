@@ -110,7 +110,7 @@ fn figures_are_written_as_the_language_writes_them() {
 /// says, and the names of the languages.
 const SAID: &str = "(() => {
     const told = [document.title];
-    const apart = '#languages, noscript, script, q, code, #dataset-name, [data-store-id], \
+    const apart = '#languages, noscript, script, q, code, #dataset-name, [data-store-id], [data-name], \
                    #products-table tbody th, #products-table td:nth-child(2)';
     const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
     while (walker.nextNode()) {
@@ -189,7 +189,7 @@ fn speaks(page: &mut Page, language: &str, at: &str) {
 }
 
 /// Names that are the same in every language.
-const PROPER: [&str; 4] = ["Samovar", "Redis", "Esc", "P95"];
+const PROPER: [&str; 5] = ["Samovar", "Redis", "Esc", "P95", "CSV"];
 
 fn every_word(language: &str) {
     let mut page = Page::open();
@@ -205,6 +205,10 @@ fn every_word(language: &str) {
             page.visit(&format!("/?lang={language}"));
             page.settled();
             assert_eq!(page.eval("document.documentElement.lang"), tag(language));
+            page.browser.click("#breakdown-table [data-store-id]").unwrap();
+            page.wait_until("document.querySelector('#breakdown-table tbody [data-date]')");
+            page.browser.click("#breakdown-by [value=product]").unwrap();
+            page.wait_until("document.querySelector('#breakdown-table [data-column=product]')");
             look(&mut page, "the opening");
             page.browser.click("#trend-details summary").unwrap();
             page.browser.click("#stores-toggle").unwrap();
