@@ -8,10 +8,11 @@ use std::process::ExitCode;
 use std::str::FromStr;
 use std::time::Duration;
 
+use clap::builder::{PathBufValueParser, TypedValueParser};
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 use samovar_core::{Clock, Error, ErrorKind, SystemClock};
 use samovar_source::import::{
-    ColumnType, DateOrder, DecimalMark, Delimiter, Encoding, ImportOptions, ImportPhase,
+    ColumnType, Database, DateOrder, DecimalMark, Delimiter, Encoding, ImportOptions, ImportPhase,
     ImportPreview, ImportProgress, ImportReport, import_csv, preview_csv,
 };
 use serde::Serialize;
@@ -21,7 +22,7 @@ const FAILED: u8 = 1;
 /// The command was asked for something that cannot be.
 const USAGE: u8 = 2;
 
-/// Import a CSV file into a table of a SQLite database, all or nothing.
+/// Import a CSV file into a table of a SQLite or PostgreSQL database, all or nothing.
 ///
 /// The first row names the columns. Encoding, delimiter and types are found from the file, the types
 /// from all its values; what it leaves in doubt is asked for, not guessed. Empty fields become NULL. If
@@ -32,10 +33,11 @@ pub(crate) struct ImportArgs {
     /// The file, plain or compressed by gzip or zstd (.csv, .csv.gz, .csv.zst); - is standard input, which
     /// is copied to a temporary file because it is read twice
     file: PathBuf,
-    /// The SQLite database; made if there is none
-    #[arg(long, value_name = "PATH")]
-    database: PathBuf,
-    /// The table; made if there is none, else appended to
+    /// The SQLite database, made if there is none; or a PostgreSQL database that is there, as
+    /// postgres://user:password@host:port/database?sslmode=require
+    #[arg(long, value_name = "PATH|URL", value_parser = PathBufValueParser::new().map(Database::from))]
+    database: Database,
+    /// The table; made if there is none, else appended to. For PostgreSQL also SCHEMA.TABLE
     #[arg(long, value_name = "NAME")]
     table: String,
     /// Say what would be done, why, and with what values, and write nothing
@@ -65,7 +67,8 @@ pub(crate) struct ImportArgs {
     /// What separates fields: comma, semicolon or tab [default: found]
     #[arg(long, value_name = "NAME", value_parser = value::<Delimiter>)]
     delimiter: Option<Delimiter>,
-    /// Where rejected rows go [default: FILE.rejects.csv beside the database]
+    /// Where rejected rows go [default: FILE.rejects.csv beside the database; for PostgreSQL
+    /// TABLE.rejects.csv in the current folder]
     #[arg(long, value_name = "PATH")]
     rejects: Option<PathBuf>,
     /// More rejected rows than this stop the import and leave the table as it was
@@ -114,7 +117,8 @@ impl ImportArgs {
             indexes: self.indexes.into_iter().map(|ColumnList(names)| names).collect(),
             rejects: self.rejects,
             max_rejects: self.max_rejects,
-            ..ImportOptions::new(self.file, self.database, self.table)
+            database: self.database,
+            ..ImportOptions::new(self.file, PathBuf::new(), self.table)
         }
     }
 }
@@ -290,6 +294,7 @@ struct JsonPreview<'a> {
 struct JsonColumnPreview<'a> {
     name: &'a str,
     r#type: Option<String>,
+    declared: Option<&'a str>,
     why: &'a str,
     examples: &'a [String],
 }
@@ -300,6 +305,7 @@ fn print_preview(options: &ImportOptions, preview: &ImportPreview, json: bool) -
         let columns = preview.columns.iter().map(|column| JsonColumnPreview {
             name: &column.name,
             r#type: column.kind.map(|kind| kind.to_string()),
+            declared: column.declared.as_deref(),
             why: &column.why,
             examples: &column.examples,
         });
@@ -331,7 +337,10 @@ fn print_preview(options: &ImportOptions, preview: &ImportPreview, json: bool) -
     writeln!(out, "{} table {}:", if preview.creates { "new" } else { "existing" }, options.table)?;
     for column in &preview.columns {
         let kind = column.kind.map_or_else(|| "?".to_owned(), |kind| kind.to_string());
-        writeln!(out, "  {}: {kind} ({})", column.name, column.why)?;
+        // A table that is there says in its reasons what it declares.
+        let declared = column.declared.as_deref().filter(|_| preview.creates);
+        let declared = declared.map_or_else(String::new, |it| format!(", declared as {it}"));
+        writeln!(out, "  {}: {kind} ({}){declared}", column.name, column.why)?;
         if !column.examples.is_empty() {
             writeln!(out, "    such as {}", column.examples.join(" | "))?;
         }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use rusqlite::types::Value;
+use samovar_testkit::postgres;
 use serde_json::json;
 
 use crate::server::{Ended, open, poll, run, samovar};
@@ -408,4 +409,77 @@ fn killed_while_it_reads_standard_input_it_leaves_nothing() {
     child.wait().unwrap();
     assert_eq!(folder.names(), ["spool"]);
     assert_eq!(fs::read_dir(&spool).unwrap().count(), 0);
+}
+
+/// `samovar import sales.csv` into a database of PostgreSQL, in the folder.
+fn into_postgres(folder: &Folder, database: &str, more: &[&str]) -> Ended {
+    let command = ["import", "sales.csv", "--database", database, "--table", "销售"];
+    let mut command = samovar(&[&command[..], more].concat());
+    Ended::of(command.current_dir(folder.0.path()))
+}
+
+#[test]
+fn postgresql_takes_what_sqlite_takes() {
+    let database = postgres::Server::shared().unwrap().database().unwrap();
+    let (folder, url) = (Folder::new(), database.url());
+    fs::write(folder.path("sales.csv"), format!("{CHINESE}4,虹桥店\n")).unwrap();
+    let keyed = ["--key", "门店ID", "--index", "日期,门店ID", "--json"];
+
+    let told = into_postgres(&folder, &url, &["--dry-run"]);
+    assert_eq!(told.code, Some(0), "{told:?}");
+    for line in ["new table 销售:", "销售额: money (all 3 values are), declared as numeric"] {
+        assert!(told.out.contains(line), "{line} is not in\n{}", told.out);
+    }
+    assert_eq!(database.run("SELECT to_regclass('销售') IS NULL").unwrap(), "t");
+
+    let report = done(&into_postgres(&folder, &url, &keyed));
+    assert_eq!((&report["rows"], &report["rejected"]), (&json!(3), &json!(1)));
+    assert_eq!(report["rejects"], "销售.rejects.csv");
+    assert_eq!(folder.names(), ["sales.csv", "销售.rejects.csv"]);
+    let report = done(&into_postgres(&folder, &url, &keyed));
+    assert_eq!((&report["rows"], &report["already_there"]), (&json!(0), &json!(3)));
+    let rows =
+        "1|人民广场店|2016-01-31|1234.56\n2|南京路店|2016-02-01|88\n3|𠮷野家|2016-02-01|-12.00";
+    assert_eq!(database.run("SELECT * FROM 销售 ORDER BY 1").unwrap(), rows);
+    let indexes = "SELECT count(*) FROM pg_indexes WHERE tablename = '销售'";
+    assert_eq!(database.run(indexes).unwrap(), "2");
+
+    let lost = "postgres://ann:secret@127.0.0.1:1/shop";
+    let message = into_postgres(&folder, lost, &[]);
+    let message = failed(&message, &["cannot reach PostgreSQL at 127.0.0.1:1 as user ann"]);
+    assert!(!message.contains("secret"), "{message}");
+}
+
+#[test]
+fn a_killed_import_into_postgresql_leaves_the_table_as_it_was() {
+    let database = postgres::Server::shared().unwrap().database().unwrap();
+    database.run("CREATE TABLE sales (id bigint, name text)").unwrap();
+    let folder = Folder::new();
+    let mut content = String::from("id,name\n");
+    (1..=20_000).for_each(|id| content += &format!("{id},name {id}\n"));
+    fs::write(folder.path("sales.csv"), content).unwrap();
+    let (file, url) = (folder.path("sales.csv"), database.url());
+    let command = ["import", file.to_str().unwrap(), "--database", &url, "--table", "sales"];
+    let command = [&command[..], &["--key", "id"]].concat();
+
+    // Rows whose arrival is waited for keep the import from its commit, so that it is killed before that.
+    let slow = "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS
+            'BEGIN IF NEW.id = 15000 THEN PERFORM pg_sleep(1000); END IF; RETURN NEW; END';
+        CREATE TRIGGER slow BEFORE INSERT ON sales FOR EACH ROW EXECUTE FUNCTION wait()";
+    database.run(slow).unwrap();
+    let mut child = samovar(&command).current_dir(folder.0.path()).spawn().unwrap();
+    let at_work = "SELECT count(*) FROM pg_stat_activity
+        WHERE datname = current_database() AND wait_event = 'PgSleep'";
+    database.wait_until(at_work, "1").unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    // The server notices by itself, and does not go on for nobody.
+    let left = "SELECT count(*) FROM pg_stat_activity
+        WHERE datname = current_database() AND application_name = 'samovar'";
+    database.wait_until(left, "0").unwrap();
+    assert_eq!(
+        database.run("SELECT count(*) FROM sales; DROP TRIGGER slow ON sales").unwrap(),
+        "0"
+    );
+    assert_eq!(done(&run(&[&command[..], &["--json"]].concat()))["rows"], 20_000);
 }

@@ -47,11 +47,18 @@ pub(crate) struct Ended {
 
 /// Runs a command to its end.
 pub(crate) fn run(arguments: &[&str]) -> Ended {
-    let output = samovar(arguments).stdin(Stdio::null()).output().expect("it starts");
-    Ended {
-        code: output.status.code(),
-        out: String::from_utf8_lossy(&output.stdout).into_owned(),
-        err: String::from_utf8_lossy(&output.stderr).into_owned(),
+    Ended::of(&mut samovar(arguments))
+}
+
+impl Ended {
+    /// Runs a command to its end.
+    pub(crate) fn of(command: &mut Command) -> Ended {
+        let output = command.stdin(Stdio::null()).output().expect("it starts");
+        Ended {
+            code: output.status.code(),
+            out: String::from_utf8_lossy(&output.stdout).into_owned(),
+            err: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
     }
 }
 

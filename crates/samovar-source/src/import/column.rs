@@ -5,11 +5,18 @@ use std::str::FromStr;
 
 /// What the values of a column are, and how they are stored.
 ///
+/// | | in a new table of SQLite | of PostgreSQL |
+/// |---|---|---|
+/// | [`Integer`](Self::Integer) | `INTEGER` | `bigint` |
+/// | [`Real`](Self::Real) | `REAL` | `double precision` |
+/// | [`Money`](Self::Money) | `REAL` | `numeric` |
+/// | [`Text`](Self::Text) | `TEXT` | `text` |
+/// | [`Date`](Self::Date) | `DATE`, text `YYYY-MM-DD` | `date` |
+///
 /// ```
 /// use samovar_source::import::ColumnType;
 ///
 /// assert_eq!("money".parse(), Ok(ColumnType::Money));
-/// assert_eq!(ColumnType::Money.declared(), "REAL");
 /// assert!("number".parse::<ColumnType>().is_err());
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -20,23 +27,10 @@ pub enum ColumnType {
     Real,
     /// Text, stored exactly as it stands in the file.
     Text,
-    /// A day, stored as text `YYYY-MM-DD`.
+    /// A day.
     Date,
-    /// Numbers written as money (`$1,234.56`, `-¥5.00`, `12,50 €`, `(5.00)`, `5.00-`); stored like
-    /// [`ColumnType::Real`], never rounded.
+    /// Numbers written as money: `$1,234.56`, `-¥5.00`, `12,50 €`, `(5.00)`, `5.00-`. Never rounded.
     Money,
-}
-
-impl ColumnType {
-    /// The type that a table made by an import declares for such a column.
-    pub fn declared(self) -> &'static str {
-        match self {
-            ColumnType::Integer => "INTEGER",
-            ColumnType::Real | ColumnType::Money => "REAL",
-            ColumnType::Text => "TEXT",
-            ColumnType::Date => "DATE",
-        }
-    }
 }
 
 impl fmt::Display for ColumnType {

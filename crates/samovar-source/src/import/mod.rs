@@ -7,7 +7,7 @@
 //!
 //! The parts know little of each other: `input` gives bytes, `encoding` and `dialect` find how they are
 //! written, `record` makes rows of them, `find` and `plan` decide what the columns are, `value` converts a
-//! cell, `target` takes rows, `sqlite` being one.
+//! cell, `target` takes rows, `sqlite` and `postgres` being two.
 //!
 //! ```
 //! use samovar_source::import::{ImportOptions, import_csv};
@@ -33,6 +33,7 @@ mod number;
 mod options;
 mod pass;
 mod plan;
+mod postgres;
 mod record;
 mod rejects;
 mod sqlite;
@@ -45,7 +46,8 @@ pub use column::{ColumnType, DateOrder, DecimalMark, UnknownWord};
 pub use dialect::Delimiter;
 pub use encoding::Encoding;
 pub use options::{
-    ColumnPreview, ImportOptions, ImportPhase, ImportPreview, ImportProgress, ImportReport,
+    ColumnPreview, Database, ImportOptions, ImportPhase, ImportPreview, ImportProgress,
+    ImportReport,
 };
 
 use dialect::Dialect;
@@ -76,7 +78,7 @@ pub fn import_csv(
     progress: &mut dyn FnMut(ImportProgress),
 ) -> Result<ImportReport, Error> {
     options.check()?;
-    let mut target = target::open(options);
+    let mut target = target::open(options)?;
     let rejects = || Rejects::new(&options.rejects_path(), options.max_rejects);
     let file = Examined::read(options, &mut *target, &mut rejects()?, progress)?;
     let key = header::positions(&file.columns.header, &options.key)?;
@@ -125,7 +127,7 @@ pub fn preview_csv(
     progress: &mut dyn FnMut(ImportProgress),
 ) -> Result<ImportPreview, Error> {
     options.check()?;
-    let mut target = target::open(options);
+    let mut target = target::open(options)?;
     let mut rejects = Rejects::unkept();
     let file = Examined::read(options, &mut *target, &mut rejects, progress)?;
     let table = target.columns()?;
@@ -136,7 +138,13 @@ pub fn preview_csv(
                 Ok(column) => (Some(column.format.kind), column.why),
                 Err(problem) => (None, problem),
             };
-            ColumnPreview { name: name.clone(), kind, why, examples: found.examples().to_vec() }
+            let declared = match &table {
+                Some(table) => (table.iter().find(|column| header::same(&column.name, name)))
+                    .map(|column| column.declared.clone()),
+                None => kind.map(|kind| target.declared(kind).to_owned()),
+            };
+            let examples = found.examples().to_vec();
+            ColumnPreview { name: name.clone(), declared, kind, why, examples }
         })
         .collect();
     let problem = plan::plan(&file.columns, options, table.as_deref()).err();

@@ -26,13 +26,23 @@ pub(super) fn real(cell: &str) -> Option<f64> {
 
 /// An amount of money, and whether its form leaves no doubt that it is one: `1,234` alone may also be a
 /// decimal comma.
-pub(super) struct Money {
+pub(super) struct Money<'a> {
     pub(super) amount: f64,
+    /// The amount without its sign: digits and at most one point.
+    digits: Cow<'a, str>,
     pub(super) sure: bool,
 }
 
+impl<'a> Money<'a> {
+    /// The amount exactly as it stands, as a plain number.
+    pub(super) fn text(self) -> Cow<'a, str> {
+        // A nothing has no minus.
+        if self.amount < 0.0 { Cow::Owned(format!("-{}", self.digits)) } else { self.digits }
+    }
+}
+
 /// Reads `$1,234.56`, `-$5.00`, `$-5.00`, `($5.00)`, `5.00-`, `12.50 €` and the same without a currency.
-pub(super) fn money(cell: &str) -> Option<Money> {
+pub(super) fn money(cell: &str) -> Option<Money<'_>> {
     let (cell, bracketed) = match cell.strip_prefix('(').and_then(|rest| rest.strip_suffix(')')) {
         Some(inner) => (inner, true),
         None => (cell, false),
@@ -67,6 +77,7 @@ pub(super) fn money(cell: &str) -> Option<Money> {
     Some(Money {
         // Not `-0.0`: a sum of nothings should not print a minus.
         amount: if negative && amount != 0.0 { -amount } else { amount },
+        digits,
         sure: before.or(behind).is_some()
             || groups > 1
             || ((groups == 1 || bookkeeping) && decimals.is_some()),
@@ -147,12 +158,26 @@ mod tests {
         for (text, amount) in cases {
             let read = money(text).unwrap_or_else(|| panic!("{text} is money")).amount;
             assert_eq!(read.to_bits(), amount.to_bits(), "{text}");
+            let exact = money(text).unwrap().text();
+            assert_eq!(exact.parse::<f64>().map(f64::to_bits), Ok(amount.to_bits()), "{text}");
         }
         for text in [
             "$", "$1,23.00", "1234,567", "$1.2.3", "--5", "(-5)", "-$-5", "$a", "-5-", ".", "€5€",
             ",123", "0,123", "(5-)", "12 50", "€", "-", "()", "$ ",
         ] {
             assert!(money(text).is_none(), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_amount_keeps_every_digit() {
+        for (text, exact) in [
+            ("$1,234.5600", "1234.5600"),
+            ("(0.10)", "-0.10"),
+            ("-¥12345678901234567890.123", "-12345678901234567890.123"),
+            ("$.50", ".50"),
+        ] {
+            assert_eq!(money(text).unwrap().text(), exact, "{text}");
         }
     }
 

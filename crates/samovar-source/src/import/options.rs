@@ -8,6 +8,45 @@ use samovar_core::{Error, ErrorKind};
 use super::column::{ColumnType, DateOrder, DecimalMark};
 use super::dialect::Delimiter;
 use super::encoding::Encoding;
+use crate::PostgresOptions;
+
+/// The database that takes the table.
+///
+/// ```
+/// use std::path::Path;
+///
+/// use samovar_source::import::Database;
+///
+/// assert!(matches!(Database::from(Path::new("shop.db")), Database::Sqlite(_)));
+/// let server = Database::from(Path::new("postgres://ann:secret@db.example/shop"));
+/// assert!(matches!(server, Database::Postgres(_)));
+/// assert!(!format!("{server:?}").contains("secret"));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Database {
+    /// A SQLite file; made if there is none.
+    Sqlite(PathBuf),
+    /// A PostgreSQL database, which must be there.
+    Postgres(PostgresOptions),
+}
+
+impl From<PathBuf> for Database {
+    /// What begins with `postgres://` or `postgresql://` is an address, all else a path.
+    fn from(path: PathBuf) -> Self {
+        match path.to_str() {
+            Some(url) if ["postgres://", "postgresql://"].iter().any(|it| url.starts_with(it)) => {
+                Database::Postgres(PostgresOptions::new(url))
+            }
+            _ => Database::Sqlite(path),
+        }
+    }
+}
+
+impl From<&Path> for Database {
+    fn from(path: &Path) -> Self {
+        Database::from(path.to_owned())
+    }
+}
 
 /// What to import, where to, and how.
 #[derive(Clone, Debug)]
@@ -15,8 +54,8 @@ pub struct ImportOptions {
     /// The file, plain or compressed by gzip or zstd (told by its content), with a header row; `-` is
     /// standard input. What is no regular file is copied to a temporary file, because it is read twice.
     pub file: PathBuf,
-    /// The SQLite database; made if there is none.
-    pub database: PathBuf,
+    /// The database.
+    pub database: Database,
     /// The table; made if there is none, else appended to.
     pub table: String,
     /// How the file is encoded; found if not told.
@@ -34,7 +73,8 @@ pub struct ImportOptions {
     pub key: Vec<String>,
     /// Indexes to be made, each over these columns; those that are there already are left as they are.
     pub indexes: Vec<Vec<String>>,
-    /// Where rejected rows go; by default beside the database, `sales.rejects.csv` for `sales.csv`.
+    /// Where rejected rows go; by default beside the database, `sales.rejects.csv` for `sales.csv`. For
+    /// PostgreSQL in the current folder, named by the table.
     /// Replaces an earlier file of rejects, and nothing else.
     pub rejects: Option<PathBuf>,
     /// More rejected rows than this stop the import, and the table stays as it was.
@@ -48,7 +88,8 @@ impl ImportOptions {
     /// enough for a person to read, and soon reached by a file that is read in the wrong way.
     pub const DEFAULT_MAX_REJECTS: u64 = 100;
 
-    /// An import with all else left to what the data show: up to 100 rejects, 5 s of patience.
+    /// An import with all else left to what the data show: up to 100 rejects, 5 s of patience. `database` is a
+    /// path, or the address of a PostgreSQL database, see [`Database`].
     pub fn new(
         file: impl Into<PathBuf>,
         database: impl Into<PathBuf>,
@@ -56,7 +97,7 @@ impl ImportOptions {
     ) -> Self {
         ImportOptions {
             file: file.into(),
-            database: database.into(),
+            database: Database::from(database.into()),
             table: table.into(),
             encoding: None,
             delimiter: None,
@@ -76,9 +117,13 @@ impl ImportOptions {
         let stem = name.strip_suffix(".zst").or(name.strip_suffix(".gz")).unwrap_or(&name);
         let stem = stem.strip_suffix(".csv").unwrap_or(stem);
         let stem = if stem == "-" { "stdin" } else { stem };
-        self.rejects
-            .clone()
-            .unwrap_or_else(|| self.database.with_file_name(format!("{stem}.rejects.csv")))
+        match (&self.rejects, &self.database) {
+            (Some(path), _) => path.clone(),
+            (None, Database::Sqlite(path)) => path.with_file_name(format!("{stem}.rejects.csv")),
+            (None, Database::Postgres(_)) => {
+                PathBuf::from(format!("{}.rejects.csv", self.table.replace(['/', '\\'], "_")))
+            }
+        }
     }
 
     /// What stands against the import whatever the file holds.
@@ -87,18 +132,22 @@ impl ImportOptions {
         if self.table.is_empty() || self.table.contains('\0') {
             return invalid("the name of the table is empty or not a name".to_owned());
         }
-        let folder = match self.database.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
-        if !folder.is_dir() {
-            return invalid(format!(
-                "there is no folder {} to hold the database",
-                folder.display()
-            ));
-        }
         let rejects = self.rejects_path();
-        if same_file(&rejects, &self.file) || same_file(&rejects, &self.database) {
+        let mut taken = same_file(&rejects, &self.file);
+        if let Database::Sqlite(path) = &self.database {
+            let folder = match path.parent() {
+                Some(folder) if !folder.as_os_str().is_empty() => folder,
+                _ => Path::new("."),
+            };
+            if !folder.is_dir() {
+                return invalid(format!(
+                    "there is no folder {} to hold the database",
+                    folder.display()
+                ));
+            }
+            taken |= same_file(&rejects, path);
+        }
+        if taken {
             return invalid(format!("{} cannot take the rejected rows as well", rejects.display()));
         }
         Ok(())
@@ -183,6 +232,8 @@ pub struct ImportPreview {
 pub struct ColumnPreview {
     /// Its name.
     pub name: String,
+    /// The type that the table declares for it, in the words of the database, or would if it were made.
+    pub declared: Option<String>,
     /// Its type; `None` if it has to be asked for, see [`ImportPreview::problem`].
     pub kind: Option<ColumnType>,
     /// Why it has this type.

@@ -166,7 +166,7 @@ fn choice<'a>(
     let free = || asked.map_or(Choice::Free, Choice::Asked);
     let Some(existing) = existing else { return Ok(free()) };
     let declared = &existing.declared;
-    let Some(allowed) = readable_as(declared) else { return Ok(free()) };
+    let Some(allowed) = existing.readable_as else { return Ok(free()) };
     match asked {
         None => Ok(Choice::Declared(declared, allowed)),
         Some(asked) if allowed.contains(&asked) => Ok(Choice::Asked(asked)),
@@ -261,23 +261,6 @@ fn proven_mark(
     }
 }
 
-/// How a column of an existing table may be read, the preferred way first; `None` means in any way.
-fn readable_as(declared: &str) -> Option<&'static [ColumnType]> {
-    let declared = declared.to_ascii_uppercase();
-    let any = |words: &[&str]| words.iter().any(|word| declared.contains(word));
-    if declared == "DATE" {
-        Some(&[ColumnType::Date])
-    } else if any(&["INT"]) {
-        Some(&[ColumnType::Integer])
-    } else if any(&["CHAR", "CLOB", "TEXT"]) {
-        Some(&[ColumnType::Text, ColumnType::Date])
-    } else if any(&["REAL", "FLOA", "DOUB", "NUMERIC", "DECIMAL", "MONEY"]) {
-        Some(&[ColumnType::Real, ColumnType::Money])
-    } else {
-        None
-    }
-}
-
 fn order(
     name: &str,
     kind: ColumnType,
@@ -323,19 +306,4 @@ fn data_in_header(columns: &[Column]) -> Option<String> {
 
 fn words(kinds: &[ColumnType]) -> String {
     kinds.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn declared_types_say_how_a_column_may_be_read() {
-        assert_eq!(readable_as("bigint").unwrap(), [ColumnType::Integer]);
-        assert_eq!(readable_as("VARCHAR(20)").unwrap()[0], ColumnType::Text);
-        assert_eq!(readable_as("DECIMAL(10,2)").unwrap()[0], ColumnType::Real);
-        assert_eq!(readable_as("Date").unwrap(), [ColumnType::Date]);
-        assert!(readable_as("").is_none());
-        assert!(readable_as("BLOB").is_none());
-    }
 }

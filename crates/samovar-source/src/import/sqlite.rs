@@ -12,6 +12,7 @@ use rusqlite::{
 };
 use samovar_core::{Error, ErrorKind};
 
+use super::column::ColumnType;
 use super::pass::FileRow;
 use super::plan::Column;
 use super::target::{Load, Outcomes, TableColumn, Target};
@@ -55,6 +56,10 @@ impl Sqlite {
 }
 
 impl Target for Sqlite {
+    fn declared(&self, kind: ColumnType) -> &'static str {
+        declared(kind)
+    }
+
     fn columns(&mut self) -> Result<Option<Vec<TableColumn>>, Error> {
         if self.connection.is_none() && !self.path.exists() {
             return Ok(None);
@@ -112,7 +117,7 @@ impl Load for SqliteLoad<'_> {
     fn create(&mut self, columns: &[Column]) -> Result<(), Error> {
         let columns: Vec<String> = columns
             .iter()
-            .map(|column| format!("{} {}", quoted(&column.name), column.format.kind.declared()))
+            .map(|column| format!("{} {}", quoted(&column.name), declared(column.format.kind)))
             .collect();
         let sql = format!("CREATE TABLE main.{} ({})", quoted(&self.table), columns.join(", "));
         self.transaction.execute(&sql, ()).map(|_| ()).map_err(|error| {
@@ -305,7 +310,7 @@ fn bind(
         match value {
             Value::Null => statement.raw_bind_parameter(at, Null),
             Value::Integer(number) => statement.raw_bind_parameter(at, number),
-            Value::Real(number) => statement.raw_bind_parameter(at, number),
+            Value::Number(number, _) => statement.raw_bind_parameter(at, number),
             Value::Text(text) => statement.raw_bind_parameter(at, text),
             Value::Date(day) => {
                 date.clear();
@@ -351,7 +356,11 @@ fn columns(
             "SELECT name, type FROM pragma_table_xinfo(?1, 'main') WHERE hidden = 0 ORDER BY cid",
         )?;
         let columns = columns
-            .query_map([table], |row| Ok(TableColumn { name: row.get(0)?, declared: row.get(1)? }))?
+            .query_map([table], |row| {
+                let declared: String = row.get(1)?;
+                let readable_as = readable_as(&declared);
+                Ok(TableColumn { name: row.get(0)?, declared, readable_as })
+            })?
             .collect::<rusqlite::Result<_>>()?;
         Ok((kind, columns))
     };
@@ -363,6 +372,33 @@ fn columns(
             ErrorKind::Invalid,
             format!("{table:?} in {} is a view; name a table (--table)", path.display()),
         )),
+    }
+}
+
+/// The type that a new table declares for a column.
+fn declared(kind: ColumnType) -> &'static str {
+    match kind {
+        ColumnType::Integer => "INTEGER",
+        ColumnType::Real | ColumnType::Money => "REAL",
+        ColumnType::Text => "TEXT",
+        ColumnType::Date => "DATE",
+    }
+}
+
+/// How a column of a declared type may be read, the preferred way first; `None` means in any way.
+fn readable_as(declared: &str) -> Option<&'static [ColumnType]> {
+    let declared = declared.to_ascii_uppercase();
+    let any = |words: &[&str]| words.iter().any(|word| declared.contains(word));
+    if declared == "DATE" {
+        Some(&[ColumnType::Date])
+    } else if any(&["INT"]) {
+        Some(&[ColumnType::Integer])
+    } else if any(&["CHAR", "CLOB", "TEXT"]) {
+        Some(&[ColumnType::Text, ColumnType::Date])
+    } else if any(&["REAL", "FLOA", "DOUB", "NUMERIC", "DECIMAL", "MONEY"]) {
+        Some(&[ColumnType::Real, ColumnType::Money])
+    } else {
+        None
     }
 }
 
@@ -385,5 +421,20 @@ fn failed(path: &Path, doing: &str, error: rusqlite::Error) -> Error {
             format!("{path} is not a SQLite database; name another file (--database)"),
         ),
         _ => Error::new(ErrorKind::Storage, format!("{path}: cannot {doing}")).because(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn declared_types_say_how_a_column_may_be_read() {
+        assert_eq!(readable_as("bigint").unwrap(), [ColumnType::Integer]);
+        assert_eq!(readable_as("VARCHAR(20)").unwrap()[0], ColumnType::Text);
+        assert_eq!(readable_as("DECIMAL(10,2)").unwrap()[0], ColumnType::Real);
+        assert_eq!(readable_as("Date").unwrap(), [ColumnType::Date]);
+        assert!(readable_as("").is_none());
+        assert!(readable_as("BLOB").is_none());
     }
 }

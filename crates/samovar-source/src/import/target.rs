@@ -10,16 +10,21 @@
 
 use samovar_core::Error;
 
-use super::ImportOptions;
+use super::column::ColumnType;
+use super::options::{Database, ImportOptions};
 use super::pass::FileRow;
 use super::plan::Column;
+use super::postgres::Postgres;
 use super::rejects::Rejects;
 use super::sqlite::Sqlite;
 use super::value::Value;
 
 /// The database that the options name. Nothing is made, opened or locked yet.
-pub(super) fn open(options: &ImportOptions) -> Box<dyn Target> {
-    Box::new(Sqlite::new(&options.database, &options.table, options.patience))
+pub(super) fn open(options: &ImportOptions) -> Result<Box<dyn Target>, Error> {
+    Ok(match &options.database {
+        Database::Sqlite(path) => Box::new(Sqlite::new(path, &options.table, options.patience)),
+        Database::Postgres(server) => Box::new(Postgres::new(server, options)?),
+    })
 }
 
 /// A column of a table that is there already.
@@ -28,10 +33,15 @@ pub(super) struct TableColumn {
     pub(super) name: String,
     /// Its type in the words of the database.
     pub(super) declared: String,
+    /// How it may be read, the preferred way first; `None` means in any way.
+    pub(super) readable_as: Option<&'static [ColumnType]>,
 }
 
 /// One table of a database, there already or to be made.
 pub(super) trait Target {
+    /// The type that a new table declares for a column.
+    fn declared(&self, kind: ColumnType) -> &'static str;
+
     /// The columns that can be written, or `None` if there is no such table. Makes nothing, not even an
     /// empty database.
     fn columns(&mut self) -> Result<Option<Vec<TableColumn>>, Error>;

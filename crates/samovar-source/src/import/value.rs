@@ -1,18 +1,21 @@
 //! One cell: from text to a value. Generous, because the type of the column is known by now; what a column
 //! *is* gets decided by the strict twin, `find::classify`.
 
+use std::borrow::Cow;
+
 use samovar_core::Day;
 
 use super::column::{ColumnType, Format};
 use super::date::DateParts;
-use super::number::{money, real, with_point};
+use super::number::{Money, money, real, with_point};
 
 /// A value on its way into a table.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) enum Value<'a> {
     Null,
     Integer(i64),
-    Real(f64),
+    /// The nearest float, and the number exactly as it stands, with a decimal point.
+    Number(f64, Cow<'a, str>),
     Text(&'a str),
     Date(Day),
 }
@@ -30,8 +33,21 @@ pub(super) fn read(cell: &str, format: Format) -> Option<Value<'_>> {
     }
     match kind {
         ColumnType::Integer => cell.parse().ok().map(Value::Integer),
-        ColumnType::Real => real(&with_point(cell, mark)).map(Value::Real),
-        ColumnType::Money => money(&with_point(cell, mark)).map(|money| Value::Real(money.amount)),
+        ColumnType::Real => {
+            let text = with_point(cell, mark);
+            real(&text).map(|number| Value::Number(number, text))
+        }
+        ColumnType::Money => {
+            let parts = |money: Money<'_>| (money.amount, money.text().into_owned());
+            match with_point(cell, mark) {
+                Cow::Borrowed(cell) => {
+                    money(cell).map(|money| Value::Number(money.amount, money.text()))
+                }
+                Cow::Owned(cell) => money(&cell)
+                    .map(parts)
+                    .map(|(amount, text)| Value::Number(amount, Cow::Owned(text))),
+            }
+        }
         ColumnType::Date => {
             let parts = DateParts::read(cell)?;
             match order {
@@ -80,14 +96,15 @@ mod tests {
     fn numbers_that_are_asked_for_are_read_generously() {
         assert_eq!(read("0012", ColumnType::Integer, None), Some(Value::Integer(12)));
         assert_eq!(read(" 7 ", ColumnType::Integer, None), Some(Value::Integer(7)));
-        assert_eq!(read("1e3", ColumnType::Real, None), Some(Value::Real(1000.0)));
+        let number = |number, text| Some(Value::Number(number, Cow::Borrowed(text)));
+        assert_eq!(read("1e3", ColumnType::Real, None), number(1000.0, "1e3"));
         for bad in ["inf", "NaN", "1,5", "1e999", "0x1F", "e", "-"] {
             assert_eq!(read(bad, ColumnType::Real, None), None, "{bad}");
         }
         assert_eq!(read("9223372036854775808", ColumnType::Integer, None), None);
         let comma = |kind| Format { kind, order: None, mark: DecimalMark::Comma };
-        assert_eq!(super::read("1,5", comma(ColumnType::Real)), Some(Value::Real(1.5)));
-        assert_eq!(super::read("1.234", comma(ColumnType::Money)), Some(Value::Real(1234.0)));
+        assert_eq!(super::read("1,5", comma(ColumnType::Real)), number(1.5, "1.5"));
+        assert_eq!(super::read("1.234", comma(ColumnType::Money)), number(1234.0, "1234"));
         assert_eq!(super::read("1.5", comma(ColumnType::Real)), None);
     }
 

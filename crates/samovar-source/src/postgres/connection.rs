@@ -30,7 +30,7 @@ const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
     SET LOCAL statement_timeout = 0; SET LOCAL jit = off";
 
 /// What reads the socket. Polled beside the work, so while nobody wants a batch nothing is read, and the server waits.
-type Driver = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
+pub(super) type Driver = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
 
 /// A connection of a thread.
 pub(super) struct Connection {
@@ -183,7 +183,7 @@ impl Transaction<'_> {
 }
 
 /// Lets the connection work while something waits for it.
-async fn drive<T>(driver: &mut Option<Driver>, work: impl Future<Output = T>) -> T {
+pub(super) async fn drive<T>(driver: &mut Option<Driver>, work: impl Future<Output = T>) -> T {
     let mut work = pin!(work);
     poll_fn(|context| {
         loop {
@@ -207,7 +207,7 @@ fn may_pass(wrong: &Error) -> bool {
 }
 
 /// What became of a query at the server.
-pub(super) fn failed(wrong: &Error) -> SourceError {
+pub(crate) fn failed(wrong: &Error) -> SourceError {
     let ends = [
         SqlState::ADMIN_SHUTDOWN,
         SqlState::CRASH_SHUTDOWN,

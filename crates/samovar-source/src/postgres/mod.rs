@@ -1,5 +1,6 @@
 //! PostgreSQL as a source.
 
+mod blocking;
 mod connection;
 mod form;
 mod inventory;
@@ -23,12 +24,15 @@ use crate::{
     Ask, Batches, Dataset, Description, Inventory, Limits, Source, SourceError, SourceErrorKind,
     Which,
 };
-use connection::{Connection, Transaction, failed};
+pub(crate) use blocking::Blocking;
+pub(crate) use connection::failed;
+use connection::{Connection, Transaction};
 use form::Kind;
-use options::Address;
+pub(crate) use options::Address;
 pub use options::PostgresOptions;
 use shape::Shape;
 use sql::Setting;
+pub(crate) use sql::table;
 use tuples::Tuples;
 use watch::Watch;
 

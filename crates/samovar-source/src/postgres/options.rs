@@ -79,15 +79,15 @@ impl fmt::Debug for PostgresOptions {
 
 /// What connections are made with.
 #[derive(Clone)]
-pub(super) struct Address {
+pub(crate) struct Address {
     pub(super) config: Config,
     pub(super) tls: MakeRustlsConnect,
     /// For errors: host, port, user and database.
-    pub(super) shown: String,
+    pub(crate) shown: String,
 }
 
 impl Address {
-    pub(super) fn of(options: &PostgresOptions) -> Result<Address, SourceError> {
+    pub(crate) fn of(options: &PostgresOptions) -> Result<Address, SourceError> {
         let mut config = config(&options.url)?;
         if config.get_application_name().is_none() {
             config.application_name("samovar");

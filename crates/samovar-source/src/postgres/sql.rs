@@ -50,7 +50,7 @@ pub(super) fn columns_of(from: &str) -> String {
 }
 
 /// The raw query as a table's name, alone or in a schema.
-pub(super) fn table(name: &str) -> (String, Option<String>) {
+pub(crate) fn table(name: &str) -> (String, Option<String>) {
     let in_schema =
         name.split_once('.').map(|(schema, table)| format!("{}.{}", quoted(schema), quoted(table)));
     (quoted(name), in_schema)

@@ -13,6 +13,7 @@ use samovar_source::import::{ColumnType, DateOrder, ImportOptions, ImportReport,
 
 mod key;
 mod kill;
+mod postgres;
 mod round_trip;
 
 /// A folder with a file to import and a database.
@@ -415,7 +416,9 @@ fn targets_that_cannot_be() {
         run(&options).unwrap_err().to_string()
     };
     assert!(with(&|options| options.table = String::new()).contains("name of the table"));
-    assert!(with(&|options| options.database = shop.path("no/shop.db")).contains("no folder"));
+    assert!(
+        with(&|options| options.database = shop.path("no/shop.db").into()).contains("no folder")
+    );
     let precious = shop.path("precious.txt");
     std::fs::write(&precious, "mine").unwrap();
     let message = with(&|options| options.rejects = Some(precious.clone()));
@@ -423,7 +426,7 @@ fn targets_that_cannot_be() {
     assert_eq!(std::fs::read_to_string(&precious).unwrap(), "mine");
     let message = with(&|options| options.rejects = Some(options.file.clone()));
     assert!(message.contains("cannot take the rejected rows"), "{message}");
-    let message = with(&|options| options.database = precious.clone());
+    let message = with(&|options| options.database = precious.clone().into());
     assert!(message.contains("not a SQLite database"), "{message}");
 
     shop.database().execute("CREATE VIEW sales AS SELECT 1 AS a", ()).unwrap();

@@ -1,12 +1,14 @@
 //! A killed import leaves the database as it was, wherever it is killed.
 
+use std::ffi::OsStr;
 use std::hash::BuildHasher;
 use std::io::{BufReader, Read, Write};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use rusqlite::Connection;
 use samovar_source::import::{ImportOptions, import_csv};
+use samovar_testkit::postgres::Server;
 
 use super::{Shop, fingerprint};
 
@@ -45,11 +47,18 @@ fn child() {
 /// Starts an import in a process of its own and kills it at its n-th report of progress, or, unless it is
 /// held there, somewhat later.
 fn import_and_kill(shop: &Shop, at_mark: u64, hold: bool) {
+    let mut child = import_until(shop, shop.path("shop.db").as_os_str(), at_mark, hold);
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+/// Starts an import in a process of its own, which goes on to its n-th report of progress at least.
+fn import_until(shop: &Shop, database: &OsStr, at_mark: u64, hold: bool) -> Child {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command
         .args(["--exact", "import::kill::child", "--nocapture", "--test-threads=1"])
         .env(FILE, shop.path("sales.csv"))
-        .env(DATABASE, shop.path("shop.db"))
+        .env(DATABASE, database)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null());
@@ -61,8 +70,7 @@ fn import_and_kill(shop: &Shop, at_mark: u64, hold: bool) {
     let marks = out.bytes().map_while(Result::ok).filter(|byte| *byte == MARK);
     let seen = marks.take(at_mark as usize).count() as u64;
     assert_eq!(seen, at_mark, "the import ended by itself");
-    child.kill().unwrap();
-    child.wait().unwrap();
+    child
 }
 
 /// How many whole imports the table holds beside its first rows; anything else is a failure.
@@ -76,6 +84,16 @@ fn whole_imports(database: &Path) -> i64 {
     );
     assert_eq!((rows, sum, health), expected);
     imports
+}
+
+fn write_file(shop: &Shop) {
+    let mut content = String::from("id,name\n");
+    for id in 1..=ROWS {
+        // Wide and in no order: more than the writer keeps in memory, so that it writes before the end.
+        let scattered = (id as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        content += &format!("{id},{scattered:016x} {}\n", "x".repeat(300));
+    }
+    std::fs::write(shop.path("sales.csv"), content).unwrap();
 }
 
 fn killed_imports(journal_mode: &str) {
@@ -93,13 +111,7 @@ fn killed_imports(journal_mode: &str) {
         );
         connection.execute_batch(&sql).unwrap();
     }
-    let mut content = String::from("id,name\n");
-    for id in 1..=ROWS {
-        // Wide and in no order: more than the writer keeps in memory, so that it writes before the end.
-        let scattered = (id as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        content += &format!("{id},{scattered:016x} {}\n", "x".repeat(300));
-    }
-    std::fs::write(shop.path("sales.csv"), content).unwrap();
+    write_file(&shop);
 
     import_and_kill(&shop, MARKS * 9 / 10, true);
     let journal = shop.path(if journal_mode == "wal" { "shop.db-wal" } else { "shop.db-journal" });
@@ -132,4 +144,27 @@ fn a_killed_import_leaves_the_table_as_it_was() {
 #[test]
 fn a_killed_import_leaves_the_table_as_it_was_with_a_write_ahead_log() {
     killed_imports("wal");
+}
+
+#[test]
+fn a_killed_import_leaves_a_table_of_postgresql_as_it_was() {
+    let database = Server::shared().unwrap().database().unwrap();
+    let script = "CREATE TABLE sales (id bigint, name text); INSERT INTO sales VALUES (0, 'old')";
+    database.run(script).unwrap();
+    let shop = Shop::new();
+    write_file(&shop);
+    let mut child = import_until(&shop, database.url().as_ref(), MARKS * 9 / 10, true);
+    let sent = "SELECT tuples_processed > 1000 FROM pg_stat_progress_copy WHERE datname = current_database()";
+    database.wait_until(sent, "t").unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let left = "SELECT count(*) FROM pg_stat_activity
+        WHERE datname = current_database() AND application_name = 'samovar'";
+    database.wait_until(left, "0").unwrap();
+    assert_eq!(database.run("SELECT * FROM sales").unwrap(), "0|old");
+    let options = ImportOptions::new(shop.path("sales.csv"), database.url(), "sales");
+    assert_eq!(import_csv(&options, &mut |_| ()).unwrap().rows, ROWS as u64);
+    let sum = ROWS * (ROWS + 1) / 2;
+    let found = database.run("SELECT count(*), sum(id) FROM sales").unwrap();
+    assert_eq!(found, format!("{}|{sum}", ROWS + 1));
 }
