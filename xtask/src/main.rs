@@ -19,6 +19,10 @@ mod browser;
 #[path = "../../crates/samovar-testkit/src/postgres/find.rs"]
 mod postgres;
 
+/// The same for the client that holds the doors against their description.
+#[path = "../../crates/samovar-cli/tests/it/openapi/find.rs"]
+mod schemathesis;
+
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};

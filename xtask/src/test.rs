@@ -10,6 +10,7 @@ use crate::browser::CHROMIUM;
 use crate::count::Tally;
 use crate::postgres::BIN;
 use crate::run::{cargo, show};
+use crate::schemathesis::SCHEMATHESIS;
 use crate::{house, tools};
 
 /// The file to which tests append why they skip; `samovar_testkit::skip` writes it.
@@ -17,7 +18,8 @@ const SKIPS: &str = "SAMOVAR_SKIPS";
 
 /// Runs everything and goes on after a failure. `fast` leaves out the documentation.
 pub(crate) fn run(root: &Path, fast: bool) -> ExitCode {
-    let mut run = Run { root, chromium: None, postgres: None, steps: Vec::new() };
+    let mut run =
+        Run { root, chromium: None, postgres: None, schemathesis: None, steps: Vec::new() };
     run.step("tools", |run| {
         let components = tools::components().map(|()| println!("rustfmt, clippy: found"));
         let chromium = tools::chromium().map(|program| {
@@ -28,8 +30,15 @@ pub(crate) fn run(root: &Path, fast: bool) -> ExitCode {
             println!("database: {}", folder.display());
             run.postgres = Some(folder);
         });
+        let target = env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
+        // Tests run in other folders.
+        let target = std::path::absolute(run.root.join(&target)).unwrap_or(target.into());
+        let schemathesis = tools::schemathesis(&target).map(|program| {
+            println!("client of the doors: {}", program.display());
+            run.schemathesis = Some(program);
+        });
         Tally::one(
-            [components, chromium, postgres]
+            [components, chromium, postgres, schemathesis]
                 .into_iter()
                 .filter_map(Result::err)
                 .map(|e| println!("{e}"))
@@ -71,6 +80,7 @@ struct Run<'a> {
     root: &'a Path,
     chromium: Option<PathBuf>,
     postgres: Option<PathBuf>,
+    schemathesis: Option<PathBuf>,
     steps: Vec<Step>,
 }
 
@@ -99,6 +109,9 @@ impl Run<'_> {
         }
         if let Some(postgres) = &self.postgres {
             command.env(BIN, postgres);
+        }
+        if let Some(schemathesis) = &self.schemathesis {
+            command.env(SCHEMATHESIS, schemathesis);
         }
         command
     }

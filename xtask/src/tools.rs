@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use crate::browser;
 use crate::postgres;
 use crate::run::{cargo, show, succeeds};
+use crate::schemathesis;
 
 /// Whether `cargo nextest` is here. It is not installed: compiling it takes longer than all tests.
 pub(crate) fn nextest() -> bool {
@@ -58,6 +59,40 @@ pub(crate) fn postgres() -> Result<PathBuf, String> {
         println!("installed PostgreSQL from the distribution's packages");
     }
     postgres::find().and_then(serves)
+}
+
+/// Finds the Schemathesis that the tests ask; else installs it into an environment of its own below `target`.
+pub(crate) fn schemathesis(target: &Path) -> Result<PathBuf, String> {
+    let found = schemathesis::find(target);
+    if std::env::var_os(schemathesis::SCHEMATHESIS).is_some() {
+        return found;
+    }
+    let version = |program: &Path| {
+        let told = Command::new(program).arg("--version").stdin(Stdio::null()).output();
+        told.is_ok_and(|told| {
+            String::from_utf8_lossy(&told.stdout).trim_end().ends_with(schemathesis::VERSION)
+        })
+    };
+    if found.as_deref().is_ok_and(version) {
+        return found;
+    }
+    let environment = schemathesis::environment(target);
+    let package = format!("schemathesis=={}", schemathesis::VERSION);
+    let words = ["install", "--quiet", "--disable-pip-version-check", &package];
+    if show(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&environment)).ok
+        && show(Command::new(environment.join("bin").join("pip")).args(words)).ok
+    {
+        println!("installed {package} below {}", target.display());
+    }
+    schemathesis::find(target).and_then(|program| match version(&program) {
+        true => Ok(program),
+        false => Err(format!(
+            "{} is not {package}: remove {} and try again with a network, or name the program `st` in {}",
+            program.display(),
+            environment.display(),
+            schemathesis::SCHEMATHESIS
+        )),
+    })
 }
 
 fn serves(folder: PathBuf) -> Result<PathBuf, String> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::body::{Body as HttpBody, Bytes};
+use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -47,12 +48,12 @@ pub(crate) async fn diagnosis(
 pub(crate) async fn refresh(
     State(app): State<App>,
     headers: HeaderMap,
-    body: Bytes,
+    body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Refusal> {
     let engine = app.engine()?;
     let clock = engine.samovar().clock();
     let begun = clock.elapsed();
-    let selection = ask::refresh(&body)?;
+    let selection = ask::refresh(&body?)?;
     let answer = match engine.refresh(&selection).await {
         Ok(answer) => answer,
         Err(failed) => return Err(refused(engine, &selection, failed).await),
@@ -233,15 +234,17 @@ fn measure(measure: &samovar_levels::Measure) -> Value {
 /// `POST /api/events/{event}`
 pub(crate) async fn event(
     State(app): State<App>,
-    Path(event): Path<String>,
-    body: Bytes,
+    event: Result<Path<String>, PathRejection>,
+    body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Refusal> {
     let engine = app.engine()?;
-    let known = format!("{}_changed", app.labels().name);
-    if event != known {
-        return Err(Refusal::field("event", &event, known));
+    let known = app.event();
+    match event {
+        Ok(Path(event)) if event == known => {}
+        Ok(Path(event)) => return Err(Refusal::field("event", &event, known)),
+        Err(_) => return Err(Refusal::field("event", "no text in UTF-8", known)),
     }
-    let (partitions, mode) = ask::event(&body)?;
+    let (partitions, mode) = ask::event(&body?)?;
     let count = partitions.len();
     let reason: Arc<str> = known.into();
     let version = engine.changed(partitions, mode, &reason).await?;

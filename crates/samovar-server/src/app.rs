@@ -92,6 +92,11 @@ impl App {
         &self.inner.labels
     }
 
+    /// The name of the event that tells of changes.
+    pub(crate) fn event(&self) -> String {
+        format!("{}_changed", self.inner.labels.name)
+    }
+
     pub(crate) fn tokens(&self) -> &Tokens {
         &self.inner.tokens
     }

@@ -8,7 +8,7 @@ use percent_encoding::percent_decode_str;
 use samovar_core::{Day, Mode, Partition};
 use samovar_levels::{Selection, Stores};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::error::Refusal;
 
@@ -152,10 +152,19 @@ fn json_id(field: &'static str, value: &Value) -> Result<Arc<str>, Refusal> {
         Value::Number(number) if number.is_i64() || number.is_u64() => {
             Ok(number.to_string().into())
         }
+        // JSON knows one kind of number: 7.0 is 7.
+        Value::Number(number) if number.as_f64().is_some_and(is_whole) => {
+            Ok(format!("{:.0}", number.as_f64().unwrap_or_default()).into())
+        }
         other => {
             Err(Refusal::field(field, &other.to_string(), "a store's id: text or a whole number"))
         }
     }
+}
+
+/// Whether it is a whole number that 64 bits hold.
+fn is_whole(number: f64) -> bool {
+    number.fract() == 0.0 && number.abs() < i64::MAX as f64
 }
 
 #[derive(Deserialize)]
@@ -186,6 +195,14 @@ pub(crate) fn refresh(body: &[u8]) -> Result<Selection, Refusal> {
         }
     };
     selection(stores, day("from", &body.from)?, day("to", &body.to)?)
+}
+
+/// Reads the body of a request that says all by its address: `{}`.
+pub(crate) fn nothing(body: &[u8]) -> Result<(), Refusal> {
+    match json::<Map<String, Value>>(body)?.keys().next() {
+        Some(field) => Err(Refusal::field("body", field, "{}, without a field")),
+        None => Ok(()),
+    }
 }
 
 #[derive(Deserialize)]
@@ -253,14 +270,17 @@ mod tests {
 
     #[test]
     fn ids_in_events_are_text_or_whole_numbers() {
-        let body = br#"{"partitions":[{"store_id":7,"date":"2026-02-03"},{"store_id":"7a","date":"2026-02-03"}]}"#;
+        let body = br#"{"partitions":[{"store_id":7,"date":"2026-02-03"},{"store_id":"7a","date":"2026-02-03"},
+            {"store_id":-70.0,"date":"2026-02-03"}]}"#;
         let (partitions, mode) = event(body).unwrap();
         assert_eq!(partitions[0].store, "7".into());
         assert_eq!(partitions[1].store, "7a".into());
+        assert_eq!(partitions[2].store, "-70".into());
         assert_eq!(mode, Mode::Remove);
         for wrong in [
             &br#"{"partitions":[]}"#[..],
             br#"{"partitions":[{"store_id":7.5,"date":"2026-02-03"}]}"#,
+            br#"{"partitions":[{"store_id":1e30,"date":"2026-02-03"}]}"#,
             br#"{"partitions":[{"store_id":7,"date":"03.02.2026"}]}"#,
             br#"{"partitions":[{"store_id":7,"date":"2026-02-03","x":1}]}"#,
             b"not json",

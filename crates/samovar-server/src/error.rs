@@ -1,5 +1,6 @@
 //! The only place that chooses an HTTP status.
 
+use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use samovar_core::{Error, ErrorKind};
@@ -12,6 +13,10 @@ pub(crate) enum Refusal {
     Field { field: &'static str, found: String, allowed: String },
     /// The body is not what it may be.
     Body(String),
+    /// The body has more bytes than any may have.
+    TooLarge,
+    /// The body is not said to be JSON.
+    NotJson,
     /// The demo's data are being made.
     Preparing,
     /// No token, or the wrong one; what it is needed for.
@@ -20,6 +25,8 @@ pub(crate) enum Refusal {
     Forbidden(&'static str),
     /// There is no such door.
     NotFound,
+    /// The door is not opened by this method.
+    MethodNotAllowed,
     /// None of the media types that would do can be given: those that can.
     NotAcceptable(String),
     /// What the earlier pages were made from has changed.
@@ -40,6 +47,15 @@ pub(crate) enum Need {
 impl From<Error> for Refusal {
     fn from(failed: Error) -> Self {
         Refusal::Failed(failed)
+    }
+}
+
+impl From<BytesRejection> for Refusal {
+    fn from(unread: BytesRejection) -> Self {
+        match unread.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => Refusal::TooLarge,
+            _ => Refusal::Body("the body could not be read to its end".into()),
+        }
     }
 }
 
@@ -73,10 +89,13 @@ impl Refusal {
     fn status(&self) -> (StatusCode, &'static str) {
         match self {
             Refusal::Field { .. } | Refusal::Body(_) => (StatusCode::BAD_REQUEST, "bad_request"),
+            Refusal::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
+            Refusal::NotJson => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"),
             Refusal::Preparing => (StatusCode::SERVICE_UNAVAILABLE, "preparing"),
             Refusal::NoToken(_) => (StatusCode::UNAUTHORIZED, "unauthorized"),
             Refusal::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden"),
             Refusal::NotFound => (StatusCode::NOT_FOUND, "not_found"),
+            Refusal::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
             Refusal::NotAcceptable(_) => (StatusCode::NOT_ACCEPTABLE, "not_acceptable"),
             Refusal::Changed => (StatusCode::CONFLICT, "changed"),
             Refusal::Failed(failed) => match failed.kind() {
@@ -94,6 +113,8 @@ impl Refusal {
                 format!("{field}: found {found:?}, allowed is {allowed}")
             }
             Refusal::Body(why) => why.clone(),
+            Refusal::TooLarge => format!("the body has more than {} MiB", crate::MAX_BODY >> 20),
+            Refusal::NotJson => "the body must be application/json: say so in Content-Type".into(),
             Refusal::Preparing => "the data are being made; ask again soon".into(),
             Refusal::NoToken(Need::Change) => {
                 "this changes state and needs the header \"Authorization: Bearer <token>\"".into()
@@ -104,6 +125,7 @@ impl Refusal {
             }
             Refusal::Forbidden(why) => (*why).into(),
             Refusal::NotFound => "there is nothing here".into(),
+            Refusal::MethodNotAllowed => "this takes the methods that the header Allow names".into(),
             Refusal::NotAcceptable(allowed) => {
                 format!("no media type that the header Accept allows can be given; there are {allowed}")
             }

@@ -61,7 +61,7 @@ fn may_change(tokens: &Tokens, peer: Option<IpAddr>, headers: &HeaderMap) -> Res
     let json = text(headers, &header::CONTENT_TYPE)
         .and_then(|kind| kind.split(';').next())
         .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"));
-    if json { Ok(()) } else { Err(Refusal::Body("the body must be application/json".into())) }
+    if json { Ok(()) } else { Err(Refusal::NotJson) }
 }
 
 /// Without a read token everybody. With one: from here, or either token. No foreign page is kept out by its origin,

@@ -11,6 +11,7 @@ mod ask;
 mod encoding;
 mod error;
 mod guard;
+mod openapi;
 mod ops;
 mod page;
 mod query;
@@ -21,7 +22,7 @@ use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{MethodRouter, get, post};
 use tower::util::MapResponseLayer;
 
 pub use app::{App, Labels, Tokens};
@@ -36,32 +37,54 @@ const MAX_BODY: usize = 2 << 20;
 /// All doors. Serve it with `into_make_service_with_connect_info::<SocketAddr>()`: the guards ask where a request
 /// comes from.
 pub fn router(app: App) -> Router {
-    // `/api/refresh` tells figures, too; who may change state may read.
-    let changing = Router::new()
-        .route("/api/refresh", post(api::refresh))
-        .route("/api/events/{event}", post(api::event))
-        .route("/api/stats/reset", post(ops::reset))
-        .route_layer(middleware::from_fn_with_state(app.clone(), guard::changes_state));
-    let mut telling = Router::new()
-        .route("/api/diagnosis", get(api::diagnosis))
-        .route("/api/query", get(query::query))
-        .route("/api/dataset", get(api::dataset))
-        .route("/api/stats", get(ops::stats))
-        .route("/metrics", get(ops::metrics));
-    if app.tokens().read.is_some() {
-        // Not where everybody may read: a guard costs a cached answer a tenth of its time.
-        let guard = middleware::from_fn_with_state(app.clone(), guard::tells_figures);
-        telling = telling.route_layer(guard);
-    }
-    Router::new()
-        .route("/healthz", get(ops::healthz))
-        .route("/readyz", get(ops::readyz))
-        .merge(telling)
-        .merge(changing)
+    let guarded = |who, door: MethodRouter<App>| match who {
+        Who::Everybody => door,
+        // A guard costs a cached answer a tenth of its time.
+        Who::Readers if app.tokens().read.is_none() => door,
+        Who::Readers => {
+            door.route_layer(middleware::from_fn_with_state(app.clone(), guard::tells_figures))
+        }
+        Who::Changers => {
+            door.route_layer(middleware::from_fn_with_state(app.clone(), guard::changes_state))
+        }
+    };
+    let doors = doors().into_iter();
+    doors
+        .fold(Router::new(), |router, (path, who, door)| router.route(path, guarded(who, door)))
+        .method_not_allowed_fallback(async || error::Refusal::MethodNotAllowed)
         .fallback(file)
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(MapResponseLayer::new(house_headers))
         .with_state(app)
+}
+
+/// Who may pass a door.
+#[derive(Clone, Copy)]
+enum Who {
+    Everybody,
+    /// Who may read figures.
+    Readers,
+    /// Who may change state, and so may read.
+    Changers,
+}
+
+/// Every door but the page's. `openapi.json` describes each.
+fn doors() -> [(&'static str, Who, MethodRouter<App>); 11] {
+    [
+        ("/healthz", Who::Everybody, get(ops::healthz)),
+        ("/readyz", Who::Everybody, get(ops::readyz)),
+        ("/api/diagnosis", Who::Readers, get(api::diagnosis)),
+        ("/api/query", Who::Readers, get(query::query)),
+        ("/api/dataset", Who::Readers, get(api::dataset)),
+        ("/api/stats", Who::Readers, get(ops::stats)),
+        ("/metrics", Who::Readers, get(ops::metrics)),
+        // It names what there are figures of.
+        ("/api/openapi.json", Who::Readers, get(openapi::openapi)),
+        // It tells figures, too.
+        ("/api/refresh", Who::Changers, post(api::refresh)),
+        ("/api/events/{event}", Who::Changers, post(api::event)),
+        ("/api/stats/reset", Who::Changers, post(ops::reset)),
+    ]
 }
 
 /// The page and its files.

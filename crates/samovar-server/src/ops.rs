@@ -1,7 +1,9 @@
 //! The doors for whoever runs it: liveness, readiness, statistics, metrics.
 
 use axum::Json;
+use axum::body::Bytes;
 use axum::extract::State;
+use axum::extract::rejection::BytesRejection;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use prometheus_client::encoding::EncodeMetric;
@@ -16,6 +18,7 @@ use samovar_levels::Engine;
 use serde_json::{Map, Value, json};
 
 use crate::app::App;
+use crate::ask;
 use crate::error::Refusal;
 
 /// `GET /healthz`: the process answers.
@@ -93,8 +96,12 @@ fn lookups(engine: &Engine) -> Value {
 }
 
 /// `POST /api/stats/reset`
-pub(crate) async fn reset(State(app): State<App>) -> Result<Response, Refusal> {
+pub(crate) async fn reset(
+    State(app): State<App>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Refusal> {
     let engine = app.engine()?;
+    ask::nothing(&body?)?;
     engine.counters().reset();
     engine.samovar().counters().reset();
     Ok(Json(json!({ "reset": true })).into_response())

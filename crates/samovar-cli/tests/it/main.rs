@@ -4,6 +4,7 @@
 mod http;
 mod import;
 mod life;
+mod openapi;
 mod page;
 mod postgres;
 mod query;
