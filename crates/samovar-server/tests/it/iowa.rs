@@ -6,8 +6,10 @@ use std::time::Instant;
 use rusqlite::Connection;
 use samovar::Samovar;
 use samovar_levels::{Engine, Missing, Selection, Stores};
-use samovar_server::Settings;
+use samovar_server::{Place, Settings};
+use samovar_source::PostgresOptions;
 use samovar_source::import::{ImportOptions, import_csv};
+use samovar_testkit::postgres::{Database, Server};
 use samovar_testkit::skip::skipped;
 use serde_json::Value;
 
@@ -26,21 +28,27 @@ fn indexes() -> &'static str {
     after.split_once("```").unwrap().0
 }
 
-fn import(files: &Files, folder: &Path, indexed: bool) -> Connection {
-    let path = folder.join("iowa.db");
-    for (file, table) in files.iter().zip(["sales", "stores", "products"]) {
-        let report = import_csv(&ImportOptions::new(file, &path, table), &mut |_| ()).unwrap();
-        assert_eq!(report.rejected, 0, "{table}");
-    }
-    let database = Connection::open(&path).unwrap();
-    if indexed {
-        database.execute_batch(indexes()).unwrap();
-    }
-    database
+/// Where the engine finds the rows. What it answers is compared with SQL in SQLite in any case.
+#[derive(Clone, Copy, PartialEq)]
+enum Rows {
+    Indexed,
+    Bare,
+    InPostgres,
 }
 
-async fn serve(folder: &Path) -> Engine {
+fn import(files: &Files, database: impl AsRef<Path>) {
+    for (file, table) in files.iter().zip(["sales", "stores", "products"]) {
+        let options = ImportOptions::new(file, database.as_ref(), table);
+        let report = import_csv(&options, &mut |_| ()).unwrap();
+        assert_eq!(report.rejected, 0, "{table}");
+    }
+}
+
+async fn serve(folder: &Path, postgres: Option<&Database<'_>>) -> Engine {
     let mut settings = Settings::parse(RECIPE, folder).unwrap();
+    if let Some(database) = postgres {
+        settings.source.place = Place::Postgres(PostgresOptions::new(database.url()));
+    }
     settings.source.max_source_share = 1.0;
     let tiers = samovar::Settings {
         data_dir: Some(settings.data.clone()),
@@ -133,12 +141,29 @@ async fn check(engine: &Engine, database: &Connection, stores: Stores, days: [&s
 }
 
 /// Five selections against SQL, and the year against the files.
-async fn check_all(files: &Files, indexed: bool) {
+async fn check_all(files: &Files, rows: Rows) {
     let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("iowa.db");
     let started = Instant::now();
-    let database = import(files, folder.path(), indexed);
+    let postgres =
+        (rows == Rows::InPostgres).then(|| Server::shared().unwrap().database().unwrap());
+    // Outside of the runtime: an import into PostgreSQL has one of its own.
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            import(files, &path);
+            if let Some(postgres) = &postgres {
+                import(files, postgres.url());
+                postgres.run(indexes()).unwrap();
+                postgres.run("ANALYZE").unwrap();
+            }
+        });
+    });
+    let database = Connection::open(&path).unwrap();
+    if rows != Rows::Bare {
+        database.execute_batch(indexes()).unwrap();
+    }
     println!("imported after {:?}", started.elapsed());
-    let engine = serve(folder.path()).await;
+    let engine = serve(folder.path(), postgres.as_ref()).await;
     let (of_files, stores) = totals_of_files(&files[0], &files[2]);
 
     let year = check(&engine, &database, Stores::All, YEAR).await;
@@ -228,17 +253,32 @@ fn five_thousand_lines_of_the_same_shape() {
     let (total, _) = totals_of_files(&files[0], &files[2]);
     assert_eq!(total.lines, 5_000);
     assert!(total.without_profit > 0, "some lines have no cost");
-    run(check_all(&files, true));
+    run(check_all(&files, Rows::Indexed));
 }
 
 #[test]
 fn five_thousand_lines_without_an_index() {
     let folder = tempfile::tempdir().unwrap();
-    run(check_all(&synthetic(folder.path()), false));
+    run(check_all(&synthetic(folder.path()), Rows::Bare));
+}
+
+#[test]
+fn five_thousand_lines_in_postgres() {
+    let folder = tempfile::tempdir().unwrap();
+    run(check_all(&synthetic(folder.path()), Rows::InPostgres));
 }
 
 #[test]
 fn the_year_2021() {
+    the_year(Rows::Indexed);
+}
+
+#[test]
+fn the_year_2021_in_postgres() {
+    the_year(Rows::InPostgres);
+}
+
+fn the_year(rows: Rows) {
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
     let folder = std::env::var_os("SAMOVAR_IOWA").map_or(beside, PathBuf::from);
     let files = ["iowa_sales_2021", "iowa_stores", "iowa_products"]
@@ -246,5 +286,5 @@ fn the_year_2021() {
     if !files.iter().all(|file| file.is_file()) {
         return skipped("iowa", "the real data are not there; SAMOVAR_IOWA names their folder");
     }
-    run(check_all(&files, true));
+    run(check_all(&files, rows));
 }
