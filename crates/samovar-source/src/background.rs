@@ -1,10 +1,14 @@
 //! The only place of this crate that spawns.
 
+use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
+use futures_channel::oneshot;
 use samovar_core::Clock;
+
+use crate::{SourceError, SourceErrorKind};
 
 /// A piece of work for a thread that owns a `C`.
 pub(crate) type Job<C> = Box<dyn FnOnce(&mut C) + Send>;
@@ -18,13 +22,17 @@ pub(crate) struct Pool<C> {
 
 impl<C: Send + 'static> Pool<C> {
     /// Starts a thread for each connection. They end when the pool is dropped.
-    pub(crate) fn start(connections: Vec<C>, clock: &Arc<dyn Clock>) -> std::io::Result<Pool<C>> {
+    pub(crate) fn start(
+        connections: Vec<C>,
+        clock: &Arc<dyn Clock>,
+    ) -> Result<Pool<C>, SourceError> {
         let (jobs, queue) = mpsc::channel::<Job<C>>();
         let busy = Arc::new(AtomicU64::new(0));
         let queue = Arc::new(Mutex::new(queue));
         for mut connection in connections {
             let (queue, busy, clock) = (Arc::clone(&queue), Arc::clone(&busy), Arc::clone(clock));
-            std::thread::Builder::new().name("samovar-source".into()).spawn(move || {
+            let thread = std::thread::Builder::new().name("samovar-source".into());
+            let started = thread.spawn(move || {
                 loop {
                     // The lock is given back before the job begins.
                     let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
@@ -37,6 +45,10 @@ impl<C: Send + 'static> Pool<C> {
                     let took = clock.elapsed().saturating_sub(begun).as_micros();
                     busy.fetch_add(u64::try_from(took).unwrap_or(u64::MAX), Ordering::Relaxed);
                 }
+            });
+            started.map_err(|e| {
+                let message = "cannot start a thread for the database";
+                SourceError::new(SourceErrorKind::Failed, message).because(e)
             })?;
         }
         Ok(Pool { jobs, busy })
@@ -45,6 +57,19 @@ impl<C: Send + 'static> Pool<C> {
     /// How long its threads have worked so far, added up.
     pub(crate) fn busy(&self) -> Duration {
         Duration::from_micros(self.busy.load(Ordering::Relaxed))
+    }
+
+    /// Queues a job with one answer.
+    pub(crate) fn ask<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut C) -> Result<T, SourceError> + Send + 'static,
+    ) -> impl Future<Output = Result<T, SourceError>> + Send + 'static {
+        let (answer, answered) = oneshot::channel();
+        self.run(move |connection| {
+            // Nobody waits any more: nobody to tell.
+            let _ = answer.send(job(connection));
+        });
+        async move { answered.await.unwrap_or_else(|_| Err(SourceError::panicked())) }
     }
 
     /// Queues a job. If all threads are gone the job is dropped, and with it the channel it answers on.

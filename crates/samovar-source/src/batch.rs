@@ -10,7 +10,7 @@ use samovar_core::Day;
 
 use crate::cell::{Cell, unreadable};
 use crate::days::{self, Dates};
-use crate::{ColumnKind, Dataset, Days, SourceError, SourceErrorKind, text_type};
+use crate::{ColumnKind, Dataset, Days, Limits, SourceError, SourceErrorKind, text_type};
 
 /// What an id should be.
 pub(crate) const ID: &str = "a number or text in UTF-8";
@@ -73,7 +73,9 @@ pub(crate) trait Row {
 pub(crate) struct Batcher<'a> {
     dataset: &'a Dataset,
     schema: SchemaRef,
-    batch_size: usize,
+    limits: Limits,
+    /// Rows taken so far.
+    taken: u64,
     wanted: &'a Days,
     dates: Dates,
     days: Vec<i32>,
@@ -104,7 +106,7 @@ impl<'a> Batcher<'a> {
         dataset: &'a Dataset,
         wanted: &'a Days,
         one_store: Option<&str>,
-        batch_size: usize,
+        limits: Limits,
     ) -> Batcher<'a> {
         let mut fields = Vec::new();
         if one_store.is_none() {
@@ -131,7 +133,8 @@ impl<'a> Batcher<'a> {
         Batcher {
             dataset,
             schema: Arc::new(Schema::new(fields)),
-            batch_size: batch_size.max(1),
+            limits: Limits { batch_size: limits.batch_size.max(1), ..limits },
+            taken: 0,
             wanted,
             dates: Dates::new(dataset),
             days: Vec::new(),
@@ -143,6 +146,10 @@ impl<'a> Batcher<'a> {
         }
     }
 
+    /// Takes a row, if its day was asked for.
+    ///
+    /// # Errors
+    /// If it cannot be read, or is one more of its store than allowed.
     pub(crate) fn push(&mut self, row: &impl Row) -> Result<Pushed, SourceError> {
         let mut at = 0;
         let mut same_store = true;
@@ -165,7 +172,11 @@ impl<'a> Batcher<'a> {
                 return Err(unreadable(Some(&self.store), Some(day), name, &value, expected));
             }
         }
-        Ok(if self.days.len() >= self.batch_size { Pushed::Full } else { Pushed::Taken })
+        self.taken += 1;
+        if self.stores.is_none() && self.taken > self.limits.max_rows {
+            return Err(SourceError::too_many(&self.store, self.limits.max_rows));
+        }
+        Ok(if self.days.len() >= self.limits.batch_size { Pushed::Full } else { Pushed::Taken })
     }
 
     /// The rows taken since the last batch, if any.
@@ -173,7 +184,7 @@ impl<'a> Batcher<'a> {
         if self.days.is_empty() {
             return Ok(None);
         }
-        let days = std::mem::replace(&mut self.days, Vec::with_capacity(self.batch_size));
+        let days = std::mem::replace(&mut self.days, Vec::with_capacity(self.limits.batch_size));
         let build = || {
             let mut arrays: Vec<ArrayRef> = Vec::new();
             if let Some(stores) = &mut self.stores {

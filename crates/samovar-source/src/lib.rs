@@ -8,6 +8,7 @@ mod contract;
 mod days;
 mod decimal;
 mod error;
+mod handover;
 pub mod import;
 mod postgres;
 mod sql;

@@ -14,16 +14,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow_array::RecordBatch;
-use futures_channel::{mpsc, oneshot};
-use futures_util::{SinkExt, StreamExt, pin_mut, stream};
+use futures_util::{SinkExt, StreamExt, pin_mut};
 use samovar_core::{BoxFuture, Clock, SystemClock};
 
 use crate::background::Pool;
 use crate::batch::{Batcher, Pushed};
-use crate::{
-    Ask, Batches, Dataset, Description, Inventory, Limits, Source, SourceError, SourceErrorKind,
-    Which,
-};
+use crate::handover;
+use crate::{Ask, Batches, Dataset, Description, Inventory, Limits, Source, SourceError, Which};
 pub(crate) use blocking::Blocking;
 pub(crate) use connection::failed;
 use connection::{Connection, Transaction};
@@ -36,8 +33,6 @@ pub(crate) use sql::table;
 use tuples::Tuples;
 use watch::Watch;
 
-/// Batches that a query may be ahead of its reader.
-const AHEAD: usize = 2;
 /// How long the look at the raw query may take.
 const LOOKING: Duration = Duration::from_secs(60);
 
@@ -46,7 +41,7 @@ const LOOKING: Duration = Duration::from_secs(60);
 /// Rows come by a binary `COPY (SELECT …) TO STDOUT` of the columns asked for, and are decoded on a thread of each
 /// connection; nothing is needed of the caller's runtime. A query is cancelled at the server when it takes longer
 /// than allowed or its batches are dropped. A connection that was lost ends its query with
-/// [`SourceErrorKind::Lost`]; the next query opens it again, and waits up to three seconds for a server that was
+/// [`SourceErrorKind::Lost`](crate::SourceErrorKind::Lost); the next query opens it again, and waits up to three seconds for a server that was
 /// there before.
 ///
 /// # The query
@@ -128,9 +123,9 @@ impl PostgresSource {
     /// read. It blocks until then, and may be called inside of a runtime or outside.
     ///
     /// # Errors
-    /// If the server cannot be reached or refuses ([`SourceErrorKind::Unreachable`]; the message names host, port,
+    /// If the server cannot be reached or refuses ([`SourceErrorKind::Unreachable`](crate::SourceErrorKind::Unreachable); the message names host, port,
     /// user and database, never the password), or the query or a column is not there or not readable
-    /// ([`SourceErrorKind::Schema`]).
+    /// ([`SourceErrorKind::Schema`](crate::SourceErrorKind::Schema)).
     pub fn connect(
         options: &PostgresOptions,
         dataset: Dataset,
@@ -140,11 +135,9 @@ impl PostgresSource {
         let connections =
             (0..limits.connections.max(1)).map(|_| Connection::to(Arc::clone(&address))).collect();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-        let pool = Pool::start(connections, &clock).map_err(|e| {
-            SourceError::new(SourceErrorKind::Failed, "cannot start a thread for the database")
-                .because(e)
-        })?;
+        let pool = Pool::start(connections, &clock)?;
         let (watch, _cancel) = Watch::new(Arc::clone(&clock), LOOKING);
+        // Waited for without an executor: the caller may stand in one, and they do not nest.
         let (answer, answered) = std::sync::mpsc::channel();
         pool.run(move |connection: &mut Connection| {
             let looked = connection.run(&watch, async |transaction| {
@@ -174,27 +167,22 @@ impl Source for PostgresSource {
     }
 
     fn stores(&self) -> BoxFuture<'_, Result<Inventory, SourceError>> {
-        let (answer, answered) = oneshot::channel();
         let (watch, cancel) = Watch::new(Arc::clone(&self.clock), self.shared.limits.timeout);
         let shared = Arc::clone(&self.shared);
-        self.pool.run(move |connection| {
-            let outcome = connection.run(&watch, async |transaction| {
+        let asked = self.pool.ask(move |connection| {
+            connection.run(&watch, async |transaction| {
                 inventory::inventory(&shared.dataset, &shared.shape, transaction).await
-            });
-            // Nobody waits any more: nobody to tell.
-            let _ = answer.send(outcome);
+            })
         });
         Box::pin(async move {
             let _cancel = cancel;
-            answered.await.unwrap_or_else(|_| Err(SourceError::panicked()))
+            asked.await
         })
     }
 
     fn read(&self, ask: Ask) -> Batches {
-        // `None` is the end: a channel that closes without it was left by a thread that panicked.
-        let (mut sender, batches) =
-            mpsc::channel::<Result<Option<RecordBatch>, SourceError>>(AHEAD);
         let (watch, cancel) = Watch::new(Arc::clone(&self.clock), self.shared.limits.timeout);
+        let (mut sender, batches) = handover::channel(cancel);
         let shared = Arc::clone(&self.shared);
         self.pool.run(move |connection| {
             let outcome = connection.run(&watch, async |transaction| {
@@ -207,17 +195,7 @@ impl Source for PostgresSource {
             });
             let _ = futures_executor::block_on(sender.send(outcome.map(|()| None)));
         });
-        let open = Some((batches, cancel));
-        stream::unfold(open, |open| async move {
-            let (mut batches, cancel) = open?;
-            match batches.next().await {
-                Some(Ok(None)) => None,
-                Some(Ok(Some(batch))) => Some((Ok(batch), Some((batches, cancel)))),
-                Some(Err(wrong)) => Some((Err(wrong), None)),
-                None => Some((Err(SourceError::panicked()), None)),
-            }
-        })
-        .boxed()
+        batches
     }
 }
 
@@ -238,8 +216,7 @@ async fn read(
     if store.is_none() {
         columns.insert(0, (dataset.store_id.clone(), shape.id.clone()));
     }
-    let mut batcher = Batcher::new(dataset, &days, store, limits.batch_size);
-    let mut taken = 0u64;
+    let mut batcher = Batcher::new(dataset, &days, store, *limits);
     for (from, to) in days.ranges(store.is_some()) {
         let (lower, upper) = shape.bounds(dataset, from, to);
         let text = sql::rows(dataset, shape, store.is_some(), lower.is_some(), upper.is_some());
@@ -256,14 +233,7 @@ async fn read(
         while let Some(chunk) = copied.next().await {
             tuples.feed(chunk.map_err(|e| failed(&e))?);
             while let Some(tuple) = tuples.next()? {
-                let pushed = batcher.push(&tuple)?;
-                taken += u64::from(!matches!(pushed, Pushed::Left));
-                if let Some(store) = store
-                    && taken > limits.max_rows
-                {
-                    return Err(SourceError::too_many(store, limits.max_rows));
-                }
-                if matches!(pushed, Pushed::Full)
+                if matches!(batcher.push(&tuple)?, Pushed::Full)
                     && let Some(batch) = batcher.finish()?
                 {
                     hand_over(batch).await?;

@@ -104,25 +104,14 @@ impl Watch {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicU64, Ordering};
-
     use samovar_core::Millis;
+    use samovar_testkit::clock::FakeClock;
 
     use super::*;
     use crate::SourceErrorKind;
 
-    /// Goes only when it is told to.
-    #[derive(Default)]
-    struct Told(AtomicU64);
-
-    impl Clock for Told {
-        fn now(&self) -> Millis {
-            Millis(0)
-        }
-
-        fn elapsed(&self) -> Duration {
-            Duration::from_secs(self.0.load(Ordering::Relaxed))
-        }
+    fn clock() -> Arc<FakeClock> {
+        FakeClock::at(Millis(0))
     }
 
     fn run<T>(work: impl Future<Output = T>) -> T {
@@ -131,8 +120,8 @@ mod tests {
 
     #[test]
     fn the_time_of_the_reader_is_not_counted() {
-        let clock = Arc::new(Told::default());
-        let pass = |seconds| clock.0.fetch_add(seconds, Ordering::Relaxed);
+        let clock = clock();
+        let pass = |seconds| clock.advance(Duration::from_secs(seconds));
         let spend = |seconds| {
             let (watch, _cancel) = Watch::new(clock.clone(), Duration::from_secs(30));
             let work = async {
@@ -151,10 +140,10 @@ mod tests {
 
     #[test]
     fn an_alarm_ends_what_does_not_end() {
-        let clock = Arc::new(Told::default());
+        let clock = clock();
         let (watch, _cancel) = Watch::new(clock.clone(), Duration::ZERO);
         let work = async {
-            clock.0.fetch_add(1, Ordering::Relaxed);
+            clock.advance(Duration::from_secs(1));
             std::future::pending::<Result<(), SourceError>>().await
         };
         assert_eq!(run(watch.over(work)).unwrap_err().kind(), SourceErrorKind::Timeout);
@@ -162,7 +151,7 @@ mod tests {
 
     #[test]
     fn a_query_that_nobody_waits_for_ends() {
-        let (watch, cancel) = Watch::new(Arc::new(Told::default()), Duration::from_secs(30));
+        let (watch, cancel) = Watch::new(clock(), Duration::from_secs(30));
         let work = async {
             drop(cancel);
             std::future::pending::<Result<(), SourceError>>().await

@@ -10,14 +10,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow_array::RecordBatch;
-use futures_channel::{mpsc, oneshot};
-use futures_util::{SinkExt, StreamExt, stream};
+use futures_util::SinkExt;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OpenFlags, params_from_iter};
 use samovar_core::{BoxFuture, Clock, SystemClock};
 
 use crate::background::Pool;
 use crate::batch::{Batcher, Pushed};
+use crate::handover;
 use crate::{
     Ask, Batches, Dataset, Description, Inventory, Limits, Source, SourceError, SourceErrorKind,
     Which,
@@ -26,8 +26,6 @@ use inventory::Ids;
 use value::{Columns, bounds};
 use watch::Watch;
 
-/// Batches that a query may be ahead of its reader.
-const AHEAD: usize = 2;
 /// How long a query waits for a writer.
 const BUSY: Duration = Duration::from_secs(5);
 
@@ -111,13 +109,8 @@ impl SqliteSource {
         let lookout = connect()?;
         let described = describe(&connections[0], &dataset)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-        let pool = |connections| {
-            Pool::start(connections, &clock).map_err(|e| {
-                SourceError::new(SourceErrorKind::Failed, "cannot start a thread for the database")
-                    .because(e)
-            })
-        };
-        let (pool, lookout) = (pool(connections)?, pool(vec![lookout])?);
+        let pool = Pool::start(connections, &clock)?;
+        let lookout = Pool::start(vec![lookout], &clock)?;
         Ok(SqliteSource {
             pool,
             lookout,
@@ -192,58 +185,39 @@ impl Source for SqliteSource {
 
     /// SQLite's `data_version`: another one after a commit by any other connection, be it of another process.
     fn change_number(&self) -> BoxFuture<'_, Result<Option<u64>, SourceError>> {
-        let (answer, answered) = oneshot::channel();
-        self.lookout.run(move |connection| {
+        Box::pin(self.lookout.ask(|connection| {
             let version = connection.pragma_query_value(None, "data_version", |row| row.get(0));
-            // Nobody waits any more: nobody to tell.
-            let _ = answer.send(version.map(i64::cast_unsigned).map(Some).map_err(failed));
-        });
-        Box::pin(async move { answered.await.unwrap_or_else(|_| Err(SourceError::panicked())) })
+            version.map(i64::cast_unsigned).map(Some).map_err(failed)
+        }))
     }
 
     fn stores(&self) -> BoxFuture<'_, Result<Inventory, SourceError>> {
-        let (answer, answered) = oneshot::channel();
         let (watch, cancel) = Watch::new(Arc::clone(&self.clock), self.limits.timeout);
         let (dataset, ids) = (Arc::clone(&self.dataset), Arc::clone(&self.ids));
         let seeks = self.described.seeks;
-        self.pool.run(move |connection| {
-            let outcome =
-                watch.over(connection, |c| inventory::inventory(c, &dataset, seeks, &ids));
-            // Nobody waits any more: nobody to tell.
-            let _ = answer.send(outcome);
+        let asked = self.pool.ask(move |connection| {
+            watch.over(connection, |c| inventory::inventory(c, &dataset, seeks, &ids))
         });
         Box::pin(async move {
             let _cancel = cancel;
-            answered.await.unwrap_or_else(|_| Err(SourceError::panicked()))
+            asked.await
         })
     }
 
     fn read(&self, ask: Ask) -> Batches {
-        // `None` is the end: a channel that closes without it was left by a thread that panicked.
-        let (mut sender, batches) =
-            mpsc::channel::<Result<Option<RecordBatch>, SourceError>>(AHEAD);
         let (watch, cancel) = Watch::new(Arc::clone(&self.clock), self.limits.timeout);
+        let (mut sender, batches) = handover::channel(cancel);
         let (dataset, ids) = (Arc::clone(&self.dataset), Arc::clone(&self.ids));
         let limits = self.limits;
         self.pool.run(move |connection| {
             let mut send =
                 |item| watch.not_counting(|| futures_executor::block_on(sender.send(item)).is_ok());
             let outcome = watch.over(connection, |connection| {
-                read(connection, &dataset, &limits, &ids, ask, &mut |batch| send(Ok(Some(batch))))
+                read(connection, &dataset, limits, &ids, ask, &mut |batch| send(Ok(Some(batch))))
             });
             send(outcome.map(|()| None));
         });
-        let open = Some((batches, cancel));
-        stream::unfold(open, |open| async move {
-            let (mut batches, cancel) = open?;
-            match batches.next().await {
-                Some(Ok(None)) => None,
-                Some(Ok(Some(batch))) => Some((Ok(batch), Some((batches, cancel)))),
-                Some(Err(wrong)) => Some((Err(wrong), None)),
-                None => Some((Err(SourceError::panicked()), None)),
-            }
-        })
-        .boxed()
+        batches
     }
 }
 
@@ -251,7 +225,7 @@ impl Source for SqliteSource {
 fn read(
     connection: &Connection,
     dataset: &Dataset,
-    limits: &Limits,
+    limits: Limits,
     ids: &Ids,
     ask: Ask,
     hand_over: &mut dyn FnMut(RecordBatch) -> bool,
@@ -264,8 +238,7 @@ fn read(
         },
         Which::All => (None, None),
     };
-    let mut batcher = Batcher::new(dataset, &days, store, limits.batch_size);
-    let mut taken = 0u64;
+    let mut batcher = Batcher::new(dataset, &days, store, limits);
     for (from, to) in days.ranges(store.is_some()) {
         let (lower, upper) = bounds(dataset, from, to);
         let text = sql::rows(dataset, id.is_some(), lower.is_some(), upper.is_some());
@@ -274,14 +247,7 @@ fn read(
         let mut rows =
             statement.query(params_from_iter(values.map(|v: &Value| v))).map_err(failed)?;
         while let Some(row) = rows.next().map_err(failed)? {
-            let pushed = batcher.push(&Columns(row))?;
-            taken += u64::from(!matches!(pushed, Pushed::Left));
-            if let Some(store) = store
-                && taken > limits.max_rows
-            {
-                return Err(SourceError::too_many(store, limits.max_rows));
-            }
-            if matches!(pushed, Pushed::Full)
+            if matches!(batcher.push(&Columns(row))?, Pushed::Full)
                 && let Some(batch) = batcher.finish()?
                 && !hand_over(batch)
             {

@@ -88,22 +88,13 @@ impl Watch {
 #[cfg(test)]
 mod tests {
     use samovar_core::Millis;
+    use samovar_testkit::clock::FakeClock;
 
     use super::*;
     use crate::SourceErrorKind;
 
-    /// Goes only when it is told to.
-    #[derive(Default)]
-    struct Told(AtomicU64);
-
-    impl Clock for Told {
-        fn now(&self) -> Millis {
-            Millis(0)
-        }
-
-        fn elapsed(&self) -> Duration {
-            Duration::from_secs(self.0.load(Ordering::Relaxed))
-        }
+    fn clock() -> Arc<FakeClock> {
+        FakeClock::at(Millis(0))
     }
 
     /// Many steps of SQLite's machine.
@@ -115,9 +106,9 @@ mod tests {
 
     #[test]
     fn the_time_of_the_reader_is_not_counted() {
-        let clock = Arc::new(Told::default());
+        let clock = clock();
         let mut connection = Connection::open_in_memory().unwrap();
-        let pass = |seconds| clock.0.fetch_add(seconds, Ordering::Relaxed);
+        let pass = |seconds| clock.advance(Duration::from_secs(seconds));
         let watch = || Watch::new(clock.clone(), Duration::from_secs(30));
         let (patient, _cancel) = watch();
         let counted = patient.over(&mut connection, |c| {
@@ -143,7 +134,7 @@ mod tests {
     #[test]
     fn a_query_that_nobody_waits_for_is_interrupted() {
         let mut connection = Connection::open_in_memory().unwrap();
-        let (watch, cancel) = Watch::new(Arc::new(Told::default()), Duration::from_secs(30));
+        let (watch, cancel) = Watch::new(clock(), Duration::from_secs(30));
         let wrong = watch.over(&mut connection, |c| {
             drop(cancel);
             count(c)
