@@ -4,10 +4,15 @@
 //! "SLB1" | length of the head, u32 LE | the head, postcard, zstd | Arrow IPC stream of one batch, zstd buffers
 //! ```
 
+use std::cell::RefCell;
+
 use arrow_array::RecordBatch;
 use arrow_ipc::CompressionType;
 use arrow_ipc::reader::StreamReader;
-use arrow_ipc::writer::{IpcWriteOptions, StreamWriter};
+use arrow_ipc::writer::{
+    DictionaryTracker, IpcDataGenerator, IpcWriteContext, IpcWriteOptions, write_message,
+};
+use arrow_schema::ArrowError;
 use samovar_core::{Error, ErrorKind};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -17,6 +22,22 @@ const MAGIC: &[u8; 4] = b"SLB1";
 /// More than any block's head takes; guards against a length that was never written by us.
 const MAX_HEAD: usize = 256 << 20;
 
+/// Blocks are small numbers in columns: higher levels take longer and save little.
+const LEVEL: i32 = 1;
+
+/// How an Arrow IPC stream ends.
+const END_OF_STREAM: [u8; 8] = [0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0];
+
+/// What zstd works in: more memory than most blocks take, and costly to make anew for each.
+struct Room {
+    head: zstd::bulk::Compressor<'static>,
+    columns: IpcWriteContext,
+}
+
+thread_local! {
+    static ROOM: RefCell<Option<Room>> = const { RefCell::new(None) };
+}
+
 /// Appends the stored form of a block.
 pub(crate) fn encode<H: Serialize>(
     head: &H,
@@ -25,17 +46,41 @@ pub(crate) fn encode<H: Serialize>(
 ) -> Result<(), Error> {
     let bad = |what: &str| Error::new(ErrorKind::Format, format!("encoding a block: {what}"));
     let head = postcard::to_stdvec(head).map_err(|e| bad("head").because(e))?;
-    let head = zstd::bulk::compress(&head, 1).map_err(|e| bad("head").because(e))?;
-    let length = u32::try_from(head.len()).map_err(|e| bad("head").because(e))?;
-    out.extend_from_slice(MAGIC);
-    out.extend_from_slice(&length.to_le_bytes());
-    out.extend_from_slice(&head);
+    ROOM.with_borrow_mut(|room| {
+        let Room { head: compressor, columns } = match room {
+            Some(room) => room,
+            none => none.insert(Room {
+                head: zstd::bulk::Compressor::new(LEVEL).map_err(|e| bad("head").because(e))?,
+                columns: IpcWriteContext::default(),
+            }),
+        };
+        let head = compressor.compress(&head).map_err(|e| bad("head").because(e))?;
+        let length = u32::try_from(head.len()).map_err(|e| bad("head").because(e))?;
+        out.extend_from_slice(MAGIC);
+        out.extend_from_slice(&length.to_le_bytes());
+        out.extend_from_slice(&head);
+        write_stream(batch, columns, out).map_err(|e| bad("columns").because(e))
+    })
+}
+
+/// What `StreamWriter` writes; that one makes its own room each time.
+fn write_stream(
+    batch: &RecordBatch,
+    room: &mut IpcWriteContext,
+    out: &mut Vec<u8>,
+) -> Result<(), ArrowError> {
     let options = IpcWriteOptions::default()
-        .try_with_compression(Some(CompressionType::ZSTD))
-        .map_err(|e| bad("columns").because(e))?;
-    let mut writer = StreamWriter::try_new_with_options(out, &batch.schema(), options)
-        .map_err(|e| bad("columns").because(e))?;
-    writer.write(batch).and_then(|()| writer.finish()).map_err(|e| bad("columns").because(e))
+        .try_with_compression(Some(CompressionType::ZSTD))?
+        .try_with_compression_level(Some(LEVEL))?;
+    let (generator, mut texts) = (IpcDataGenerator::default(), DictionaryTracker::new(false));
+    let schema = batch.schema();
+    let schema = generator.schema_to_bytes_with_dictionary_tracker(&schema, &mut texts, &options);
+    let (dictionaries, batch) = generator.encode(batch, &mut texts, &options, room)?;
+    for message in [schema].into_iter().chain(dictionaries).chain([batch]) {
+        write_message(&mut *out, message, &options)?;
+    }
+    out.extend_from_slice(&END_OF_STREAM);
+    Ok(())
 }
 
 /// Reads what [`encode`] wrote.

@@ -1,15 +1,17 @@
 //! The doors that answer questions and take events.
 
 use std::collections::HashSet;
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
 use axum::body::{Body as HttpBody, Bytes};
 use axum::extract::rejection::{BytesRejection, PathRejection};
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use bytes::BytesMut;
 use samovar_core::{Error, ErrorKind, Millis};
 use samovar_levels::{
     Answer, Better, Encoded, Encoding, Engine, Level, Missing, Phase, Proof, Selection, Stores,
@@ -29,19 +31,19 @@ const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 /// `GET /api/diagnosis`
 pub(crate) async fn diagnosis(
     State(app): State<App>,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
+    request: Request,
 ) -> Result<Response, Refusal> {
     let engine = app.engine()?;
     let clock = engine.samovar().clock();
     let begun = clock.elapsed();
-    let asked = ask::diagnosis(query.as_deref().unwrap_or(""))?;
+    let headers = request.headers();
+    let asked = ask::diagnosis(request.uri().query().unwrap_or(""))?;
     let missing = if asked.incomplete { Missing::Allow } else { Missing::Wait };
     let answer = match engine.diagnose(&asked.selection, missing).await {
         Ok(answer) => answer,
         Err(failed) => return Err(refused(engine, &asked.selection, failed).await),
     };
-    Ok(tell(sent(&answer, &headers), &headers, clock.now(), clock.elapsed().saturating_sub(begun)))
+    Ok(tell(sent(&answer, headers), headers, clock.now(), clock.elapsed().saturating_sub(begun)))
 }
 
 /// `POST /api/refresh`
@@ -109,27 +111,26 @@ pub(crate) fn tell(sent: Sent, asked: &HeaderMap, now: Millis, took: Duration) -
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
         .any(|tag| tag.trim().trim_start_matches("W/") == etag || tag.trim() == "*");
-    let mut response = if unchanged {
-        StatusCode::NOT_MODIFIED.into_response()
-    } else {
-        HttpBody::from(bytes).into_response()
-    };
-    let headers = response.headers_mut();
-    let mut set = |name: HeaderName, value: &str| {
-        // Built from numbers, words, dates and what came as an address: always a valid header.
-        if let Ok(value) = HeaderValue::from_str(value) {
+    let mut headers = HeaderMap::with_capacity(HEADERS);
+    let mut values = Values::default();
+    let mut set = |name: HeaderName, value: fmt::Arguments<'_>| {
+        if let Some(value) = values.value(value) {
             headers.insert(name, value);
         }
     };
-    set(header::ETAG, &etag);
+    set(header::ETAG, format_args!("{etag}"));
     if let Some(next) = &sent.next {
-        set(header::LINK, &format!("<{next}>; rel=\"next\""));
+        set(header::LINK, format_args!("<{next}>; rel=\"next\""));
     }
     let age = proof.oldest.and_then(|oldest| now.since(oldest)).unwrap_or_default();
-    set(header::AGE, &age.as_secs().to_string());
-    set(SERVER_TIMING, &format!("total;dur={:.3}", took.as_secs_f64() * 1_000.0));
-    let oldest = proof.oldest.map(timestamp).unwrap_or_default();
-    set(PROOF, &format!("{proof}; oldest={oldest}"));
+    set(header::AGE, format_args!("{}", age.as_secs()));
+    let micros = took.as_micros();
+    let (millis, thousandths) = (micros / 1_000, micros % 1_000);
+    set(SERVER_TIMING, format_args!("total;dur={millis}.{thousandths:03}"));
+    match proof.oldest.and_then(|at| jiff::Timestamp::from_millisecond(at.0).ok()) {
+        Some(oldest) => set(PROOF, format_args!("{proof}; oldest={oldest}")),
+        None => set(PROOF, format_args!("{proof}; oldest=")),
+    }
     let mut set = |name: HeaderName, value: &'static str| {
         headers.insert(name, HeaderValue::from_static(value));
     };
@@ -140,7 +141,32 @@ pub(crate) fn tell(sent: Sent, asked: &HeaderMap, now: Millis, took: Duration) -
         set(header::CONTENT_ENCODING, name);
     }
     set(CACHE_STATUS, cache_status(proof.level));
+    let mut response = match unchanged {
+        true => StatusCode::NOT_MODIFIED.into_response(),
+        false => Response::new(HttpBody::from(bytes)),
+    };
+    *response.headers_mut() = headers;
     response
+}
+
+/// More headers than an answer has: the map never grows.
+const HEADERS: usize = 24;
+
+/// Values of headers, written one behind the other: a cached answer takes about as long as the allocations it makes.
+struct Values(BytesMut);
+
+impl Default for Values {
+    fn default() -> Values {
+        Values(BytesMut::with_capacity(512))
+    }
+}
+
+impl Values {
+    /// Built from numbers, words, dates and what came as an address: always a valid value.
+    fn value(&mut self, text: fmt::Arguments<'_>) -> Option<HeaderValue> {
+        self.0.write_fmt(text).ok()?;
+        HeaderValue::from_maybe_shared(self.0.split().freeze()).ok()
+    }
 }
 
 /// Whether the answer was cached, and how far (RFC 9211).
@@ -151,11 +177,6 @@ fn cache_status(level: Level) -> &'static str {
         Level::Raw => "samovar; hit; detail=raw",
         Level::Source => "samovar; fwd=miss",
     }
-}
-
-/// RFC 3339, in UTC.
-fn timestamp(at: Millis) -> String {
-    jiff::Timestamp::from_millisecond(at.0).map(|at| at.to_string()).unwrap_or_default()
 }
 
 /// `GET /api/dataset`

@@ -2,6 +2,7 @@
 
 mod query;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use percent_encoding::percent_decode_str;
@@ -96,10 +97,9 @@ fn selection(stores: Stores, from: Day, to: Day) -> Result<Selection, Refusal> {
     Ok(selection)
 }
 
-fn decode(field: &'static str, value: &str) -> Result<String, Refusal> {
+fn decode<'a>(field: &'static str, value: &'a str) -> Result<Cow<'a, str>, Refusal> {
     let text = percent_decode_str(value).decode_utf8();
-    text.map(String::from)
-        .map_err(|_| Refusal::field(field, value, "text in UTF-8, percent-encoded"))
+    text.map_err(|_| Refusal::field(field, value, "text in UTF-8, percent-encoded"))
 }
 
 fn day(field: &'static str, text: &str) -> Result<Day, Refusal> {
@@ -111,7 +111,7 @@ fn stores_of(value: &str) -> Result<Stores, Refusal> {
     match ids.as_slice() {
         [one] if one == "all" => Ok(Stores::All),
         [one] if one.starts_with("top:") => top(one),
-        _ => these(ids),
+        _ => these(&ids),
     }
 }
 
@@ -127,20 +127,17 @@ fn top(text: &str) -> Result<Stores, Refusal> {
     }
 }
 
-fn these(ids: Vec<String>) -> Result<Stores, Refusal> {
+fn these(ids: &[Cow<'_, str>]) -> Result<Stores, Refusal> {
     if ids.len() > MAX_STORES {
         let allowed = format!("at most {MAX_STORES} ids; for more ask for all");
         return Err(Refusal::field("stores", &format!("{} ids", ids.len()), allowed));
     }
-    ids.into_iter()
-        .map(|id| store_id("stores", id))
-        .collect::<Result<Vec<_>, _>>()
-        .map(Stores::These)
+    ids.iter().map(|id| store_id("stores", id)).collect::<Result<Vec<_>, _>>().map(Stores::These)
 }
 
-fn store_id(field: &'static str, id: String) -> Result<Arc<str>, Refusal> {
+fn store_id(field: &'static str, id: &str) -> Result<Arc<str>, Refusal> {
     if id.is_empty() || id.len() > MAX_ID {
-        return Err(Refusal::field(field, &id, format!("a store's id of 1 to {MAX_ID} bytes")));
+        return Err(Refusal::field(field, id, format!("a store's id of 1 to {MAX_ID} bytes")));
     }
     Ok(id.into())
 }
@@ -148,7 +145,7 @@ fn store_id(field: &'static str, id: String) -> Result<Arc<str>, Refusal> {
 /// An id in JSON: text, or a whole number as its digits.
 fn json_id(field: &'static str, value: &Value) -> Result<Arc<str>, Refusal> {
     match value {
-        Value::String(text) => store_id(field, text.clone()),
+        Value::String(text) => store_id(field, text),
         Value::Number(number) if number.is_i64() || number.is_u64() => {
             Ok(number.to_string().into())
         }

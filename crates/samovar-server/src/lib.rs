@@ -44,16 +44,16 @@ pub fn router(app: App) -> Router {
         Who::Readers => {
             door.route_layer(middleware::from_fn_with_state(app.clone(), guard::tells_figures))
         }
-        Who::Changers => {
-            door.route_layer(middleware::from_fn_with_state(app.clone(), guard::changes_state))
-        }
+        // Only they take bodies.
+        Who::Changers => door
+            .layer(DefaultBodyLimit::max(MAX_BODY))
+            .route_layer(middleware::from_fn_with_state(app.clone(), guard::changes_state)),
     };
     let doors = doors().into_iter();
     doors
         .fold(Router::new(), |router, (path, who, door)| router.route(path, guarded(who, door)))
         .method_not_allowed_fallback(async || error::Refusal::MethodNotAllowed)
         .fallback(file)
-        .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(MapResponseLayer::new(house_headers))
         .with_state(app)
 }
@@ -87,6 +87,10 @@ fn doors() -> [(&'static str, Who, MethodRouter<App>); 11] {
     ]
 }
 
+/// What the page may load, and who may frame it: nobody but this server, and nobody.
+const POLICY: &str =
+    "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'";
+
 /// The page and its files.
 async fn file(request: Request) -> Response {
     let Some(file) = page::file(request.uri(), request.headers()) else {
@@ -98,6 +102,8 @@ async fn file(request: Request) -> Response {
         (header::CONTENT_TYPE, file.content_type.to_string()),
         (header::CACHE_CONTROL, "no-cache".to_string()),
         (header::ETAG, file.etag.clone()),
+        (header::CONTENT_SECURITY_POLICY, POLICY.to_string()),
+        (header::REFERRER_POLICY, "same-origin".to_string()),
     ];
     let mut response = if fresh {
         (StatusCode::NOT_MODIFIED, headers).into_response()
@@ -114,11 +120,7 @@ async fn file(request: Request) -> Response {
 
 /// What every response says to browsers.
 fn house_headers(mut response: Response) -> Response {
-    let headers = response.headers_mut();
-    let policy =
-        "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'";
-    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
+    let nosniff = HeaderValue::from_static("nosniff");
+    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
     response
 }

@@ -23,25 +23,29 @@ const FEW_TEXTS: usize = 1_000;
 #[derive(Default)]
 struct Texts {
     keys: Vec<Option<i32>>,
-    numbers: HashMap<Box<str>, i32, foldhash::fast::RandomState>,
+    /// By its bytes, so that only a new one must be shown to be text.
+    numbers: HashMap<Box<[u8]>, i32, foldhash::fast::RandomState>,
     texts: Vec<Box<str>>,
     array: Option<Arc<StringArray>>,
 }
 
 impl Texts {
-    fn push(&mut self, text: &str) {
+    /// Takes a text; `None` if it is not in UTF-8.
+    fn push(&mut self, text: &[u8]) -> Option<()> {
         let number = match self.numbers.get(text) {
             Some(number) => *number,
             None => {
+                let new = std::str::from_utf8(text).ok()?;
                 // There are never more than two batches' worth.
                 let number = self.texts.len() as i32;
                 self.numbers.insert(text.into(), number);
-                self.texts.push(text.into());
+                self.texts.push(new.into());
                 self.array = None;
                 number
             }
         };
         self.keys.push(Some(number));
+        Some(())
     }
 
     fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
@@ -162,7 +166,7 @@ impl<'a> Batcher<'a> {
             return Ok(Pushed::Left);
         }
         if let Some(stores) = &mut self.stores {
-            stores.push(&self.store);
+            stores.push(self.store.as_bytes());
         }
         self.days.push(day.0);
         for (name, column) in &mut self.columns {
@@ -240,13 +244,12 @@ impl Growing {
                 values.append_value(value.fixed(*decimals).ok_or("a number that fits 64 bits")?);
             }
             (Growing::Text(texts), Cell::Null) => texts.keys.push(None),
+            (Growing::Text(texts), Cell::Text(bytes)) => {
+                texts.push(bytes).ok_or("text in UTF-8")?;
+            }
             (Growing::Text(texts), value) => {
-                let expected = if matches!(value, Cell::Text(_)) {
-                    "text in UTF-8"
-                } else {
-                    "text or a number"
-                };
-                texts.push(value.text(scratch).ok_or(expected)?);
+                let text = value.text(scratch).ok_or("text or a number")?;
+                texts.push(text.as_bytes());
             }
         }
         Ok(())
@@ -261,7 +264,7 @@ mod tests {
     fn a_dictionary_goes_on_and_starts_anew_when_it_is_large() {
         let mut texts = Texts::default();
         let mut batch = |from: usize, to: usize| {
-            (from..to).for_each(|n| texts.push(&n.to_string()));
+            (from..to).for_each(|n| texts.push(n.to_string().as_bytes()).unwrap());
             let array = texts.finish().unwrap();
             let array = array
                 .as_any()

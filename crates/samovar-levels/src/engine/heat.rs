@@ -15,7 +15,8 @@ const DECAY: f64 = 0.5;
 /// Counts of accesses by store.
 #[derive(Default)]
 pub(crate) struct HeatMap {
-    stores: Mutex<HashMap<Arc<str>, f64>>,
+    /// Looked at by every question, for each store it names.
+    stores: Mutex<HashMap<Arc<str>, f64, foldhash::fast::RandomState>>,
     /// What earlier runs counted is in it.
     loaded: AtomicBool,
 }

@@ -15,8 +15,9 @@ use crate::background::on_thread;
 /// The share of the stores that is loaded first, and that readiness waits for.
 const HOT_SHARE: f64 = 0.2;
 
-/// Blocks loaded side by side: the source's connections.
-const WORKERS: usize = 2;
+/// Blocks loaded side by side: one more than a source usually has connections, so that none idles while rows that
+/// were read are derived.
+const WORKERS: usize = 3;
 
 /// How far the engine is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]

@@ -1,5 +1,7 @@
 //! The question of `/api/query`.
 
+use std::borrow::Cow;
+
 use std::sync::Arc;
 
 use samovar_levels::{By, Condition, Dimension, Is, Order, Query, Schema};
@@ -73,7 +75,7 @@ pub(crate) fn query(text: &str, schema: &Schema) -> Result<AskedQuery, Refusal> 
 fn list(field: &'static str, value: &str) -> Result<Vec<String>, Refusal> {
     match value {
         "" => Ok(Vec::new()),
-        value => value.split(',').map(|text| decode(field, text)).collect(),
+        value => value.split(',').map(|text| decode(field, text).map(Cow::into_owned)).collect(),
     }
 }
 
@@ -146,7 +148,7 @@ fn condition(text: &str, schema: &Schema) -> Result<Condition, Refusal> {
         value => Ok(Some(Arc::from(value))),
     };
     let is = match dimension("where", name, schema)? {
-        Dimension::StoreId => Is::Store(store_id("where", value.into())?),
+        Dimension::StoreId => Is::Store(store_id("where", value)?),
         Dimension::Date => Is::Date(day("where", value)?),
         Dimension::Product => Is::Product(named(value)?),
         Dimension::Category => Is::Category(named(value)?),

@@ -13,12 +13,13 @@ const SIGNATURE: &[u8; 11] = b"PGCOPY\n\xff\r\n\0";
 pub(super) struct Tuples<'a> {
     /// The names and forms of a tuple's columns.
     columns: &'a [(String, Form)],
-    /// What is not yet read.
+    /// What was fed last, behind what was left then.
     bytes: Bytes,
+    /// Where what is not yet read begins.
+    at: usize,
     header: bool,
     /// Where the values of the last tuple stand.
     fields: Vec<Option<(usize, usize)>>,
-    tuple: Bytes,
 }
 
 /// One tuple.
@@ -26,38 +27,41 @@ pub(super) struct Tuple<'a>(&'a Tuples<'a>);
 
 impl<'a> Tuples<'a> {
     pub(super) fn of(columns: &'a [(String, Form)]) -> Tuples<'a> {
-        let (bytes, tuple) = Default::default();
-        Tuples { columns, bytes, header: true, fields: Vec::new(), tuple }
+        Tuples { columns, bytes: Bytes::new(), at: 0, header: true, fields: Vec::new() }
     }
 
     /// Takes the next chunk.
     pub(super) fn feed(&mut self, chunk: Bytes) {
-        self.bytes = if self.bytes.is_empty() {
+        let left = &self.bytes[self.at..];
+        self.bytes = if left.is_empty() {
             chunk
         } else {
-            let mut joined = BytesMut::from(self.bytes.as_ref());
+            let mut joined = BytesMut::from(left);
             joined.extend_from_slice(&chunk);
             joined.freeze()
         };
+        self.at = 0;
     }
 
     /// The next tuple; `None` if it needs another chunk, or there is none.
     pub(super) fn next(&mut self) -> Result<Option<Tuple<'_>>, SourceError> {
         if self.header {
             let Some(length) = header(&self.bytes)? else { return Ok(None) };
-            self.bytes = self.bytes.slice(length..);
+            self.at = length;
             self.header = false;
         }
-        let Some(length) = self.walk()? else { return Ok(None) };
-        self.tuple = self.bytes.split_to(length);
+        let Some(end) = self.walk()? else { return Ok(None) };
+        self.at = end;
         Ok(Some(Tuple(self)))
     }
 
-    /// Finds the values of the next tuple, and its length.
+    /// Finds the values of the next tuple, and its end.
     fn walk(&mut self) -> Result<Option<usize>, SourceError> {
         self.fields.clear();
         let bytes = self.bytes.as_ref();
-        let Some((count, mut rest)) = bytes.split_first_chunk::<2>() else { return Ok(None) };
+        let Some((count, mut rest)) = bytes[self.at..].split_first_chunk::<2>() else {
+            return Ok(None);
+        };
         match i16::from_be_bytes(*count) {
             // The end of all.
             -1 => return Ok(None),
@@ -84,10 +88,10 @@ impl<'a> Tuples<'a> {
 
 impl Row for Tuple<'_> {
     fn cell(&self, at: usize) -> Result<Cell<'_>, SourceError> {
-        let Tuples { columns, fields, tuple, .. } = self.0;
+        let Tuples { columns, fields, bytes, .. } = self.0;
         let Some((from, to)) = fields[at] else { return Ok(Cell::Null) };
         let (name, form) = &columns[at];
-        form.kind.cell(&tuple[from..to]).ok_or_else(|| {
+        form.kind.cell(&bytes[from..to]).ok_or_else(|| {
             let message = format!(
                 "column {name} is not of the type that it was at the start; start again after changing a table"
             );
