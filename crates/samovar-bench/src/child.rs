@@ -144,7 +144,8 @@ async fn warm(shop: &Shop) -> Outcome<Warmed> {
     })
 }
 
-fn usage(engine: &Engine) -> BTreeMap<String, BTreeMap<String, u64>> {
+/// Bytes by tier and level.
+pub(crate) fn usage(engine: &Engine) -> BTreeMap<String, BTreeMap<String, u64>> {
     let by_level = |usage: samovar_core::Usage| {
         usage.caches.iter().map(|(level, one)| (level.to_string(), one.bytes)).collect()
     };

@@ -6,6 +6,7 @@
 
 mod child;
 mod diagnosis;
+mod iowa;
 mod load;
 mod postgres;
 mod scale;
@@ -35,10 +36,17 @@ fn main() -> ExitCode {
         ["serve"] => serve::measure().map(|lines| tell(&lines)),
         ["scale"] => scale::measure().map(|lines| tell(&lines)),
         ["list"] => {
-            [warm::NAMES, postgres::NAMES, diagnosis::NAMES, serve::NAMES, scale::NAMES]
-                .concat()
-                .iter()
-                .for_each(|name| say(name));
+            [
+                warm::NAMES,
+                postgres::NAMES,
+                iowa::NAMES,
+                diagnosis::NAMES,
+                serve::NAMES,
+                scale::NAMES,
+            ]
+            .concat()
+            .iter()
+            .for_each(|name| say(name));
             Ok(())
         }
         [child::MARK, role, directory, stores] => child::run(role, directory.as_ref(), stores),
@@ -58,8 +66,9 @@ fn levels() -> Outcome<Vec<String>> {
     let shop = Shop::ready(STORES)?;
     let warm = warm::measure(&shop)?;
     let postgres = postgres::measure(&shop)?;
+    let iowa = iowa::measure(&shop)?;
     let diagnosis = diagnosis::measure(&shop)?;
-    Ok([warm, postgres, diagnosis].concat())
+    Ok([warm, postgres, iowa, diagnosis].concat())
 }
 
 fn tell(lines: &[String]) {

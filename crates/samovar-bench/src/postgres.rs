@@ -41,9 +41,9 @@ fn read_columns() -> Outcome<String> {
     Ok(named.map(String::as_str).collect::<Vec<_>>().join(", "))
 }
 
-/// The figures that the product level keeps: by store, day and product.
-const FIGURES: &str = "SELECT store_id, date, product, category, count(*), sum(amount), sum(profit) \
-                       FROM orders GROUP BY store_id, date, product, category";
+/// The figures that the product level keeps: by store, day and product; of each column how many values it has, too.
+const FIGURES: &str = "SELECT store_id, date, product, category, count(*), sum(amount), count(amount), sum(profit), \
+                       count(profit) FROM orders GROUP BY store_id, date, product, category";
 
 /// What a peer reports.
 #[derive(Serialize, Deserialize)]
