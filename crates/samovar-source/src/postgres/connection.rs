@@ -4,17 +4,20 @@ use std::collections::HashMap;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
+use futures_util::Stream;
 use futures_util::future::try_join;
 use tokio::runtime::{Builder, Runtime};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, CopyOutStream, Error, Statement};
 
+use super::aside::{Rows, Wanted};
 use super::options::Address;
 use super::sql::{self, Setting};
+use super::transport::Transport;
 use super::watch::Watch;
 use crate::{SourceError, SourceErrorKind};
 
@@ -46,12 +49,22 @@ struct Session {
     /// `None` when the connection has ended.
     driver: Option<Driver>,
     copies: HashMap<String, Statement>,
+    rows: Arc<Rows>,
 }
 
 /// A transaction on a connection.
 pub(super) struct Transaction<'a> {
     pub(super) client: &'a Client,
     copies: &'a mut HashMap<String, Statement>,
+    rows: &'a Arc<Rows>,
+}
+
+/// A COPY under way. Dropped before its end it spoils the transaction.
+pub(super) struct Copying {
+    rows: Wanted,
+    /// Says when it has ended; where nothing is put aside, the rows come by it.
+    messages: Pin<Box<CopyOutStream>>,
+    ended: bool,
 }
 
 impl Connection {
@@ -80,8 +93,8 @@ impl Connection {
         runtime.block_on(async {
             // Taken: work that panics leaves nothing behind that could be used again.
             let mut session = watch.over(begin(address, open.take(), down)).await?;
-            let Session { client, driver, copies } = &mut session;
-            let mut transaction = Transaction { client, copies };
+            let Session { client, driver, copies, rows } = &mut session;
+            let mut transaction = Transaction { client, copies, rows };
             let outcome = drive(driver, watch.over(work(&mut transaction))).await;
             if session.end(address, outcome.is_err()).await {
                 *open = Some(session);
@@ -123,8 +136,19 @@ async fn begin(
 
 impl Session {
     async fn open(address: &Address) -> Result<Session, Error> {
-        let (client, connection) = address.config.connect(address.tls.clone()).await?;
-        Ok(Session { client, driver: Some(Box::pin(connection)), copies: HashMap::new() })
+        let rows = Arc::<Rows>::default();
+        let (client, driver): (Client, Driver) =
+            match Transport::of(&address.config, &address.tls, Arc::clone(&rows)) {
+                Some((config, transport)) => {
+                    let (client, connection) = config.connect(transport).await?;
+                    (client, Box::pin(connection))
+                }
+                None => {
+                    let (client, connection) = address.config.connect(address.tls.clone()).await?;
+                    (client, Box::pin(connection))
+                }
+            };
+        Ok(Session { client, driver: Some(driver), copies: HashMap::new(), rows })
     }
 
     async fn begin(&mut self) -> Result<(), Error> {
@@ -140,7 +164,11 @@ impl Session {
         let ending = async {
             if stopped {
                 // If this fails, what follows takes too long.
-                let _ = client.cancel_token().cancel_query(address.tls.clone()).await;
+                let token = client.cancel_token();
+                let _ = match Transport::of(&address.config, &address.tls, Arc::default()) {
+                    Some((_, transport)) => token.cancel_query(transport).await,
+                    None => token.cancel_query(address.tls.clone()).await,
+                };
             }
             client.batch_execute("ROLLBACK").await.is_ok()
         };
@@ -154,7 +182,7 @@ impl Transaction<'_> {
         &mut self,
         text: String,
         settings: &[(Setting, String)],
-    ) -> Result<CopyOutStream, SourceError> {
+    ) -> Result<Copying, SourceError> {
         let statement = match self.copies.get(&text) {
             Some(statement) => statement.clone(),
             None => {
@@ -163,6 +191,7 @@ impl Transaction<'_> {
                 statement
             }
         };
+        let rows = self.rows.wanted();
         let copy = self.client.copy_out(&statement);
         let copied = if settings.is_empty() {
             copy.await
@@ -170,7 +199,8 @@ impl Transaction<'_> {
             // Each is sent when it is first polled, in this order.
             try_join(self.set(settings), copy).await.map(|((), copied)| copied)
         };
-        copied.map_err(|e| failed(&e))
+        let messages = Box::pin(copied.map_err(|e| failed(&e))?);
+        Ok(Copying { rows, messages, ended: false })
     }
 
     /// Sets values for the rest of the transaction.
@@ -179,6 +209,32 @@ impl Transaction<'_> {
         let values: Vec<(&(dyn ToSql + Sync), Type)> =
             settings.iter().map(|(_, value)| (value as &(dyn ToSql + Sync), Type::TEXT)).collect();
         self.client.query_typed(&text, &values).await.map(|_| ())
+    }
+}
+
+impl Copying {
+    /// Appends what has arrived to `bytes`, and waits if that is nothing. False at the end.
+    pub(super) async fn more(&mut self, bytes: &mut Vec<u8>) -> Result<bool, SourceError> {
+        poll_fn(|context| {
+            loop {
+                if self.rows.take(bytes, context) {
+                    return Poll::Ready(Ok(true));
+                }
+                if self.ended {
+                    return Poll::Ready(Ok(false));
+                }
+                match ready!(self.messages.as_mut().poll_next(context)) {
+                    Some(Ok(row)) => {
+                        bytes.extend_from_slice(&row);
+                        return Poll::Ready(Ok(true));
+                    }
+                    Some(Err(wrong)) => return Poll::Ready(Err(failed(&wrong))),
+                    // What arrived before the end is still there.
+                    None => self.ended = true,
+                }
+            }
+        })
+        .await
     }
 }
 

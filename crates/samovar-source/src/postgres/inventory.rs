@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use futures_util::StreamExt;
-use futures_util::pin_mut;
 use samovar_core::Day;
 
 use super::connection::{Transaction, failed};
@@ -37,11 +35,9 @@ pub(super) async fn inventory(
     ];
     let mut inventory = Inventory { stores: Vec::new(), unplaced: 0 };
     let mut dates = Dates::new(dataset);
-    let copied = transaction.copy(sql::stores(dataset, shape), &[]).await?;
-    pin_mut!(copied);
+    let mut copying = transaction.copy(sql::stores(dataset, shape), &[]).await?;
     let mut tuples = Tuples::of(&columns);
-    while let Some(chunk) = copied.next().await {
-        tuples.feed(chunk.map_err(|e| failed(&e))?);
+    while copying.more(tuples.room()).await? {
         while let Some(tuple) = tuples.next()? {
             let (store, unplaced) = store(&tuple, dataset, &mut dates)?;
             inventory.stores.extend(store);

@@ -1,5 +1,6 @@
 //! PostgreSQL as a source.
 
+mod aside;
 mod blocking;
 mod connection;
 mod form;
@@ -7,6 +8,7 @@ mod inventory;
 mod options;
 mod shape;
 mod sql;
+mod transport;
 mod tuples;
 mod watch;
 
@@ -14,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow_array::RecordBatch;
-use futures_util::{SinkExt, StreamExt, pin_mut};
+use futures_util::SinkExt;
 use samovar_core::{BoxFuture, Clock, SystemClock};
 
 use crate::background::Pool;
@@ -227,11 +229,9 @@ async fn read(
         ];
         let values: Vec<(Setting, String)> =
             values.into_iter().filter_map(|(setting, value)| Some((setting, value?))).collect();
-        let copied = transaction.copy(text, &values).await?;
-        pin_mut!(copied);
+        let mut copying = transaction.copy(text, &values).await?;
         let mut tuples = Tuples::of(&columns);
-        while let Some(chunk) = copied.next().await {
-            tuples.feed(chunk.map_err(|e| failed(&e))?);
+        while copying.more(tuples.room()).await? {
             while let Some(tuple) = tuples.next()? {
                 if matches!(batcher.push(&tuple)?, Pushed::Full)
                     && let Some(batch) = batcher.finish()?

@@ -1,7 +1,5 @@
 //! The stream of a binary COPY: tuples out of chunks of bytes.
 
-use bytes::{Bytes, BytesMut};
-
 use super::form::Form;
 use crate::batch::Row;
 use crate::cell::Cell;
@@ -9,12 +7,11 @@ use crate::{SourceError, SourceErrorKind};
 
 const SIGNATURE: &[u8; 11] = b"PGCOPY\n\xff\r\n\0";
 
-/// Tuples, out of chunks that may end anywhere; PostgreSQL sends a chunk for each, which then is not copied.
+/// Tuples, out of chunks that may end anywhere.
 pub(super) struct Tuples<'a> {
     /// The names and forms of a tuple's columns.
     columns: &'a [(String, Form)],
-    /// What was fed last, behind what was left then.
-    bytes: Bytes,
+    bytes: Vec<u8>,
     /// Where what is not yet read begins.
     at: usize,
     header: bool,
@@ -27,20 +24,14 @@ pub(super) struct Tuple<'a>(&'a Tuples<'a>);
 
 impl<'a> Tuples<'a> {
     pub(super) fn of(columns: &'a [(String, Form)]) -> Tuples<'a> {
-        Tuples { columns, bytes: Bytes::new(), at: 0, header: true, fields: Vec::new() }
+        Tuples { columns, bytes: Vec::new(), at: 0, header: true, fields: Vec::new() }
     }
 
-    /// Takes the next chunk.
-    pub(super) fn feed(&mut self, chunk: Bytes) {
-        let left = &self.bytes[self.at..];
-        self.bytes = if left.is_empty() {
-            chunk
-        } else {
-            let mut joined = BytesMut::from(left);
-            joined.extend_from_slice(&chunk);
-            joined.freeze()
-        };
+    /// Where to append the next chunk.
+    pub(super) fn room(&mut self) -> &mut Vec<u8> {
+        self.bytes.drain(..self.at);
         self.at = 0;
+        &mut self.bytes
     }
 
     /// The next tuple; `None` if it needs another chunk, or there is none.
@@ -58,7 +49,7 @@ impl<'a> Tuples<'a> {
     /// Finds the values of the next tuple, and its end.
     fn walk(&mut self) -> Result<Option<usize>, SourceError> {
         self.fields.clear();
-        let bytes = self.bytes.as_ref();
+        let bytes = &self.bytes[..];
         let Some((count, mut rest)) = bytes[self.at..].split_first_chunk::<2>() else {
             return Ok(None);
         };
@@ -142,7 +133,7 @@ mod tests {
             let mut tuples = Tuples::of(&columns);
             let mut found = Vec::new();
             for chunk in stream.chunks(size) {
-                tuples.feed(Bytes::copy_from_slice(chunk));
+                tuples.room().extend(chunk);
                 while let Some(tuple) = tuples.next().unwrap() {
                     found.push(format!(
                         "{:?} {:?}",
@@ -166,14 +157,14 @@ mod tests {
         other_length[23] = 0xf0;
         for bytes in [other_signature, other_count, other_length] {
             let mut tuples = Tuples::of(&columns);
-            tuples.feed(bytes.into());
+            tuples.room().extend(bytes);
             assert!(tuples.next().is_err());
         }
         let mut tuples = Tuples::of(&columns);
         let mut short = stream();
         short[26] = 3;
         short.drain(28..33);
-        tuples.feed(short.into());
+        tuples.room().extend(short);
         let wrong = tuples.next().unwrap().unwrap().cell(0).unwrap_err();
         assert!(wrong.to_string().contains("column store"), "{wrong}");
     }
