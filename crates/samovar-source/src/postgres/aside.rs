@@ -48,17 +48,6 @@ impl Rows {
         Wanted(Arc::clone(self))
     }
 
-    /// Takes in a piece of a row.
-    fn push(&self, bytes: &[u8]) {
-        let mut state = self.state();
-        if state.wanted {
-            state.bytes.extend_from_slice(bytes);
-            if let Some(reader) = state.reader.take() {
-                reader.wake();
-            }
-        }
-    }
-
     /// Whether there is room for more; if not, the socket's task is woken when there is.
     fn has_room(&self, socket: &Context<'_>) -> bool {
         let mut state = self.state();
@@ -67,6 +56,15 @@ impl Rows {
             state.socket = Some(socket.waker().clone());
         }
         room
+    }
+}
+
+impl State {
+    /// Takes in a piece of a row.
+    fn push(&mut self, bytes: &[u8]) {
+        if self.wanted {
+            self.bytes.extend_from_slice(bytes);
+        }
     }
 }
 
@@ -132,12 +130,13 @@ impl<S> Aside<S> {
 
     /// Puts what has arrived where it belongs.
     fn sort(&mut self, arrived: usize) -> io::Result<()> {
+        let mut rows = self.rows.state();
         let mut bytes = &self.room[..arrived];
         while !bytes.is_empty() {
             if self.left > 0 {
                 let (piece, rest) = bytes.split_at(self.left.min(bytes.len()));
                 match self.is_row {
-                    true => self.rows.push(piece),
+                    true => rows.push(piece),
                     false => self.kept.extend_from_slice(piece),
                 }
                 self.left -= piece.len();
@@ -160,6 +159,11 @@ impl<S> Aside<S> {
                 }
                 self.head.clear();
             }
+        }
+        if !rows.bytes.is_empty()
+            && let Some(reader) = rows.reader.take()
+        {
+            reader.wake();
         }
         Ok(())
     }
