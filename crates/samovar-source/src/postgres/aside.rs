@@ -112,6 +112,10 @@ pub(super) struct Aside<S> {
     /// How much of the current message has not arrived, and whether it is a row.
     left: usize,
     is_row: bool,
+    /// Nothing more is written.
+    shut: bool,
+    /// It has shut down only when the server has closed its end too.
+    awaits_end: bool,
 }
 
 impl<S> Aside<S> {
@@ -125,7 +129,14 @@ impl<S> Aside<S> {
             head: Vec::with_capacity(HEAD),
             left: 0,
             is_row: false,
+            shut: false,
+            awaits_end: false,
         }
+    }
+
+    /// The same for who asks for something that has no answer, and would know when it is done.
+    pub(super) fn awaiting_end(self) -> Aside<S> {
+        Aside { awaits_end: true, ..self }
     }
 
     /// Puts what has arrived where it belongs.
@@ -200,7 +211,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Aside<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Aside<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Aside<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -213,8 +224,19 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Aside<S> {
         Pin::new(&mut self.stream).poll_flush(context)
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if !this.shut {
+            ready!(Pin::new(&mut this.stream).poll_shutdown(context))?;
+            this.shut = true;
+        }
+        while this.awaits_end {
+            let mut room = ReadBuf::new(&mut this.room);
+            let read = ready!(Pin::new(&mut this.stream).poll_read(context, &mut room));
+            // However it ends.
+            this.awaits_end = read.is_ok() && !room.filled().is_empty();
+        }
+        Poll::Ready(Ok(()))
     }
 }
 

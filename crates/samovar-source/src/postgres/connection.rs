@@ -16,13 +16,17 @@ use tokio_postgres::{Client, CopyOutStream, Error, Statement};
 
 use super::aside::{Rows, Wanted};
 use super::options::Address;
+use super::shape::Shape;
 use super::sql::{self, Setting};
 use super::transport::Transport;
 use super::watch::Watch;
-use crate::{SourceError, SourceErrorKind};
+use crate::{Dataset, SourceError, SourceErrorKind};
 
 /// How long the server may take to end a query that was cancelled. After that the connection is given up.
 const ENDING: Duration = Duration::from_secs(5);
+/// How long a connection that was idle may take to answer. After that it is made anew: what lies in between may have
+/// forgotten it without a word.
+const ANSWERING: Duration = Duration::from_secs(3);
 /// How long to wait before trying again to reach a server that was there before; twice as long each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LAST_PAUSE: Duration = Duration::from_millis(1_600);
@@ -91,6 +95,8 @@ impl Connection {
             }
         };
         runtime.block_on(async {
+            // Whose reader has left already must not cost the connection.
+            watch.over(std::future::ready(Ok(()))).await?;
             // Taken: work that panics leaves nothing behind that could be used again.
             let mut session = watch.over(begin(address, open.take(), down)).await?;
             let Session { client, driver, copies, rows } = &mut session;
@@ -112,7 +118,7 @@ async fn begin(
 ) -> Result<Session, SourceError> {
     // It may have been lost since it was last used.
     if let Some(mut session) = open
-        && session.begin().await.is_ok()
+        && let Ok(Ok(())) = tokio::time::timeout(ANSWERING, session.begin()).await
     {
         return Ok(session);
     }
@@ -163,12 +169,16 @@ impl Session {
         }
         let ending = async {
             if stopped {
-                // If this fails, what follows takes too long.
                 let token = client.cancel_token();
-                let _ = match Transport::of(&address.config, &address.tls, Arc::default()) {
-                    Some((_, transport)) => token.cancel_query(transport).await,
-                    None => token.cancel_query(address.tls.clone()).await,
-                };
+                match Transport::to_cancel(&address.config, &address.tls) {
+                    // If this fails, what follows takes too long.
+                    Some(transport) => drop(token.cancel_query(transport).await),
+                    None => {
+                        // It may come late, and must find nobody.
+                        let _ = token.cancel_query(address.tls.clone()).await;
+                        return false;
+                    }
+                }
             }
             client.batch_execute("ROLLBACK").await.is_ok()
         };
@@ -177,12 +187,15 @@ impl Session {
 }
 
 impl Transaction<'_> {
-    /// Sets values and begins to copy: one trip to the server.
+    /// Sets values, looks whether the columns are still what they were, and begins to copy: two trips to the server.
     pub(super) async fn copy(
         &mut self,
         text: String,
         settings: &[(Setting, String)],
+        (dataset, shape): (&Dataset, &Shape),
     ) -> Result<Copying, SourceError> {
+        // Not beside the copy, whose rows nobody takes yet: types that are new must be asked for behind them.
+        try_join(self.set(settings), self.unchanged(dataset, shape)).await?;
         let statement = match self.copies.get(&text) {
             Some(statement) => statement.clone(),
             None => {
@@ -192,23 +205,38 @@ impl Transaction<'_> {
             }
         };
         let rows = self.rows.wanted();
-        let copy = self.client.copy_out(&statement);
-        let copied = if settings.is_empty() {
-            copy.await
-        } else {
-            // Each is sent when it is first polled, in this order.
-            try_join(self.set(settings), copy).await.map(|((), copied)| copied)
-        };
+        let copied = self.client.copy_out(&statement).await;
         let messages = Box::pin(copied.map_err(|e| failed(&e))?);
         Ok(Copying { rows, messages, ended: false })
     }
 
+    /// An error if a column has another type than at the start: a COPY in binary form does not say, and bytes of one
+    /// type can be read as another. From here on the lock of the transaction keeps them as they are.
+    async fn unchanged(&self, dataset: &Dataset, shape: &Shape) -> Result<(), SourceError> {
+        let statement = self.client.prepare(&sql::types(dataset, shape)).await;
+        let statement = statement.map_err(|e| failed(&e))?;
+        for ((name, form), now) in shape.with_id(dataset).iter().zip(statement.columns()) {
+            if now.type_().oid() != form.oid {
+                let message = format!(
+                    "column {name} is of type {} now, which it was not at the start; start again after changing a \
+                     table",
+                    now.type_()
+                );
+                return Err(SourceError::new(SourceErrorKind::Schema, message));
+            }
+        }
+        Ok(())
+    }
+
     /// Sets values for the rest of the transaction.
-    pub(super) async fn set(&self, settings: &[(Setting, String)]) -> Result<(), Error> {
+    pub(super) async fn set(&self, settings: &[(Setting, String)]) -> Result<(), SourceError> {
+        if settings.is_empty() {
+            return Ok(());
+        }
         let text = sql::set(settings.iter().map(|(setting, _)| *setting));
         let values: Vec<(&(dyn ToSql + Sync), Type)> =
             settings.iter().map(|(_, value)| (value as &(dyn ToSql + Sync), Type::TEXT)).collect();
-        self.client.query_typed(&text, &values).await.map(|_| ())
+        self.client.query_typed(&text, &values).await.map(|_| ()).map_err(|e| failed(&e))
     }
 }
 

@@ -35,7 +35,7 @@ pub(super) async fn inventory(
     ];
     let mut inventory = Inventory { stores: Vec::new(), unplaced: 0 };
     let mut dates = Dates::new(dataset);
-    let mut copying = transaction.copy(sql::stores(dataset, shape), &[]).await?;
+    let mut copying = transaction.copy(sql::stores(dataset, shape), &[], (dataset, shape)).await?;
     let mut tuples = Tuples::of(&columns);
     while copying.more(tuples.room()).await? {
         while let Some(tuple) = tuples.next()? {

@@ -214,10 +214,7 @@ async fn read(
         Which::One(store) => Some(&**store),
         Which::All => None,
     };
-    let mut columns = shape.columns.clone();
-    if store.is_none() {
-        columns.insert(0, (dataset.store_id.clone(), shape.id.clone()));
-    }
+    let columns = if store.is_none() { shape.with_id(dataset) } else { shape.columns.clone() };
     let mut batcher = Batcher::new(dataset, &days, store, *limits);
     for (from, to) in days.ranges(store.is_some()) {
         let (lower, upper) = shape.bounds(dataset, from, to);
@@ -229,7 +226,7 @@ async fn read(
         ];
         let values: Vec<(Setting, String)> =
             values.into_iter().filter_map(|(setting, value)| Some((setting, value?))).collect();
-        let mut copying = transaction.copy(text, &values).await?;
+        let mut copying = transaction.copy(text, &values, (dataset, shape)).await?;
         let mut tuples = Tuples::of(&columns);
         while copying.more(tuples.room()).await? {
             while let Some(tuple) = tuples.next()? {

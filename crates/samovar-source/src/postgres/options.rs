@@ -19,6 +19,12 @@ use crate::{SourceError, SourceErrorKind};
 /// How long a connection may take, if the address does not say.
 const CONNECTING: Duration = Duration::from_secs(10);
 
+/// After so long without a word the network is asked whether the other side is still there, if the address does not
+/// say: less than what takes connections for forgotten.
+const IDLE: Duration = Duration::from_secs(60);
+/// How long the other side may leave what was sent unacknowledged, if the address does not say.
+const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
+
 /// Where a PostgreSQL server is, and how it is spoken to.
 ///
 /// `sslmode` in the address decides over TLS:
@@ -94,6 +100,12 @@ impl Address {
         }
         if config.get_connect_timeout().is_none() {
             config.connect_timeout(CONNECTING);
+        }
+        if config.get_keepalives_idle() == Config::new().get_keepalives_idle() {
+            config.keepalives_idle(IDLE);
+        }
+        if config.get_tcp_user_timeout().is_none() {
+            config.tcp_user_timeout(UNACKNOWLEDGED);
         }
         let tls = MakeRustlsConnect::new(tls(config.get_ssl_mode(), options.ca_file.as_deref())?);
         let shown = shown(&config);

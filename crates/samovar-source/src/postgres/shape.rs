@@ -36,6 +36,12 @@ pub(super) struct Shape {
 }
 
 impl Shape {
+    /// The columns of the rows of all stores, which begin with the id.
+    pub(super) fn with_id(&self, dataset: &Dataset) -> Vec<(String, Form)> {
+        let id = (dataset.store_id.clone(), self.id.clone());
+        std::iter::once(id).chain(self.columns.iter().cloned()).collect()
+    }
+
     /// Looks at the raw query.
     pub(super) async fn of(
         dataset: &Dataset,
@@ -241,7 +247,7 @@ async fn seeks(
         id = label.get(0);
     }
     client.batch_execute(AS_IF_LARGE).await.map_err(|e| failed(&e))?;
-    transaction.set(&[(Setting::Store, id)]).await.map_err(|e| failed(&e))?;
+    transaction.set(&[(Setting::Store, id)]).await?;
     let text = sql::explain_one(dataset, shape);
     let plan = client
         .query_one(&text, &[])

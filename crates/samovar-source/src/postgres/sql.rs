@@ -49,6 +49,11 @@ pub(super) fn columns_of(from: &str) -> String {
     format!("SELECT * FROM {from} LIMIT 0")
 }
 
+/// What all rows are made of, for its types.
+pub(super) fn types(dataset: &Dataset, shape: &Shape) -> String {
+    format!("SELECT {} FROM {} LIMIT 0", wanted(dataset, false), shape.from)
+}
+
 /// The raw query as a table's name, alone or in a schema.
 pub(crate) fn table(name: &str) -> (String, Option<String>) {
     let in_schema =

@@ -29,6 +29,7 @@ pub(super) struct Transport {
     mode: SslMode,
     negotiation: SslNegotiation,
     rows: Arc<Rows>,
+    cancels: bool,
 }
 
 impl Transport {
@@ -46,7 +47,14 @@ impl Transport {
         let (mode, negotiation) = (config.get_ssl_mode(), config.get_ssl_negotiation());
         let mut config = config.clone();
         config.ssl_mode(SslMode::Require).ssl_negotiation(SslNegotiation::Direct);
-        Some((config, Transport { tls: tls.clone(), mode, negotiation, rows }))
+        Some((config, Transport { tls: tls.clone(), mode, negotiation, rows, cancels: false }))
+    }
+
+    /// For a request to cancel a query. The server closes such a connection once it has signalled the process at work;
+    /// who went on before that could have the next query cancelled.
+    pub(super) fn to_cancel(config: &Config, tls: &MakeRustlsConnect) -> Option<Transport> {
+        let (_, transport) = Transport::of(config, tls, Arc::default())?;
+        Some(Transport { cancels: true, ..transport })
     }
 }
 
@@ -58,8 +66,9 @@ impl MakeTlsConnect<Socket> for Transport {
     fn make_tls_connect(&mut self, host: &str) -> io::Result<ToHost> {
         let tls = MakeTlsConnect::<Socket>::make_tls_connect(&mut self.tls, host);
         let tls = tls.map_err(io::Error::other)?;
-        let Transport { mode, negotiation, rows, .. } = self;
-        Ok(ToHost { tls, mode: *mode, negotiation: *negotiation, rows: Arc::clone(rows) })
+        let Transport { mode, negotiation, rows, cancels, .. } = self;
+        let (mode, negotiation, cancels) = (*mode, *negotiation, *cancels);
+        Ok(ToHost { tls, mode, negotiation, rows: Arc::clone(rows), cancels })
     }
 }
 
@@ -69,6 +78,7 @@ pub(super) struct ToHost {
     mode: SslMode,
     negotiation: SslNegotiation,
     rows: Arc<Rows>,
+    cancels: bool,
 }
 
 impl TlsConnect<Socket> for ToHost {
@@ -82,7 +92,8 @@ impl TlsConnect<Socket> for ToHost {
                 true => Either::Right(self.tls.connect(socket).await?),
                 false => Either::Left(socket),
             };
-            Ok(Aside::new(stream, self.rows))
+            let aside = Aside::new(stream, self.rows);
+            Ok(if self.cancels { aside.awaiting_end() } else { aside })
         })
     }
 }

@@ -1,5 +1,6 @@
 //! SQLite as a source.
 
+mod file;
 mod inventory;
 mod sql;
 mod value;
@@ -22,6 +23,7 @@ use crate::{
     Ask, Batches, Dataset, Description, Inventory, Limits, Source, SourceError, SourceErrorKind,
     Which,
 };
+use file::File;
 use inventory::Ids;
 use value::{Columns, bounds};
 use watch::Watch;
@@ -29,7 +31,9 @@ use watch::Watch;
 /// How long a query waits for a writer.
 const BUSY: Duration = Duration::from_secs(5);
 
-/// A SQLite database, read by a few connections that cannot write.
+/// A SQLite database, read by a few connections that cannot write. A file that takes the place of the one that was
+/// opened (`mv new.sqlite shop.sqlite`) is read from then on, and counts as a change; whether a store can be sought in
+/// it is not asked again.
 ///
 /// ```
 /// # use futures_util::StreamExt;
@@ -71,9 +75,9 @@ const BUSY: Duration = Duration::from_secs(5);
 /// # }
 /// ```
 pub struct SqliteSource {
-    pool: Pool<Connection>,
+    pool: Pool<File>,
     /// One connection that is kept for [`Source::change_number`], which compares with what it saw before.
-    lookout: Pool<Connection>,
+    lookout: Pool<File>,
     dataset: Arc<Dataset>,
     limits: Limits,
     clock: Arc<dyn Clock>,
@@ -97,19 +101,14 @@ impl SqliteSource {
             let message = format!("there is no SQLite database at {shown}");
             return Err(SourceError::new(SourceErrorKind::Unreachable, message));
         }
-        let connect = || {
-            connect(path).map_err(|e| {
-                let message = format!("cannot open {shown} as a SQLite database");
-                SourceError::new(SourceErrorKind::Unreachable, message).because(e)
-            })
-        };
-        let connections = (0..limits.connections.max(1))
-            .map(|_| connect())
+        let mut files = (0..limits.connections.max(1))
+            .map(|_| File::open(path))
             .collect::<Result<Vec<_>, SourceError>>()?;
-        let lookout = connect()?;
-        let described = describe(&connections[0], &dataset)?;
+        let lookout = File::open(path)?;
+        let ids = Arc::<Ids>::default();
+        let described = describe(files[0].connection(&ids)?, &dataset)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-        let pool = Pool::start(connections, &clock)?;
+        let pool = Pool::start(files, &clock)?;
         let lookout = Pool::start(vec![lookout], &clock)?;
         Ok(SqliteSource {
             pool,
@@ -117,10 +116,15 @@ impl SqliteSource {
             dataset: Arc::new(dataset),
             limits,
             clock,
-            ids: Arc::default(),
+            ids,
             described,
         })
     }
+}
+
+fn unopened(path: &Path, why: rusqlite::Error) -> SourceError {
+    let message = format!("cannot open {} as a SQLite database", path.display());
+    SourceError::new(SourceErrorKind::Unreachable, message).because(why)
 }
 
 fn connect(path: &Path) -> rusqlite::Result<Connection> {
@@ -183,11 +187,16 @@ impl Source for SqliteSource {
         self.pool.busy()
     }
 
-    /// SQLite's `data_version`: another one after a commit by any other connection, be it of another process.
+    /// SQLite's `data_version`: another one after a commit by any other connection, be it of another process; and in the
+    /// upper half how many files have been opened.
     fn change_number(&self) -> BoxFuture<'_, Result<Option<u64>, SourceError>> {
-        Box::pin(self.lookout.ask(|connection| {
-            let version = connection.pragma_query_value(None, "data_version", |row| row.get(0));
-            version.map(i64::cast_unsigned).map(Some).map_err(failed)
+        let ids = Arc::clone(&self.ids);
+        Box::pin(self.lookout.ask(move |file| {
+            let version = file
+                .connection(&ids)?
+                .pragma_query_value(None, "data_version", |row| row.get::<_, u32>(0))
+                .map_err(failed)?;
+            Ok(Some(u64::from(file.opened()) << 32 | u64::from(version)))
         }))
     }
 
@@ -195,8 +204,8 @@ impl Source for SqliteSource {
         let (watch, cancel) = Watch::new(Arc::clone(&self.clock), self.limits.timeout);
         let (dataset, ids) = (Arc::clone(&self.dataset), Arc::clone(&self.ids));
         let seeks = self.described.seeks;
-        let asked = self.pool.ask(move |connection| {
-            watch.over(connection, |c| inventory::inventory(c, &dataset, seeks, &ids))
+        let asked = self.pool.ask(move |file| {
+            watch.over(file.connection(&ids)?, |c| inventory::inventory(c, &dataset, seeks, &ids))
         });
         Box::pin(async move {
             let _cancel = cancel;
@@ -209,11 +218,15 @@ impl Source for SqliteSource {
         let (mut sender, batches) = handover::channel(cancel);
         let (dataset, ids) = (Arc::clone(&self.dataset), Arc::clone(&self.ids));
         let limits = self.limits;
-        self.pool.run(move |connection| {
+        self.pool.run(move |file| {
             let mut send =
                 |item| watch.not_counting(|| futures_executor::block_on(sender.send(item)).is_ok());
-            let outcome = watch.over(connection, |connection| {
-                read(connection, &dataset, limits, &ids, ask, &mut |batch| send(Ok(Some(batch))))
+            let outcome = file.connection(&ids).and_then(|connection| {
+                watch.over(connection, |connection| {
+                    read(connection, &dataset, limits, &ids, ask, &mut |batch| {
+                        send(Ok(Some(batch)))
+                    })
+                })
             });
             send(outcome.map(|()| None));
         });

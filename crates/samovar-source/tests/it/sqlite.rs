@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
 
 mod equals_sql;
+mod replaced;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
