@@ -30,10 +30,10 @@ pub(crate) struct DemoArgs {
     #[arg(long, default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
     listen: IpAddr,
     /// Who changes state must bear this token
-    #[arg(long, env = "SAMOVAR_TOKEN", hide_env_values = true)]
+    #[arg(long, env = "SAMOVAR_TOKEN", hide_env_values = true, value_parser = as_token)]
     token: Option<String>,
     /// Who reads figures from beyond this machine must bear this token, or the other
-    #[arg(long, env = "SAMOVAR_READ_TOKEN", hide_env_values = true, value_parser = read_token)]
+    #[arg(long, env = "SAMOVAR_READ_TOKEN", hide_env_values = true, value_parser = as_token)]
     read_token: Option<String>,
     /// Directory of the demo's database and of what is cached on disk
     #[arg(long, default_value = "samovar-data")]
@@ -46,8 +46,9 @@ pub(crate) struct DemoArgs {
     json: bool,
 }
 
-/// A read token as it may be given. An empty one would let everybody read who meant to let nobody.
-pub(crate) fn read_token(text: &str) -> Result<String, String> {
+/// A token as it may be given. An empty one, as of a variable that was never set, would guard nothing or lock everybody
+/// out.
+pub(crate) fn as_token(text: &str) -> Result<String, String> {
     let fits = samovar_server::is_token(text);
     fits.then(|| text.to_string()).ok_or_else(|| "8 or more visible ASCII characters".into())
 }

@@ -9,7 +9,7 @@ use clap::Args;
 use samovar_levels::{Engine, WarmReport};
 use samovar_server::{App, Labels, Settings, Tokens};
 
-use crate::demo::{read_token, say};
+use crate::demo::{as_token, say};
 use crate::host::{self, Failure, Host};
 
 /// After a warm-up that failed the next waits so long, twice as long after each further one.
@@ -25,10 +25,10 @@ pub(crate) struct ServeArgs {
     #[arg(long)]
     port: Option<u16>,
     /// Who changes state must bear this token
-    #[arg(long, env = "SAMOVAR_TOKEN", hide_env_values = true)]
+    #[arg(long, env = "SAMOVAR_TOKEN", hide_env_values = true, value_parser = as_token)]
     token: Option<String>,
     /// Who reads figures from beyond this machine must bear this token, or the other
-    #[arg(long, env = "SAMOVAR_READ_TOKEN", hide_env_values = true, value_parser = read_token)]
+    #[arg(long, env = "SAMOVAR_READ_TOKEN", hide_env_values = true, value_parser = as_token)]
     read_token: Option<String>,
 }
 

@@ -8,6 +8,7 @@
 mod api;
 mod app;
 mod ask;
+mod background;
 mod encoding;
 mod error;
 mod guard;
