@@ -1,5 +1,6 @@
 //! Requests in words: selections, questions and events, with their limits.
 
+mod list;
 mod query;
 
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use serde_json::{Map, Value};
 
 use crate::error::Refusal;
 
+use list::list;
 pub(crate) use query::query;
 
 /// No more stores by name than this in one request.
@@ -31,8 +33,7 @@ pub(crate) struct Asked {
     pub(crate) incomplete: bool,
 }
 
-/// Reads `stores=…&from=…&to=…[&incomplete=allow]`. The list of stores is cut at its commas before
-/// anything is decoded, so that an id may hold a comma, encoded.
+/// Reads `stores=…&from=…&to=…[&incomplete=allow]`.
 pub(crate) fn diagnosis(query: &str) -> Result<Asked, Refusal> {
     let mut asked = Asking::default();
     for (name, value) in pairs(query) {
@@ -52,7 +53,7 @@ fn pairs(query: &str) -> impl Iterator<Item = (&str, &str)> {
 /// The parameters that all questions have.
 #[derive(Default)]
 struct Asking {
-    stores: Option<Stores>,
+    stores: Vec<String>,
     from: Option<Day>,
     to: Option<Day>,
     incomplete: bool,
@@ -62,7 +63,7 @@ impl Asking {
     /// Whether the parameter is one of these.
     fn take(&mut self, name: &str, value: &str) -> Result<bool, Refusal> {
         match name {
-            "stores" => self.stores = Some(stores_of(value)?),
+            "stores" => self.stores.extend(list("stores", value)?),
             "from" => self.from = Some(day("from", &decode("from", value)?)?),
             "to" => self.to = Some(day("to", &decode("to", value)?)?),
             "incomplete" if value == "allow" => self.incomplete = true,
@@ -76,11 +77,15 @@ impl Asking {
 
     fn finish(self) -> Result<Asked, Refusal> {
         let missing = |field, allowed: &str| Refusal::field(field, "nothing", allowed);
-        let stores =
-            self.stores.ok_or_else(|| missing("stores", "all, top:N, or ids joined by commas"))?;
+        if self.stores.is_empty() {
+            return Err(missing("stores", "all, top:N, or ids joined by commas"));
+        }
         let from = self.from.ok_or_else(|| missing("from", "a date, YYYY-MM-DD"))?;
         let to = self.to.ok_or_else(|| missing("to", "a date, YYYY-MM-DD"))?;
-        Ok(Asked { selection: selection(stores, from, to)?, incomplete: self.incomplete })
+        Ok(Asked {
+            selection: selection(stores_of(self.stores)?, from, to)?,
+            incomplete: self.incomplete,
+        })
     }
 }
 
@@ -96,8 +101,10 @@ fn selection(stores: Stores, from: Day, to: Day) -> Result<Selection, Refusal> {
     Ok(selection)
 }
 
+/// As forms are encoded: a space may be `+`.
 fn decode(field: &'static str, value: &str) -> Result<String, Refusal> {
-    let text = percent_decode_str(value).decode_utf8();
+    let spaced = value.replace('+', " ");
+    let text = percent_decode_str(&spaced).decode_utf8();
     text.map(String::from)
         .map_err(|_| Refusal::field(field, value, "text in UTF-8, percent-encoded"))
 }
@@ -106,8 +113,7 @@ fn day(field: &'static str, text: &str) -> Result<Day, Refusal> {
     text.parse().map_err(|_| Refusal::field(field, text, "a date of the form YYYY-MM-DD"))
 }
 
-fn stores_of(value: &str) -> Result<Stores, Refusal> {
-    let ids = value.split(',').map(|id| decode("stores", id)).collect::<Result<Vec<_>, _>>()?;
+fn stores_of(ids: Vec<String>) -> Result<Stores, Refusal> {
     match ids.as_slice() {
         [one] if one == "all" => Ok(Stores::All),
         [one] if one.starts_with("top:") => top(one),
@@ -243,10 +249,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_comma_within_an_id_is_encoded() {
-        let asked = diagnosis("stores=a%2Cb,%E9%97%A8&from=2026-01-01&to=2026-01-02").unwrap();
-        assert_eq!(asked.selection.stores, Stores::These(vec!["a,b".into(), "门".into()]));
-        assert!(!asked.incomplete);
+    fn stores_are_one_list_however_it_is_written() {
+        for stores in [
+            "stores=a\\,b,%E9%97%A8",
+            "stores=a%5C%2Cb%2C%E9%97%A8",
+            "stores=a%5C,b&stores=%E9%97%A8",
+        ] {
+            let asked = diagnosis(&format!("{stores}&from=2026-01-01&to=2026-01-02")).unwrap();
+            let these = Stores::These(vec!["a,b".into(), "门".into()]);
+            assert_eq!(asked.selection.stores, these, "{stores}");
+            // What is shown of it can be asked again.
+            let shown = format!("stores={these}&from=2026-01-01&to=2026-01-02");
+            assert_eq!(diagnosis(&shown).unwrap(), asked);
+            assert!(!asked.incomplete);
+        }
     }
 
     #[test]

@@ -97,6 +97,7 @@ static FILES: &[(&str, &[u8])] = files! {
     "js/early.js" => "../page/js/early.js",
     "js/format.js" => "../page/js/format.js",
     "js/language.js" => "../page/js/language.js",
+    "js/list.js" => "../page/js/list.js",
     "js/main.js" => "../page/js/main.js",
     "js/products.js" => "../page/js/products.js",
     "js/proof.js" => "../page/js/proof.js",
