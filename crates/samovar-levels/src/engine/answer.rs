@@ -31,7 +31,7 @@ pub struct Answer {
 }
 
 /// Differs whenever bodies are written differently.
-pub(super) const BODY_FORMAT: u32 = 3;
+pub(super) const BODY_FORMAT: u32 = 4;
 
 /// A question, with what its answer rests on beside the blocks.
 #[derive(Clone)]

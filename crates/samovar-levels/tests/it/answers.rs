@@ -467,6 +467,9 @@ fn a_strange_day_stands_out_with_its_reason() {
         let (shop, engine) = shop_with_engine().await;
         let even = json(&check(&shop, &engine, None, 20, 39).await);
         assert_eq!(even["standouts"]["found"], 0, "{}", even["standouts"]);
+        assert_eq!(even["standouts"]["judged"], 20, "every day of the period");
+        let short = json(&check(&shop, &engine, None, 33, 39).await);
+        assert_eq!(short["standouts"]["judged"], 0, "no weekday comes four times");
         // A hundred times what a day is like.
         let strange = Line { day: 35, amount: Some(150_000), ..some_lines().swap_remove(0) };
         shop.insert(&strange);
@@ -485,9 +488,8 @@ fn a_strange_day_stands_out_with_its_reason() {
         let engine = shop.engine(volatile().await, ProductMetrics::Keep);
         let asked = selection(None, 20, 39);
         let lacking = json(&engine.diagnose(&asked, Missing::Allow).await.unwrap());
-        assert_eq!(
-            (&lacking["standouts"]["found"], &lacking["standouts"]["days"]),
-            (&Value::Null, &Value::Array(vec![]))
-        );
+        let standouts = &lacking["standouts"];
+        assert_eq!((&standouts["judged"], &standouts["found"]), (&Value::Null, &Value::Null));
+        assert_eq!(standouts["days"], Value::Array(vec![]));
     });
 }
