@@ -3,7 +3,8 @@
 //! [`router`] makes the doors over an [`App`]; the caller brings the listener and says when to stop. Answers hold
 //! in their body only what is equal for equal data, so that bodies are cached encoded and entity tags mean
 //! something; what differs by request stands in headers. Whatever changes state passes a guard: the bearer
-//! token, or loopback where none is set. Whatever tells figures passes another, where a read token is set.
+//! token, or loopback where none is set. Whatever tells figures passes another, where a read token is set; where none
+//! is, a server on loopback answers to its own names alone.
 
 mod api;
 mod app;
@@ -11,6 +12,7 @@ mod ask;
 mod encoding;
 mod error;
 mod guard;
+mod host;
 mod openapi;
 mod ops;
 mod page;
@@ -53,8 +55,12 @@ pub fn router(app: App) -> Router {
         .fold(Router::new(), |router, (path, who, door)| router.route(path, guarded(who, door)))
         .method_not_allowed_fallback(async || error::Refusal::MethodNotAllowed)
         .fallback(file)
-        .layer(DefaultBodyLimit::max(MAX_BODY))
-        .layer(MapResponseLayer::new(house_headers))
+        // As one: each layer of its own costs every answer a box.
+        .layer((
+            MapResponseLayer::new(house_headers),
+            host::KnownHosts(app.hosts()),
+            DefaultBodyLimit::max(MAX_BODY),
+        ))
         .with_state(app)
 }
 
