@@ -1,6 +1,6 @@
 // The server's doors. Every failure is a `Problem`, every answer brings its proof.
 
-import { encodeList } from "./list.js";
+import { encodeList } from "./parameters.js";
 import { encodeStores } from "./selection.js";
 import { askForToken, forgetToken, knownTokens } from "./token.js";
 

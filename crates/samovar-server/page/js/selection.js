@@ -1,6 +1,6 @@
 // The selection: which stores, which days. It lives in the page's address.
 
-import { decodeList, encodeList } from "./list.js";
+import { decodeList, encodeList, parameters } from "./parameters.js";
 
 /** Stores are `"all"`, `"top:N"`, or a list of ids; an empty list is a selection of none. */
 export const encodeStores = (stores) => (typeof stores === "string" ? stores : encodeList(stores));
@@ -15,11 +15,7 @@ const isDay = (text) => /^\d{4}-\d{2}-\d{2}$/.test(text) && !Number.isNaN(Date.p
 /** What the address names; what it lacks or garbles is left out. */
 export function readAddress(search = location.search) {
   const found = {};
-  for (const part of search.slice(1).split("&")) {
-    const at = part.indexOf("=");
-    if (at < 0) continue;
-    const name = part.slice(0, at);
-    const text = part.slice(at + 1);
+  for (const [name, text] of parameters(search)) {
     try {
       if (name === "stores") found.stores = decodeStores(text);
       if ((name === "from" || name === "to") && isDay(text)) found[name] = text;

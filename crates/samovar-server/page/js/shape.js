@@ -1,7 +1,7 @@
 // The shape of the breakdown: by which dimensions, which measures, in which order. It lives in the page's address; what
 // is as the page itself would choose it is left out there, and null here.
 
-import { decodeList, encodeList } from "./list.js";
+import { decodeList, encodeList, parameters } from "./parameters.js";
 
 const DIMENSIONS = ["store_id", "date", "product", "category"];
 const FIRST = 4; // measures shown unless others are chosen
@@ -60,8 +60,7 @@ export function shapeAddress({ by, measures, order }) {
 /** The shape that the address names; what it garbles is as the page would choose it. */
 export function readShape(search = location.search) {
   const found = { ...OWN };
-  for (const part of search.slice(1).split("&")) {
-    const [name, text] = [part.slice(0, part.indexOf("=")), part.slice(part.indexOf("=") + 1)];
+  for (const [name, text] of parameters(search)) {
     try {
       if (name === "by") found.by = decodeList(text);
       if (name === "measures") found.measures = decodeList(text);

@@ -1,4 +1,10 @@
-// Lists in an address, as the server reads and writes them.
+// The parameters of an address, and the lists in them, as the server reads and writes them.
+
+/** Name and text of each parameter, not decoded. */
+export function parameters(search) {
+  const parts = search.replace(/^\?/, "").split("&").filter(Boolean);
+  return parts.map((part) => /^([^=]*)=?(.*)$/s.exec(part).slice(1));
+}
 
 /** Items joined by commas; a comma within one has a backslash before it, and so has a backslash. */
 export const encodeList = (items) =>
