@@ -11,11 +11,13 @@ use futures_executor::block_on;
 use rusqlite::{Connection, params_from_iter, types::Value};
 use samovar_core::{BoxFuture, Day};
 use samovar_source::{
-    Ask, Batches, ColumnKind, Dataset, DateKind, Days, Description, Inventory, Limits, Source,
-    SourceColumn, SourceError, SourceErrorKind, SqliteSource, Which,
+    Ask, Batches, Dataset, DateKind, Days, Description, Inventory, Limits, Source, SourceError,
+    SourceErrorKind, SqliteSource, Which,
 };
-use samovar_testkit::source::{Cell, Fixture, ReadRow, Type, read_all, suite};
+use samovar_testkit::source::{Cell, Fixture, Type, read_all, suite};
 use tempfile::TempDir;
+
+use crate::orders::{a_join_is_sought, dataset, one, rows_of};
 
 /// A source on a database of its own.
 struct Temporary {
@@ -101,31 +103,8 @@ fn sqlite_keeps_the_contract() {
     suite(make);
 }
 
-/// Columns `store`, `day` and `amount` of a query.
-fn dataset(query: &str) -> Dataset {
-    Dataset {
-        query: query.into(),
-        store_id: "store".into(),
-        store_name: None,
-        date: "day".into(),
-        date_kind: DateKind::Date,
-        time_zone: jiff::tz::TimeZone::UTC,
-        product: None,
-        category: None,
-        columns: vec![SourceColumn {
-            name: "amount".into(),
-            kind: ColumnKind::Fixed { decimals: 2 },
-        }],
-    }
-}
-
 fn open(path: &Path, query: &str) -> SqliteSource {
     SqliteSource::open(path, dataset(query), Limits::default()).unwrap()
-}
-
-fn rows_of(source: &SqliteSource, store: &str) -> Vec<ReadRow> {
-    let days = Days::Range(None, None);
-    read_all(source.read(Ask { stores: Which::One(store.into()), days })).unwrap()
 }
 
 fn ids(source: &SqliteSource) -> Vec<Arc<str>> {
@@ -193,20 +172,7 @@ fn a_store_is_sought_through_joins_and_subqueries() {
          CREATE TABLE unindexed (store INTEGER, name TEXT);",
     )
     .unwrap();
-    let joined = "
-        -- lines without master data count in full
-        SELECT o.store, o.day, o.amount * 2 AS amount, s.name AS store_name
-        FROM orders o LEFT JOIN stores s ON s.id = o.store;";
-    let named = Dataset { store_name: Some("store_name".into()), ..dataset(joined) };
-    let source = SqliteSource::open(&path, named, Limits::default()).unwrap();
-    assert!(block_on(source.describe()).unwrap().seeks);
-    let values: Vec<_> =
-        rows_of(&source, "7").into_iter().map(|row| row.values[0].clone().unwrap()).collect();
-    assert_eq!(values, ["200", "400"]);
-    let mut stores = block_on(source.stores()).unwrap().stores;
-    stores.sort_by(|a, b| a.id.cmp(&b.id));
-    let names: Vec<_> = stores.iter().map(|store| store.name.as_deref()).collect();
-    assert_eq!(names, [Some("Seven"), None]);
+    a_join_is_sought(|dataset| SqliteSource::open(&path, dataset, Limits::default()).unwrap());
 
     for (query, seeks) in [
         ("SELECT * FROM (SELECT * FROM orders)", true),
@@ -269,10 +235,9 @@ fn dates_of_another_kind_are_told() {
         ));
         let source = open(&path, "orders");
         let all = || Ask { stores: Which::All, days: Days::Range(None, None) };
-        let one = || Ask { stores: Which::One("7".into()), days: Days::Range(None, None) };
         for wrong in [
             block_on(source.stores()).unwrap_err(),
-            read_all(source.read(one())).unwrap_err(),
+            read_all(source.read(one("7"))).unwrap_err(),
             read_all(source.read(all())).unwrap_err(),
         ] {
             assert_eq!(wrong.kind(), SourceErrorKind::Value);
@@ -294,8 +259,7 @@ fn spellings_that_do_not_sort_as_their_days_are_told() {
         ..dataset("orders")
     };
     let source = SqliteSource::open(&path, shanghai, Limits::default()).unwrap();
-    let days = Days::Range(None, None);
-    let wrong = read_all(source.read(Ask { stores: Which::One("7".into()), days })).unwrap_err();
+    let wrong = read_all(source.read(one("7"))).unwrap_err();
     assert!(wrong.to_string().contains("one spelling"), "{wrong}");
 }
 
