@@ -215,6 +215,47 @@ fn an_id_is_found_whatever_its_type() {
     }
 }
 
+/// Ids that a collation holds for equal are two, whoever is asked: one store or all.
+#[test]
+fn ids_are_told_apart_by_their_bytes() {
+    for (collation, index, seeks) in [
+        ("NOCASE", "(store, day)", true),
+        ("NOCASE", "(store COLLATE BINARY, day)", true),
+        ("BINARY", "(store COLLATE NOCASE, day)", false),
+        ("RTRIM", "(store, day)", true),
+        ("NOCASE", "(day)", false),
+    ] {
+        let (_directory, path, _db) = database(&format!(
+            "CREATE TABLE orders (store TEXT COLLATE {collation}, day TEXT, amount REAL, name TEXT);
+             CREATE INDEX by_store_and_day ON orders {index};
+             INSERT INTO orders VALUES ('a', '2026-02-03', 1, 'small'), ('A', '2026-02-04', 2, 'great'),
+                 ('a', '2026-02-05', 3, NULL), ('A ', '2026-02-03', 4, 'wide'), ('a', '2026-02-04', 5, NULL);"
+        ));
+        let named = Dataset { store_name: Some("name".into()), ..dataset("orders") };
+        let source = SqliteSource::open(&path, named, Limits::default()).unwrap();
+        let told = format!("{collation}, {index}");
+        assert_eq!(block_on(source.describe()).unwrap().seeks, seeks, "{told}");
+        let mut stores = block_on(source.stores()).unwrap().stores;
+        stores.sort_by(|a, b| a.id.cmp(&b.id));
+        let found: Vec<_> =
+            stores.iter().map(|store| (&*store.id, store.name.as_deref(), store.lines)).collect();
+        let expected = [("A", Some("great"), 1), ("A ", Some("wide"), 1), ("a", Some("small"), 3)];
+        assert_eq!(found, expected, "{told}");
+        let all = Ask { stores: Which::All, days: Days::Range(None, None) };
+        let all = read_all(source.read(all)).unwrap();
+        assert!(all.is_sorted_by_key(|row| (row.store.clone(), row.day)), "{told}: {all:?}");
+        // Whether it was in the list of stores or is looked up.
+        for source in [&source, &open(&path, "orders")] {
+            for (id, ..) in expected {
+                let one = rows_of(source, id).into_iter().map(|row| (row.day, row.values));
+                let of_all = all.iter().filter(|row| row.store.as_deref() == Some(id));
+                let of_all = of_all.map(|row| (row.day, row.values.clone()));
+                assert_eq!(one.collect::<Vec<_>>(), of_all.collect::<Vec<_>>(), "{id:?} of {told}");
+            }
+        }
+    }
+}
+
 #[test]
 fn one_id_in_two_types_is_told() {
     let (_directory, path, _db) = database(
