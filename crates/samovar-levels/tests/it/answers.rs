@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::measures::{Measures, measures};
 use crate::oracle::{Lines, agrees};
-use crate::shop::{CHINESE, ENGLISH, Line, Names, Shop, partition, selection};
+use crate::shop::{CHINESE, ENGLISH, Line, Names, Shop, partition, selection, shop, some_lines};
 
 pub(crate) fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
@@ -247,26 +247,8 @@ proptest! {
     }
 }
 
-pub(crate) fn some_lines() -> Vec<Line> {
-    let line = |n: i32| Line {
-        store: (n % 3 + 1) as u8,
-        day: n % 40,
-        product: Some((n % 7) as u8),
-        category: None,
-        amount: Some(i64::from(100 + n)),
-        profit: Some(i64::from(n)),
-        pieces: Some(1),
-        delivery: Some((n % 50 + 1) as u16),
-        receipt: None,
-    };
-    (0..240).map(line).collect()
-}
-
 async fn shop_with_engine() -> (Shop, Engine) {
-    let shop = Shop::new(ENGLISH);
-    for line in some_lines() {
-        shop.insert(&line);
-    }
+    let shop = shop();
     let engine = shop.engine(volatile().await, ProductMetrics::Keep);
     (shop, engine)
 }

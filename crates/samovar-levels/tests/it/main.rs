@@ -12,3 +12,4 @@ mod queries;
 mod restart;
 mod shop;
 mod standing;
+mod waits;
