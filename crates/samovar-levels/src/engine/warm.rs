@@ -176,8 +176,11 @@ impl Engine {
     /// Reads everything in one pass if something is cold and the source cannot seek it. False if that failed: then
     /// what is on disk is brought up all the same, and the rest is for the background.
     async fn pass_if_cold(&self, members: &Arc<Members>) -> bool {
-        // A source that cannot be asked is not needed for what is on disk.
-        if self.seeks().await.unwrap_or(true) || !self.any_cold(members).await {
+        let Some(within) = members.dates else { return true };
+        let stores = 0..members.stores.len();
+        let places = stores.flat_map(|at| members.places(at, within.0, within.1));
+        let needs = self.usual_needs(members.product_metrics);
+        if !self.wants_a_pass(places, 0, within, needs).await {
             return true;
         }
         self.inner.share.wait().await;
@@ -188,19 +191,6 @@ impl Engine {
                 false
             }
         }
-    }
-
-    /// Whether a block is in no tier.
-    async fn any_cold(&self, members: &Members) -> bool {
-        let Some((from, to)) = members.dates else { return false };
-        for at in 0..members.stores.len() {
-            for place in members.places(at, from, to) {
-                if self.ready(&place, from, to).is_none() && !self.stored(&place, from, to).await {
-                    return true;
-                }
-            }
-        }
-        false
     }
 
     /// Warms these stores; gives the failures of those that could not be.
