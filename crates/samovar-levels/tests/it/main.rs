@@ -13,3 +13,4 @@ mod restart;
 mod shop;
 mod standing;
 mod waits;
+mod warm_up;

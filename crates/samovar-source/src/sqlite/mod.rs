@@ -107,7 +107,7 @@ impl SqliteSource {
             .map(|_| connect())
             .collect::<Result<Vec<_>, SourceError>>()?;
         let lookout = connect()?;
-        let described = describe(&connections[0], &dataset)?;
+        let described = describe(&connections, &dataset)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let pool = Pool::start(connections, &clock)?;
         let lookout = Pool::start(vec![lookout], &clock)?;
@@ -134,7 +134,8 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
 }
 
 /// Looks at the raw query: its columns, and whether one store's days can be sought.
-fn describe(connection: &Connection, dataset: &Dataset) -> Result<Description, SourceError> {
+fn describe(connections: &[Connection], dataset: &Dataset) -> Result<Description, SourceError> {
+    let connection = &connections[0];
     let schema = |message: String| SourceError::new(SourceErrorKind::Schema, message);
     let statement = connection.prepare(&sql::columns_of(dataset)).map_err(|e| {
         let message = format!(
@@ -163,7 +164,8 @@ fn describe(connection: &Connection, dataset: &Dataset) -> Result<Description, S
         .and_then(Iterator::collect::<rusqlite::Result<Vec<String>>>)
         .map_err(failed)?;
     let scans = |step: &String| step.starts_with("SCAN") || step.contains("AUTOMATIC");
-    Ok(Description { columns, seeks: !steps.iter().any(scans) })
+    let seeks = !steps.iter().any(scans);
+    Ok(Description { columns, seeks, connections: connections.len() })
 }
 
 /// The names of what can be asked, for an error.
