@@ -77,7 +77,7 @@ async fn demo(args: &DemoArgs) -> Result<(), Failure> {
     let app = App::new(labels, tokens);
     app.generating(0, shape.rows());
     let listen = SocketAddr::new(args.listen, args.port);
-    let server = Host::start(listen, args.token.as_deref(), app.clone()).await?;
+    let server = Host::start(listen, args.token.as_deref(), Vec::new(), app.clone()).await?;
     say(&format!("Samovar is on http://{}", server.address));
     let made = OnceLock::new();
     let work = work(args, &shape, &settings, &database, samovar.clone(), &app, &made);

@@ -54,16 +54,20 @@ pub(crate) struct Host {
 }
 
 impl Host {
-    /// Listens and serves at once. Beyond loopback only with a token.
+    /// Listens and serves at once. Beyond loopback only with a token; there any name will do, unless some are allowed.
     pub(crate) async fn start(
         listen: SocketAddr,
         token: Option<&str>,
+        allowed_hosts: Vec<String>,
         app: App,
     ) -> Result<Host, Failure> {
         if !listen.ip().is_loopback() && token.is_none() {
             return Err(Failure(format!(
                 "listening on {listen}, beyond this machine, needs a token: set --token or SAMOVAR_TOKEN"
             )));
+        }
+        if listen.ip().is_loopback() || !allowed_hosts.is_empty() {
+            app.known_as(allowed_hosts);
         }
         let listener = TcpListener::bind(listen).await.map_err(|failed| {
             Failure(format!(

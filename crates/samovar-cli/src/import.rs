@@ -37,6 +37,10 @@ pub(crate) struct ImportArgs {
     /// postgres://user:password@host:port/database?sslmode=require
     #[arg(long, value_name = "PATH|URL", value_parser = PathBufValueParser::new().map(Database::from))]
     database: Database,
+    /// For PostgreSQL: a file of certificates (PEM), the authorities to trust instead of the system's. The server's
+    /// certificate is then verified with sslmode=prefer, too
+    #[arg(long, value_name = "FILE")]
+    ca_file: Option<PathBuf>,
     /// The table; made if there is none, else appended to. For PostgreSQL also SCHEMA.TABLE
     #[arg(long, value_name = "NAME")]
     table: String,
@@ -106,8 +110,17 @@ fn value<T: FromStr<Err: Display>>(word: &str) -> Result<T, String> {
 }
 
 impl ImportArgs {
-    fn options(self) -> ImportOptions {
-        ImportOptions {
+    fn options(self) -> Result<ImportOptions, Error> {
+        let mut database = self.database;
+        match (&mut database, self.ca_file) {
+            (Database::Postgres(server), ca_file) => server.ca_file = ca_file,
+            (Database::Sqlite(_), None) => {}
+            (Database::Sqlite(_), Some(_)) => {
+                let message = "--ca-file is for PostgreSQL (--database postgres://…); a SQLite file needs none";
+                return Err(Error::new(ErrorKind::Invalid, message));
+            }
+        }
+        Ok(ImportOptions {
             encoding: self.encoding,
             delimiter: self.delimiter,
             types: self.types,
@@ -117,16 +130,19 @@ impl ImportArgs {
             indexes: self.indexes.into_iter().map(|ColumnList(names)| names).collect(),
             rejects: self.rejects,
             max_rejects: self.max_rejects,
-            database: self.database,
+            database,
             ..ImportOptions::new(self.file, PathBuf::new(), self.table)
-        }
+        })
     }
 }
 
 /// Runs the import and tells how it went: 0 done, 1 failed, 2 asked for what cannot be.
 pub(crate) fn run(args: ImportArgs) -> ExitCode {
     let (dry_run, json) = (args.dry_run, args.json);
-    let options = args.options();
+    let options = match args.options() {
+        Ok(options) => options,
+        Err(error) => return failure(&error),
+    };
     let clock = SystemClock::new();
     let bar = Bar::new();
     if dry_run {

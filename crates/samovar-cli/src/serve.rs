@@ -78,7 +78,7 @@ async fn serve(args: &ServeArgs) -> Result<(), Failure> {
     app.ready(engine.clone());
     let port = args.port.unwrap_or(settings.listen.port());
     let listen = SocketAddr::new(settings.listen.ip(), port);
-    let server = Host::start(listen, token.as_deref(), app).await?;
+    let server = Host::start(listen, token.as_deref(), settings.allowed_hosts, app).await?;
     say(&format!("Samovar is on http://{}", server.address));
     let work = async {
         let report = warm_at_last(&engine).await;

@@ -245,6 +245,8 @@ impl Serialize for Daily<'_> {
 #[derive(Serialize)]
 struct Standouts<'a> {
     rules: &'a StandoutRules,
+    /// Days that were judged, those of each measure; `None` where they were not looked at.
+    judged: Option<usize>,
     /// Those that stand out, shown or not; `None`: they were not looked for, because something is missing.
     found: Option<usize>,
     days: Vec<StandoutDay<'a>>,
@@ -265,14 +267,15 @@ impl<'a> Standouts<'a> {
         let Question { schema, standouts: rules, .. } = *question;
         // A day that lacks some of its stores stands out for no reason of its own.
         if question.missing.0 > 0 {
-            return Standouts { rules, found: None, days: Vec::new() };
+            return Standouts { rules, judged: None, found: None, days: Vec::new() };
         }
-        let mut found: Vec<(&str, standout::Standout)> = Vec::new();
+        let (mut judged, mut found) = (0, Vec::<(&str, standout::Standout)>::new());
         for measure in &schema.measures {
             if schema.is_watched(measure, rules) {
                 let days = daily_sums(question, pieces, measure.aggregate);
-                let days = standout::standouts(rules, &days, question.selection.from);
-                found.extend(days.into_iter().map(|day| (&*measure.name, day)));
+                let of = standout::judge(rules, &days, question.selection.from);
+                judged += of.days;
+                found.extend(of.found.into_iter().map(|day| (&*measure.name, day)));
             }
         }
         found.sort_by(|(a, x), (b, y)| {
@@ -288,7 +291,7 @@ impl<'a> Standouts<'a> {
             score: day.score,
             compared: day.compared,
         });
-        Standouts { rules, found: Some(count), days: days.collect() }
+        Standouts { rules, judged: Some(judged), found: Some(count), days: days.collect() }
     }
 }
 

@@ -47,7 +47,8 @@ impl Selection {
 }
 
 impl fmt::Display for Stores {
-    /// The form used over HTTP: `all`, `top:10`, or ids joined by commas (a comma within an id as `%2C`).
+    /// The form used over HTTP before it is encoded: `all`, `top:10`, or ids joined by commas, with a backslash before
+    /// commas and backslashes within an id.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Stores::All => f.write_str("all"),
@@ -55,7 +56,7 @@ impl fmt::Display for Stores {
             Stores::These(ids) => {
                 for (at, id) in ids.iter().enumerate() {
                     let comma = if at > 0 { "," } else { "" };
-                    write!(f, "{comma}{}", id.replace('%', "%25").replace(',', "%2C"))?;
+                    write!(f, "{comma}{}", id.replace('\\', "\\\\").replace(',', "\\,"))?;
                 }
                 Ok(())
             }

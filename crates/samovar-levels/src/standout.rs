@@ -50,14 +50,23 @@ pub(crate) struct Standout {
     pub(crate) compared: usize,
 }
 
+/// What came of looking at a measure's days.
+#[derive(Debug, Default)]
+pub(crate) struct Judged {
+    /// How many had enough of their weekday to be compared with.
+    pub(crate) days: usize,
+    /// Those of them that stand out.
+    pub(crate) found: Vec<Standout>,
+}
+
 /// The scale at which the MAD of a normal distribution is its standard deviation: its 75th percentile.
 const MAD_SCALE: f64 = 0.674_5;
 /// The same for the mean absolute deviation: the root of π ÷ 2.
 const MEAN_SCALE: f64 = 1.253_314;
 
-/// The days from `from` on that stand out among `days`, which ascend without gaps, by their values.
-pub(crate) fn standouts(rules: &StandoutRules, days: &[(Day, f64)], from: Day) -> Vec<Standout> {
-    let mut found = Vec::new();
+/// Judges the days from `from` on by their values among `days`, which ascend without gaps.
+pub(crate) fn judge(rules: &StandoutRules, days: &[(Day, f64)], from: Day) -> Judged {
+    let mut judged = Judged::default();
     for weekday in 0..7 {
         let same: Vec<&(Day, f64)> =
             days.iter().filter(|(day, _)| day.0.rem_euclid(7) == weekday).collect();
@@ -71,15 +80,16 @@ pub(crate) fn standouts(rules: &StandoutRules, days: &[(Day, f64)], from: Day) -
             spread => spread,
         };
         for (day, value) in same.iter().filter(|(day, _)| *day >= from) {
+            judged.days += 1;
             let change = value - expected;
             let score = if spread > 0.0 { change / spread } else { 0.0 };
             if score.abs() >= rules.min_score && change.abs() >= rules.min_change * expected.abs() {
                 let (day, value, compared) = (*day, *value, same.len());
-                found.push(Standout { day, value, expected, score, compared });
+                judged.found.push(Standout { day, value, expected, score, compared });
             }
         }
     }
-    found
+    judged
 }
 
 /// The middle value; of an even number the mean of the two in the middle. 0 of nothing.
@@ -101,6 +111,10 @@ mod tests {
     use super::*;
 
     const FIRST: Day = Day(20_454);
+
+    fn standouts(rules: &StandoutRules, days: &[(Day, f64)], from: Day) -> Vec<Standout> {
+        judge(rules, days, from).found
+    }
 
     /// Eight weeks with a strong weekly rhythm and a little noise.
     fn weeks() -> Vec<(Day, f64)> {
@@ -146,7 +160,12 @@ mod tests {
         let mut days = weeks();
         days.truncate(21);
         days[20].1 = 0.0;
-        assert_eq!(standouts(&StandoutRules::default(), &days, FIRST), []);
+        let judged = judge(&StandoutRules::default(), &days, FIRST);
+        assert_eq!((judged.days, judged.found), (0, Vec::new()));
+        // A day more, and its weekday has four: those of the period looked at are judged.
+        days.push((FIRST.plus(21), 100.0));
+        assert_eq!(judge(&StandoutRules::default(), &days, FIRST).days, 4);
+        assert_eq!(judge(&StandoutRules::default(), &days, FIRST.plus(14)).days, 2);
     }
 
     proptest! {

@@ -34,16 +34,11 @@ pub(crate) async fn diagnosis(
     request: Request,
 ) -> Result<Response, Refusal> {
     let engine = app.engine()?;
-    let clock = engine.samovar().clock();
-    let begun = clock.elapsed();
-    let headers = request.headers();
+    let begun = engine.samovar().clock().elapsed();
     let asked = ask::diagnosis(request.uri().query().unwrap_or(""))?;
     let missing = if asked.incomplete { Missing::Allow } else { Missing::Wait };
-    let answer = match engine.diagnose(&asked.selection, missing).await {
-        Ok(answer) => answer,
-        Err(failed) => return Err(refused(engine, &asked.selection, failed).await),
-    };
-    Ok(tell(sent(&answer, headers), headers, clock.now(), clock.elapsed().saturating_sub(begun)))
+    let answered = engine.diagnose(&asked.selection, missing).await;
+    answer(engine, &asked.selection, answered, request.headers(), begun).await
 }
 
 /// `POST /api/refresh`
@@ -53,14 +48,26 @@ pub(crate) async fn refresh(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Refusal> {
     let engine = app.engine()?;
-    let clock = engine.samovar().clock();
-    let begun = clock.elapsed();
+    let begun = engine.samovar().clock().elapsed();
     let selection = ask::refresh(&body?)?;
-    let answer = match engine.refresh(&selection).await {
+    let answered = engine.refresh(&selection).await;
+    answer(engine, &selection, answered, &headers, begun).await
+}
+
+/// The answer to a question that began at a time, or why there is none.
+async fn answer(
+    engine: &Engine,
+    selection: &Selection,
+    answered: Result<Answer, Error>,
+    asked: &HeaderMap,
+    begun: Duration,
+) -> Result<Response, Refusal> {
+    let answer = match answered {
         Ok(answer) => answer,
-        Err(failed) => return Err(refused(engine, &selection, failed).await),
+        Err(failed) => return Err(refused(engine, selection, failed).await),
     };
-    Ok(tell(sent(&answer, &headers), &headers, clock.now(), clock.elapsed().saturating_sub(begun)))
+    let clock = engine.samovar().clock();
+    Ok(tell(sent(&answer, asked), asked, clock.now(), clock.elapsed().saturating_sub(begun)))
 }
 
 /// Why the engine did not answer; of stores that it does not know, the first by name.

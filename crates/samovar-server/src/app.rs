@@ -48,6 +48,7 @@ pub struct App {
 struct Inner {
     labels: Labels,
     tokens: Tokens,
+    hosts: OnceLock<Arc<[String]>>,
     engine: OnceLock<Engine>,
     generated: AtomicU64,
     to_generate: AtomicU64,
@@ -59,11 +60,26 @@ impl App {
         let inner = Inner {
             labels,
             tokens,
+            hosts: OnceLock::new(),
             engine: OnceLock::new(),
             generated: AtomicU64::new(0),
             to_generate: AtomicU64::new(0),
         };
         App { inner: Arc::new(inner) }
+    }
+
+    /// From now on a [`router`](crate::router) made of this refuses requests that call the server by another name than
+    /// loopback's or one of these (without their ports), unless a read token is set. For servers that listen on loopback: else
+    /// a page of anywhere reads their figures once its name resolves to 127.0.0.1. A second call changes nothing.
+    pub fn known_as(&self, hosts: Vec<String>) {
+        // Names that are already there stay.
+        let _ = self.inner.hosts.set(hosts.into());
+    }
+
+    /// The names besides loopback's, if others are to be refused.
+    pub(crate) fn hosts(&self) -> Option<Arc<[String]>> {
+        let guarded = self.inner.tokens.read.is_none();
+        self.inner.hosts.get().filter(|_| guarded).cloned()
     }
 
     /// Tells how many of how many rows have been made.

@@ -1,5 +1,6 @@
 //! Requests in words: selections, questions and events, with their limits.
 
+mod list;
 mod query;
 
 use std::borrow::Cow;
@@ -13,6 +14,7 @@ use serde_json::{Map, Value};
 
 use crate::error::Refusal;
 
+use list::list;
 pub(crate) use query::query;
 
 /// No more stores by name than this in one request.
@@ -32,8 +34,7 @@ pub(crate) struct Asked {
     pub(crate) incomplete: bool,
 }
 
-/// Reads `stores=…&from=…&to=…[&incomplete=allow]`. The list of stores is cut at its commas before
-/// anything is decoded, so that an id may hold a comma, encoded.
+/// Reads `stores=…&from=…&to=…[&incomplete=allow]`.
 pub(crate) fn diagnosis(query: &str) -> Result<Asked, Refusal> {
     let mut asked = Asking::default();
     for (name, value) in pairs(query) {
@@ -53,7 +54,7 @@ fn pairs(query: &str) -> impl Iterator<Item = (&str, &str)> {
 /// The parameters that all questions have.
 #[derive(Default)]
 struct Asking {
-    stores: Option<Stores>,
+    stores: Vec<String>,
     from: Option<Day>,
     to: Option<Day>,
     incomplete: bool,
@@ -63,7 +64,7 @@ impl Asking {
     /// Whether the parameter is one of these.
     fn take(&mut self, name: &str, value: &str) -> Result<bool, Refusal> {
         match name {
-            "stores" => self.stores = Some(stores_of(value)?),
+            "stores" => self.stores.extend(list("stores", value)?),
             "from" => self.from = Some(day("from", &decode("from", value)?)?),
             "to" => self.to = Some(day("to", &decode("to", value)?)?),
             "incomplete" if value == "allow" => self.incomplete = true,
@@ -77,11 +78,15 @@ impl Asking {
 
     fn finish(self) -> Result<Asked, Refusal> {
         let missing = |field, allowed: &str| Refusal::field(field, "nothing", allowed);
-        let stores =
-            self.stores.ok_or_else(|| missing("stores", "all, top:N, or ids joined by commas"))?;
+        if self.stores.is_empty() {
+            return Err(missing("stores", "all, top:N, or ids joined by commas"));
+        }
         let from = self.from.ok_or_else(|| missing("from", "a date, YYYY-MM-DD"))?;
         let to = self.to.ok_or_else(|| missing("to", "a date, YYYY-MM-DD"))?;
-        Ok(Asked { selection: selection(stores, from, to)?, incomplete: self.incomplete })
+        Ok(Asked {
+            selection: selection(stores_of(&self.stores)?, from, to)?,
+            incomplete: self.incomplete,
+        })
     }
 }
 
@@ -97,21 +102,26 @@ fn selection(stores: Stores, from: Day, to: Day) -> Result<Selection, Refusal> {
     Ok(selection)
 }
 
+/// As forms are encoded: a space may be `+`.
 fn decode<'a>(field: &'static str, value: &'a str) -> Result<Cow<'a, str>, Refusal> {
-    let text = percent_decode_str(value).decode_utf8();
-    text.map_err(|_| Refusal::field(field, value, "text in UTF-8, percent-encoded"))
+    let wrong = |_| Refusal::field(field, value, "text in UTF-8, percent-encoded");
+    if !value.contains('+') {
+        return percent_decode_str(value).decode_utf8().map_err(wrong);
+    }
+    let spaced = value.replace('+', " ");
+    let text = percent_decode_str(&spaced).decode_utf8().map_err(wrong)?;
+    Ok(Cow::Owned(text.into_owned()))
 }
 
 fn day(field: &'static str, text: &str) -> Result<Day, Refusal> {
     text.parse().map_err(|_| Refusal::field(field, text, "a date of the form YYYY-MM-DD"))
 }
 
-fn stores_of(value: &str) -> Result<Stores, Refusal> {
-    let ids = value.split(',').map(|id| decode("stores", id)).collect::<Result<Vec<_>, _>>()?;
-    match ids.as_slice() {
+fn stores_of(ids: &[String]) -> Result<Stores, Refusal> {
+    match ids {
         [one] if one == "all" => Ok(Stores::All),
         [one] if one.starts_with("top:") => top(one),
-        _ => these(&ids),
+        _ => these(ids),
     }
 }
 
@@ -127,7 +137,7 @@ fn top(text: &str) -> Result<Stores, Refusal> {
     }
 }
 
-fn these(ids: &[Cow<'_, str>]) -> Result<Stores, Refusal> {
+fn these(ids: &[String]) -> Result<Stores, Refusal> {
     if ids.len() > MAX_STORES {
         let allowed = format!("at most {MAX_STORES} ids; for more ask for all");
         return Err(Refusal::field("stores", &format!("{} ids", ids.len()), allowed));
@@ -240,10 +250,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_comma_within_an_id_is_encoded() {
-        let asked = diagnosis("stores=a%2Cb,%E9%97%A8&from=2026-01-01&to=2026-01-02").unwrap();
-        assert_eq!(asked.selection.stores, Stores::These(vec!["a,b".into(), "门".into()]));
-        assert!(!asked.incomplete);
+    fn stores_are_one_list_however_it_is_written() {
+        for stores in [
+            "stores=a\\,b,%E9%97%A8",
+            "stores=a%5C%2Cb%2C%E9%97%A8",
+            "stores=a%5C,b&stores=%E9%97%A8",
+        ] {
+            let asked = diagnosis(&format!("{stores}&from=2026-01-01&to=2026-01-02")).unwrap();
+            let these = Stores::These(vec!["a,b".into(), "门".into()]);
+            assert_eq!(asked.selection.stores, these, "{stores}");
+            // What is shown of it can be asked again.
+            let shown = format!("stores={these}&from=2026-01-01&to=2026-01-02");
+            assert_eq!(diagnosis(&shown).unwrap(), asked);
+            assert!(!asked.incomplete);
+        }
     }
 
     #[test]

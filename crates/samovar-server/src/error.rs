@@ -23,6 +23,8 @@ pub(crate) enum Refusal {
     NoToken(Need),
     /// Not from here: the reason.
     Forbidden(&'static str),
+    /// The server is called by a name that it does not know.
+    Misdirected,
     /// There is no such door.
     NotFound,
     /// The door is not opened by this method.
@@ -94,6 +96,7 @@ impl Refusal {
             Refusal::Preparing => (StatusCode::SERVICE_UNAVAILABLE, "preparing"),
             Refusal::NoToken(_) => (StatusCode::UNAUTHORIZED, "unauthorized"),
             Refusal::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden"),
+            Refusal::Misdirected => (StatusCode::MISDIRECTED_REQUEST, "misdirected"),
             Refusal::NotFound => (StatusCode::NOT_FOUND, "not_found"),
             Refusal::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
             Refusal::NotAcceptable(_) => (StatusCode::NOT_ACCEPTABLE, "not_acceptable"),
@@ -124,6 +127,11 @@ impl Refusal {
                     .into()
             }
             Refusal::Forbidden(why) => (*why).into(),
+            Refusal::Misdirected => {
+                "the header Host names neither loopback nor one of allowed_hosts: open http://localhost with the \
+                 server's port, or have this name stand in allowed_hosts, or set read_token"
+                    .into()
+            }
             Refusal::NotFound => "there is nothing here".into(),
             Refusal::MethodNotAllowed => "this takes the methods that the header Allow names".into(),
             Refusal::NotAcceptable(allowed) => {

@@ -3,7 +3,7 @@
 //! State: whoever bears the token; where there is none, this machine alone. Figures: everybody, unless a read token
 //! is set; then this machine, and whoever bears it or the token.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, HeaderName, header};
@@ -117,14 +117,32 @@ fn same(a: &str, b: &str) -> bool {
     a.len() == b.len() && pairs.fold(0, |difference, (x, y)| difference | (x ^ y)) == 0
 }
 
+/// What a `Host` header names, without the port: a name, an address, or an IPv6 address in its brackets.
+pub(crate) fn host_name(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    }
+}
+
+/// Whether a text is what [`host_name`] may give.
+pub(crate) fn is_host(text: &str) -> bool {
+    let bracketed = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    match bracketed {
+        Some(address) => address.parse::<Ipv6Addr>().is_ok(),
+        None => {
+            !text.is_empty()
+                && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b))
+        }
+    }
+}
+
 /// Whether a `Host` header (with or without a port) is a name of this machine's loopback.
-fn names_loopback(host: &str) -> bool {
-    let name = match host.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or(""),
-        None => host.rsplit_once(':').map_or(host, |(name, _)| name),
-    };
+pub(crate) fn names_loopback(host: &str) -> bool {
+    let name = host_name(host);
+    let bracketed = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
     name.eq_ignore_ascii_case("localhost")
-        || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+        || bracketed.unwrap_or(name).parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 #[cfg(test)]

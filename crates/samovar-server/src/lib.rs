@@ -3,7 +3,8 @@
 //! [`router`] makes the doors over an [`App`]; the caller brings the listener and says when to stop. Answers hold
 //! in their body only what is equal for equal data, so that bodies are cached encoded and entity tags mean
 //! something; what differs by request stands in headers. Whatever changes state passes a guard: the bearer
-//! token, or loopback where none is set. Whatever tells figures passes another, where a read token is set.
+//! token, or loopback where none is set. Whatever tells figures passes another, where a read token is set; where none
+//! is, a server on loopback answers to its own names alone.
 
 mod api;
 mod app;
@@ -12,6 +13,7 @@ mod background;
 mod encoding;
 mod error;
 mod guard;
+mod host;
 mod openapi;
 mod ops;
 mod page;
@@ -55,7 +57,8 @@ pub fn router(app: App) -> Router {
         .fold(Router::new(), |router, (path, who, door)| router.route(path, guarded(who, door)))
         .method_not_allowed_fallback(async || error::Refusal::MethodNotAllowed)
         .fallback(file)
-        .layer(MapResponseLayer::new(house_headers))
+        // As one: each layer of its own costs every answer a box.
+        .layer((MapResponseLayer::new(house_headers), host::KnownHosts(app.hosts())))
         .with_state(app)
 }
 

@@ -14,7 +14,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::Registry;
 use samovar_core::TierName;
-use samovar_levels::Engine;
+use samovar_levels::{Engine, EngineCounters};
 use serde_json::{Map, Value, json};
 
 use crate::app::App;
@@ -111,8 +111,10 @@ pub(crate) async fn reset(
 pub(crate) async fn metrics(State(app): State<App>) -> Response {
     let mut registry = Registry::with_prefix("samovar");
     if let Ok(engine) = app.engine() {
-        for (name, value) in engine.counters().snapshot() {
-            registry.register(name, help(name), ConstCounter::new(value));
+        for ((name, value), help) in
+            engine.counters().snapshot().into_iter().zip(EngineCounters::HELP)
+        {
+            registry.register(name, help, ConstCounter::new(value));
         }
         let warmth = engine.warmth();
         for (name, help, value) in [
@@ -177,19 +179,4 @@ where
     let family = Family::default();
     registry.register(name, help, Family::clone(&family));
     family
-}
-
-fn help(counter: &str) -> &'static str {
-    match counter {
-        "requests" => "Questions answered",
-        "hits" => "Questions answered without the source",
-        "result_hits" => "Questions answered by a cached result",
-        "results_computed" => "Results merged anew",
-        "source_reads" => "Queries sent to the source",
-        "rows_read" => "Rows read from the source",
-        "partitions_derived" => "Partitions derived anew",
-        "announced_changes" => "Changes of the source that an event told of",
-        "silent_changes" => "Changes of the source that no event told of",
-        _ => "Partitions derived anew with the same state as before",
-    }
 }

@@ -98,6 +98,7 @@ static FILES: &[(&str, &[u8])] = files! {
     "js/format.js" => "../page/js/format.js",
     "js/language.js" => "../page/js/language.js",
     "js/main.js" => "../page/js/main.js",
+    "js/parameters.js" => "../page/js/parameters.js",
     "js/products.js" => "../page/js/products.js",
     "js/proof.js" => "../page/js/proof.js",
     "js/ranking.js" => "../page/js/ranking.js",

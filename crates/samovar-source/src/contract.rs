@@ -104,6 +104,8 @@ pub struct Description {
     /// Whether one store's days can be sought by an index. If not, reading a store costs a scan of everything,
     /// and [`Which::All`] is the better road.
     pub seeks: bool,
+    /// How many queries it runs side by side: [`Limits::connections`].
+    pub connections: usize,
 }
 
 /// A store of the dataset.

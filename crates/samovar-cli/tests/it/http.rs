@@ -1,6 +1,7 @@
 //! The doors of a small demo.
 
 use std::collections::HashSet;
+use std::fs;
 use std::io::Read;
 
 use serde_json::{Value, json};
@@ -375,13 +376,68 @@ fn without_a_token_only_this_machine_and_no_foreign_page() {
     assert_eq!(reset(&[here, json, ("Origin", "null")]).status, 403);
     assert_eq!(
         reset(&[("Host", "shop.example.com"), json]).status,
-        403,
+        421,
         "a name bound to loopback"
     );
     assert!((400..=415).contains(&reset(&[here]).status), "no type");
     assert!((400..=415).contains(&reset(&[here, ("Content-Type", "text/plain")]).status));
-    let reading = server.ask("GET", STORES, &[("Host", "shop.example.com")], "");
-    assert_eq!(reading.status, 200, "reading changes nothing");
+}
+
+/// A page whose name resolves to 127.0.0.1 is, to the browser, of the server's own origin.
+#[test]
+fn on_loopback_no_figures_by_a_foreign_name() {
+    let (demo, server) = demo();
+    let foreign = [("Host", "shop.example:8051")];
+    for path in [STORES, "/api/dataset", "/metrics", "/api/openapi.json", "/", "/healthz"] {
+        let refused = server.ask("GET", path, &foreign, "");
+        assert_eq!((refused.status, refused.header("X-Content-Type-Options")), (421, "nosniff"));
+        let error = &refused.json()["error"];
+        assert_eq!(error["code"], "misdirected", "{path}");
+        assert!(error["message"].as_str().unwrap().contains("allowed_hosts"), "{error}");
+        assert_eq!(server.ask("GET", path, &[], "").status, 421, "{path}: no name at all");
+        let port = server.host.rsplit_once(':').unwrap().1;
+        for host in [&format!("localhost:{port}"), "127.0.0.1", &format!("[::1]:{port}")] {
+            assert_eq!(server.ask("GET", path, &[("Host", host)], "").status, 200, "{host}{path}");
+        }
+    }
+    drop(server);
+    let mut command = samovar(&demo.arguments(&["--port", "0"]));
+    command.env("SAMOVAR_READ_TOKEN", "open-figures");
+    let server = Server::start(command).warm();
+    assert_eq!(server.ask("GET", STORES, &foreign, "").status, 401, "who knows the token may read");
+    let bearer = ("Authorization", "Bearer open-figures");
+    assert_eq!(server.ask("GET", STORES, &[foreign[0], bearer], "").status, 200);
+}
+
+#[test]
+fn names_that_are_allowed_reach_the_figures() {
+    let demo = Demo::new(2, 60);
+    demo.start().warm();
+    let config = demo.path().join("shop.toml");
+    let text = include_str!("../../../../recipes/demo/samovar.toml");
+    let text = text.replace("demo.sqlite", demo.database().path().unwrap());
+    fs::write(&config, format!("allowed_hosts = [\"shop.example\"]\n{text}")).unwrap();
+    let server =
+        Server::start(samovar(&["serve", "--port", "0", "--config", config.to_str().unwrap()]));
+    for (host, status) in [
+        ("Shop.Example", 200),
+        ("shop.example:80", 200),
+        ("localhost", 200),
+        ("other.example", 421),
+    ] {
+        assert_eq!(
+            server.ask("GET", "/api/dataset", &[("Host", host)], "").status,
+            status,
+            "{host}"
+        );
+    }
+    fs::write(&config, format!("allowed_hosts = [\"http://shop.example\"]\n{text}")).unwrap();
+    let refused = run(&["serve", "--config", config.to_str().unwrap()]);
+    assert!(
+        refused.err.contains("allowed_hosts: found \"http://shop.example\""),
+        "{}",
+        refused.err
+    );
 }
 
 #[test]

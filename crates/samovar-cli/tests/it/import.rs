@@ -451,6 +451,23 @@ fn postgresql_takes_what_sqlite_takes() {
 }
 
 #[test]
+fn authorities_are_named_for_postgresql_alone() {
+    let database = postgres::Server::shared().unwrap().database().unwrap();
+    let folder = Folder::new();
+    fs::write(folder.path("sales.csv"), CHINESE).unwrap();
+    fs::write(folder.path("ca.pem"), "none").unwrap();
+    let with_file = ["--ca-file", "ca.pem"];
+    for (database, words) in [
+        (&*database.url(), "the CA file ca.pem holds no certificate"),
+        ("shop.db", "--ca-file is for PostgreSQL"),
+    ] {
+        let told = into_postgres(&folder, database, &with_file);
+        assert_eq!(told.code, Some(2), "{told:?}");
+        assert!(told.err.contains(words), "{told:?}");
+    }
+}
+
+#[test]
 fn a_killed_import_into_postgresql_leaves_the_table_as_it_was() {
     let database = postgres::Server::shared().unwrap().database().unwrap();
     database.run("CREATE TABLE sales (id bigint, name text)").unwrap();

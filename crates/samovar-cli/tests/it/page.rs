@@ -86,7 +86,9 @@ impl Page {
     /// Every tile, the ranking and the digest are those that the API gives for the page's address.
     fn agrees(&mut self) {
         let search = self.eval("location.search");
-        let answer = self.server.json(&format!("/api/diagnosis{}", search.as_str().unwrap()));
+        // The way that led here asks for nothing.
+        let asked = search.as_str().unwrap().split("&trail=").next().unwrap();
+        let answer = self.server.json(&format!("/api/diagnosis{asked}"));
         self.wait_until(&format!(
             "document.querySelector('#answer').dataset.digest === {}",
             answer["digest"]
@@ -219,7 +221,8 @@ fn ranking_products_and_trend_are_explored_by_clicks() {
     let store = page.eval("document.querySelector('#ranking-table tbody tr').dataset.row");
     let store = store.as_str().unwrap().to_string();
     page.browser.click(&format!("#ranking-table [data-store-id='{store}']")).unwrap();
-    page.shows(&format!("?stores={store}&from=2026-02-02&to=2026-03-01"));
+    let came_from = trail::trail(&[OPENING]);
+    page.shows(&format!("?stores={store}&from=2026-02-02&to=2026-03-01{came_from}"));
     assert_eq!(page.count("#ranking-table tbody tr"), 1);
     page.browser.click("#stores-all").unwrap();
     page.shows(OPENING);

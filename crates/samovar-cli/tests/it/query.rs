@@ -122,6 +122,35 @@ fn conditions_order_and_ratios() {
     assert!(margins.len() > 10 && margins.is_sorted_by(|a, b| a >= b), "{margins:?}");
 }
 
+/// Clients that encode for themselves encode the commas of a list, and write a space as `+`.
+#[test]
+fn lists_are_the_same_however_they_are_written() {
+    let (demo, server) = demo();
+    let of = |stores: &str, more: &str| {
+        let selected = format!("stores={stores}&from=2026-01-10&to=2026-01-20");
+        server.json(&format!("/api/query?{selected}&{more}"))
+    };
+    let plain = of("1,2", "measures=sales,orders&by=store_id,date&order=-sales,date");
+    assert_eq!(plain["total_rows"], 22);
+    let encoded = of("1%2C2", "measures=sales%2Corders&by=store_id%2Cdate&order=-sales%2Cdate");
+    assert_eq!(encoded, plain);
+    let lists = "measures=sales&measures=orders&by=store_id&by=date&order=-sales&order=date";
+    assert_eq!(of("1&stores=2", lists), plain);
+
+    let products = groups(&demo, "product", "TRUE");
+    let spaced = products.iter().find(|(name, ..)| name.contains(' ')).unwrap();
+    let form = spaced.0.replace(' ', "+");
+    let one = of("all", &format!("measures=sales,orders&by=product&where=product%3D{form}"));
+    assert_eq!(told(&one, "product"), std::slice::from_ref(spaced));
+    let comma = of("all", r"measures=sales&where=product%3Dtea%5C%2C+green%2Cproduct%21%3Da\\");
+    assert_eq!(comma["where"][0]["value"], "tea, green");
+    assert_eq!(comma["where"][1]["value"], r"a\");
+    let diagnosed = |stores: &str| {
+        server.json(&format!("/api/diagnosis?stores={stores}&from=2026-01-10&to=2026-01-20"))
+    };
+    assert_eq!(diagnosed("1%2C2"), diagnosed("1,2"));
+}
+
 #[test]
 fn every_format_has_the_same_rows_and_its_own_tag() {
     let (_demo, server) = demo();

@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use samovar_core::{Error, ErrorKind, Millis, Part, Parts, Scope, Stamp, Token, Verdict};
+use samovar_core::{Error, ErrorKind, Key, Millis, Part, Parts, Scope, Stamp, Token, Verdict};
 
 use super::gather::{Gathered, Standing, Wanted};
-use super::survey::flight_key;
 use super::values::{Body, Members};
 use super::{Engine, count};
 use crate::diagnosis::{self, Question};
@@ -31,7 +30,7 @@ pub struct Answer {
 }
 
 /// Differs whenever bodies are written differently.
-pub(super) const BODY_FORMAT: u32 = 3;
+pub(super) const BODY_FORMAT: u32 = 4;
 
 /// A question, with what its answer rests on beside the blocks.
 #[derive(Clone)]
@@ -79,7 +78,7 @@ impl Engine {
             Missing::Allow => self.answer(&asked, &key, asked.token).await?,
             Missing::Wait => {
                 let (engine, mine, flight) =
-                    (self.clone(), asked.clone(), flight_key("results", &key));
+                    (self.clone(), asked.clone(), Key::new("results", Arc::clone(&key)));
                 let run = move |token| async move { engine.answer(&mine, &key, token).await };
                 self.inner.results.join(&flight, |scope| asked.touched_by(scope), run).await?
             }

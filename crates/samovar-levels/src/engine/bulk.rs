@@ -8,9 +8,9 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{Date32Type, Int32Type};
 use futures_util::StreamExt;
 use samovar_core::{Day, Error, ErrorKind, Key, Scope, Stamp, Token};
-use samovar_source::{Ask, Days, Which};
+use samovar_source::{Ask, Days, Description, Which};
 
-use super::blocks::Place;
+use super::blocks::{Needs, Place};
 use super::reader::BlockReader;
 use super::retry::unless_lost;
 use super::survey::parts;
@@ -21,16 +21,41 @@ use crate::derive::Deriver;
 use crate::raw::RawBlock;
 
 impl Engine {
-    /// Whether one store's days can be read without reading everything.
-    pub(crate) async fn seeks(&self) -> Result<bool, Error> {
-        if let Some(seeks) = self.inner.seeks.get() {
-            return Ok(*seeks);
+    /// What the source says of itself; asked once.
+    pub(crate) async fn described(&self) -> Result<&Description, Error> {
+        if let Some(described) = self.inner.described.get() {
+            return Ok(described);
         }
         let described = self.inner.source.describe().await;
         let described = described.map_err(|e| {
             Error::new(ErrorKind::Source, "asking the source for its plan").because(e)
         })?;
-        Ok(*self.inner.seeks.get_or_init(|| described.seeks))
+        Ok(self.inner.described.get_or_init(|| described))
+    }
+
+    /// Whether one pass over everything is cheaper than these blocks one by one: the source cannot seek them, and more
+    /// than `most` of them are in no tier.
+    pub(super) async fn wants_a_pass(
+        &self,
+        places: impl Iterator<Item = Place>,
+        most: usize,
+        (from, to): (Day, Day),
+        needs: Needs,
+    ) -> bool {
+        // A source that cannot be asked is not needed for what is on disk.
+        if self.described().await.map_or(true, |source| source.seeks) {
+            return false;
+        }
+        let mut lacking = 0;
+        for place in places {
+            let here = self.ready_for(&place, from, to, needs).is_some()
+                || self.stored_for(&place, from, to, needs).await;
+            lacking += usize::from(!here);
+            if lacking > most {
+                return true;
+            }
+        }
+        false
     }
 
     /// Reads everything anew, in one pass; at most one such pass reads at a time.

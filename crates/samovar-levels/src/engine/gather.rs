@@ -158,7 +158,10 @@ impl Engine {
         match wanted.missing {
             Missing::Allow => self.leave_out(&mut all, &cold),
             Missing::Wait => {
-                if self.wants_a_pass(&cold, all.within, wanted.needs).await {
+                let places = cold.iter().map(|(_, place)| place.clone());
+                if cold.len() > ONE_BY_ONE
+                    && self.wants_a_pass(places, ONE_BY_ONE, all.within, wanted.needs).await
+                {
                     self.read_all(members).await?;
                     (all, cold) = look().await?;
                 }
@@ -166,23 +169,6 @@ impl Engine {
             }
         }
         Ok(all)
-    }
-
-    /// Whether one pass over everything is cheaper than these blocks one by one: the source cannot seek them, and
-    /// the disk lacks more than a few.
-    async fn wants_a_pass(&self, cold: &[Cold], (from, to): (Day, Day), needs: Needs) -> bool {
-        // A source that cannot be asked is not needed for what is on disk.
-        if cold.len() <= ONE_BY_ONE || self.seeks().await.unwrap_or(true) {
-            return false;
-        }
-        let mut lacking = 0;
-        for (_, place) in cold {
-            lacking += usize::from(!self.stored_for(place, from, to, needs).await);
-            if lacking > ONE_BY_ONE {
-                return true;
-            }
-        }
-        false
     }
 
     /// What memory has, and what it lacks.

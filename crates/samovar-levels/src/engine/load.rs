@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use samovar::Cache;
-use samovar_core::{Day, Error, ErrorKind, Millis, Parts, Stamp, TierName, Token, Verdict};
+use samovar_core::{Day, Error, ErrorKind, Key, Millis, Parts, Stamp, TierName, Token, Verdict};
 
 use super::blocks::{Blocks, Needs, Place};
-use super::survey::{DayState, flight_key, parts, survey};
+use super::survey::{DayState, parts, survey};
 use super::values::Block;
 use super::{Engine, count, turn};
 use crate::background::on_thread;
@@ -117,7 +117,7 @@ impl Engine {
         again: bool,
         needs: Needs,
     ) -> Result<Arc<Blocks>, Error> {
-        let key = flight_key("blocks", &self.key(&place.store, place.block));
+        let key = Key::new("blocks", self.key(&place.store, place.block));
         let (engine, of, mine) = (self.clone(), place.clone(), place.clone());
         self.inner
             .loads

@@ -5,15 +5,14 @@
 //! in the background, hottest first. It is a hint: where an announced change and a silent one fall together, the silent
 //! one is not seen.
 
+use std::sync::Weak;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use samovar_core::{Error, Mode, Scope};
 
 use super::blocks::Place;
 use super::{BLOCKS, Engine, Inner, LIST, count};
-use crate::background::Task;
 
 /// How often the source is asked.
 const EVERY: Duration = Duration::from_secs(1);
@@ -33,21 +32,6 @@ impl Events {
 }
 
 impl Engine {
-    pub(crate) fn start_lookout(&self, grace: Duration) {
-        let weak = Arc::downgrade(&self.inner);
-        let owner = Weak::clone(&weak);
-        let died = move || {
-            if let Some(inner) = owner.upgrade() {
-                inner.progress.poison(
-                    "the task that looks out for changes has panicked; restart the process",
-                );
-            }
-        };
-        let task = Task::start(lookout(weak, grace), died);
-        // Only set here, once, right after the engine was made.
-        let _ = self.inner.lookout.set(task);
-    }
-
     /// Labels all that was read from the source, and has it read again.
     async fn changed_silently(&self) -> Result<(), Error> {
         count(&self.inner.counters.silent_changes, 1);
@@ -70,7 +54,7 @@ impl Engine {
 }
 
 /// Holds the engine only while it looks, so that dropping the engine ends it.
-async fn lookout(weak: Weak<Inner>, grace: Duration) {
+pub(super) async fn lookout(weak: Weak<Inner>, grace: Duration) {
     // What was seen last, and how many events had been accepted by then.
     let mut last: Option<(u64, u64)> = None;
     loop {

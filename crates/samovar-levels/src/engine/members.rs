@@ -7,7 +7,6 @@ use samovar_core::{Day, Error, ErrorKind, Key, Millis, Part, Parts, Stamp, Token
 use samovar_source::{Ask, Days, Store, Which};
 
 use super::retry::unless_lost;
-use super::survey::flight_key;
 use super::values::{Cut, Member, Members};
 use super::{Engine, LIST, PAYS, ProductMetrics, count};
 use crate::background::on_thread;
@@ -85,7 +84,7 @@ impl Engine {
         self.inner
             .lists
             .join(
-                &flight_key(LIST, &key.id),
+                &key,
                 |scope| scope.covers(&key),
                 move |token| on_thread(async move { engine.read_members(token).await }),
             )

@@ -3,6 +3,7 @@
 mod answer;
 mod blocks;
 mod bulk;
+mod counters;
 mod gather;
 mod heat;
 mod load;
@@ -19,18 +20,19 @@ mod takeover;
 mod values;
 mod warm;
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use samovar::flight::Flights;
 use samovar::{Cache, CachePolicy, Samovar};
 use samovar_core::{Error, ErrorKind, Mode, Partition, Scope, Version};
-use samovar_source::Source;
+use samovar_source::{Description, Source};
 use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 
 use answer::Flown;
 pub use answer::{Answer, Missing};
+pub use counters::EngineCounters;
+use counters::count;
 pub use query::Queried;
 pub use values::{Body, Encoded, Encoding, Member, Members};
 pub use warm::{Phase, WarmReport, Warmth};
@@ -45,9 +47,9 @@ use crate::selection::{Selection, Stores};
 use crate::standout::StandoutRules;
 use blocks::Blocks;
 use heat::HeatMap;
-use lookout::Events;
+use lookout::{Events, lookout};
 use recent::Recent;
-use refresh::Queue;
+use refresh::{Queue, refresher};
 use share::Share;
 use values::{Cut, Heat, Shape};
 use warm::Progress;
@@ -126,72 +128,6 @@ pub struct Dataset {
     pub fingerprint: u64,
 }
 
-/// What the engine counts.
-#[derive(Debug, Default)]
-pub struct EngineCounters {
-    /// Questions answered.
-    pub requests: AtomicU64,
-    /// Of these, without asking the source.
-    pub hits: AtomicU64,
-    /// Of these, by a cached result.
-    pub result_hits: AtomicU64,
-    /// Results merged anew.
-    pub results_computed: AtomicU64,
-    /// Queries sent to the source.
-    pub source_reads: AtomicU64,
-    /// Rows read from the source.
-    pub rows_read: AtomicU64,
-    /// Partitions derived anew.
-    pub partitions_derived: AtomicU64,
-    /// Of these, with the same state as before: what rests on them stayed valid.
-    pub partitions_unchanged: AtomicU64,
-    /// Changes of the source that an event told of, as far as the source can tell that it changed.
-    pub announced_changes: AtomicU64,
-    /// Changes of the source that no event told of.
-    pub silent_changes: AtomicU64,
-}
-
-impl EngineCounters {
-    /// Every counter with its name.
-    pub fn snapshot(&self) -> [(&'static str, u64); 10] {
-        [
-            ("requests", &self.requests),
-            ("hits", &self.hits),
-            ("result_hits", &self.result_hits),
-            ("results_computed", &self.results_computed),
-            ("source_reads", &self.source_reads),
-            ("rows_read", &self.rows_read),
-            ("partitions_derived", &self.partitions_derived),
-            ("partitions_unchanged", &self.partitions_unchanged),
-            ("announced_changes", &self.announced_changes),
-            ("silent_changes", &self.silent_changes),
-        ]
-        .map(|(name, counter)| (name, counter.load(Ordering::Relaxed)))
-    }
-
-    /// Sets every counter to zero.
-    pub fn reset(&self) {
-        for counter in [
-            &self.requests,
-            &self.hits,
-            &self.result_hits,
-            &self.results_computed,
-            &self.source_reads,
-            &self.rows_read,
-            &self.partitions_derived,
-            &self.partitions_unchanged,
-            &self.announced_changes,
-            &self.silent_changes,
-        ] {
-            counter.store(0, Ordering::Relaxed);
-        }
-    }
-}
-
-pub(crate) fn count(counter: &AtomicU64, by: u64) {
-    counter.fetch_add(by, Ordering::Relaxed);
-}
-
 /// Answers questions about a dataset. Cheap to clone; needs a tokio runtime around it.
 #[derive(Clone)]
 pub struct Engine {
@@ -217,7 +153,7 @@ struct Inner {
     loading: Arc<Semaphore>,
     taken_over: OnceCell<()>,
     cut: OnceLock<Cut>,
-    seeks: OnceLock<bool>,
+    described: OnceLock<Description>,
     counters: EngineCounters,
     progress: Progress,
     recent: Recent,
@@ -287,7 +223,7 @@ impl Engine {
                 loading: Arc::new(Semaphore::new(LOADED_AT_ONCE)),
                 taken_over: OnceCell::new(),
                 cut: OnceLock::new(),
-                seeks: OnceLock::new(),
+                described: OnceLock::new(),
                 counters: EngineCounters::default(),
                 progress: Progress::default(),
                 recent: Recent::default(),
@@ -299,11 +235,31 @@ impl Engine {
                 lookout: OnceLock::new(),
             }),
         };
-        engine.start_refresher();
+        engine.start(|inner| &inner.refresher, "reads stale blocks again", refresher);
         if let Some(grace) = engine.inner.dataset.event_grace {
-            engine.start_lookout(grace);
+            let lookout = |inner| lookout(inner, grace);
+            engine.start(|inner| &inner.lookout, "looks out for changes", lookout);
         }
         engine
+    }
+
+    /// Starts a task that ends with the engine, which it may not hold. If it panics, the engine is poisoned.
+    fn start<F: Future<Output = ()> + Send + 'static>(
+        &self,
+        place: fn(&Inner) -> &OnceLock<Task>,
+        what: &'static str,
+        work: impl FnOnce(Weak<Inner>) -> F,
+    ) {
+        let engine = Arc::downgrade(&self.inner);
+        let owner = Weak::clone(&engine);
+        let died = move || {
+            if let Some(inner) = owner.upgrade() {
+                let why = format!("the task that {what} has panicked; restart the process");
+                inner.progress.poison(&why);
+            }
+        };
+        // Only set here, once, right after the engine was made.
+        let _ = place(&self.inner).set(Task::start(work(engine), died));
     }
 
     /// The dataset.

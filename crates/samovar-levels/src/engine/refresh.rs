@@ -9,7 +9,6 @@ use tokio::sync::Notify;
 
 use super::blocks::Place;
 use super::{Engine, Inner};
-use crate::background::Task;
 
 /// After a failure the refresher waits so long, twice as long after each further one.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -114,29 +113,15 @@ impl Engine {
         self.note_warm(&members, store);
         Ok(())
     }
-
-    pub(crate) fn start_refresher(&self) {
-        let weak = Arc::downgrade(&self.inner);
-        let owner = Weak::clone(&weak);
-        let died = move || {
-            if let Some(inner) = owner.upgrade() {
-                inner.progress.poison(
-                    "the task that reads stale blocks again has panicked; restart the process",
-                );
-            }
-        };
-        let task = Task::start(refresher(weak), died);
-        // Only set here, once, right after the engine was made.
-        let _ = self.inner.refresher.set(task);
-    }
 }
 
 /// Holds the engine only while there is work, so that dropping the engine ends it.
-async fn refresher(weak: Weak<Inner>) {
+pub(super) async fn refresher(weak: Weak<Inner>) {
     let mut pause = PAUSE;
     loop {
         let Some(inner) = weak.upgrade() else { return };
-        let Some(job) = inner.queue.pop(inner.seeks.get().copied().unwrap_or(true)) else {
+        let Some(job) = inner.queue.pop(inner.described.get().is_none_or(|source| source.seeks))
+        else {
             // Waiting holds the queue alone, so that dropping the engine ends this task.
             let queue = Arc::clone(&inner.queue);
             drop(inner);

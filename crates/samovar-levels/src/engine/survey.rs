@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use samovar::{Cache, Found, Value};
-use samovar_core::{Day, Key, Part, Parts, Span, Stamp, Verdict};
+use samovar_core::{Day, Part, Parts, Span, Stamp, Verdict};
 
 /// What is known of one day of a block. `None`: it is not there.
 pub(crate) type DayState = Option<(Verdict, Stamp)>;
@@ -54,9 +54,4 @@ pub(crate) fn parts(store: &Arc<str>, first: Day, stamps: &[Option<Stamp>]) -> O
         });
     }
     (!parts.is_empty()).then(|| parts.into())
-}
-
-/// The key of a flight: blocks have one each.
-pub(crate) fn flight_key(cache: &str, id: &str) -> Key {
-    Key::new(cache, id)
 }

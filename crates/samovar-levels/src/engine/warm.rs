@@ -1,23 +1,22 @@
 //! Warm before anyone asks: what is on disk first, then the hot stores, then the rest.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use samovar_core::{Day, Error, ErrorKind};
 
-use super::Engine;
 use super::blocks::Place;
 use super::values::Members;
+use super::{Engine, LOADED_AT_ONCE};
 use crate::background::on_thread;
 
 /// The share of the stores that is loaded first, and that readiness waits for.
 const HOT_SHARE: f64 = 0.2;
 
-/// Blocks loaded side by side: one more than a source usually has connections, so that none idles while rows that
-/// were read are derived.
-const WORKERS: usize = 3;
+/// Blocks loaded side by side while the source cannot tell how many connections it has.
+const UNKNOWN: usize = 2;
 
 /// How far the engine is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -94,6 +93,11 @@ impl Progress {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// All blocks of a store are in memory.
+    fn warm(&self, store: &Arc<str>) {
+        self.lock().warm.insert(Arc::clone(store));
+    }
+
     pub(crate) fn trouble(&self, failed: &Error) {
         self.lock().trouble = Some(failed.to_string());
     }
@@ -110,6 +114,33 @@ impl Progress {
         let mut stand = self.lock();
         stand.poisoned = true;
         stand.trouble = Some(why.to_string());
+    }
+}
+
+/// Blocks of stores that are warmed side by side.
+struct Wave {
+    blocks: Vec<(usize, Place)>,
+    next: AtomicUsize,
+    /// Of each store of the list, how many of its blocks are not there yet.
+    left: Vec<AtomicUsize>,
+}
+
+impl Wave {
+    fn new(stores: usize, blocks: Vec<(usize, Place)>) -> Wave {
+        let mut left: Vec<AtomicUsize> =
+            std::iter::repeat_with(AtomicUsize::default).take(stores).collect();
+        blocks.iter().for_each(|(at, _)| *left[*at].get_mut() += 1);
+        Wave { blocks, next: AtomicUsize::new(0), left }
+    }
+
+    /// The next block that nobody has taken yet.
+    fn next(&self) -> Option<&(usize, Place)> {
+        self.blocks.get(self.next.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// A block of a store is there; true if it was the last.
+    fn was_last(&self, at: usize) -> bool {
+        self.left[at].fetch_sub(1, Ordering::Relaxed) == 1
     }
 }
 
@@ -159,7 +190,7 @@ impl Engine {
         let first_hot_answer = clock.elapsed().saturating_sub(started);
         progress.lock().hot_tried = true;
         failed.extend(self.warm_stores_of(&members, rest, may_read).await?);
-        if let Some(why) = failed.first().filter(|_| failed.len() == order.len()) {
+        if let Some(why) = failed.values().next().filter(|_| failed.len() == order.len()) {
             return Err(why.clone());
         }
         self.inner.samovar.flush().await?;
@@ -177,8 +208,11 @@ impl Engine {
     /// Reads everything in one pass if something is cold and the source cannot seek it. False if that failed: then
     /// what is on disk is brought up all the same, and the rest is for the background.
     async fn pass_if_cold(&self, members: &Arc<Members>) -> bool {
-        // A source that cannot be asked is not needed for what is on disk.
-        if self.seeks().await.unwrap_or(true) || !self.any_cold(members).await {
+        let Some(within) = members.dates else { return true };
+        let stores = 0..members.stores.len();
+        let places = stores.flat_map(|at| members.places(at, within.0, within.1));
+        let needs = self.usual_needs(members.product_metrics);
+        if !self.wants_a_pass(places, 0, within, needs).await {
             return true;
         }
         self.inner.share.wait().await;
@@ -191,36 +225,33 @@ impl Engine {
         }
     }
 
-    /// Whether a block is in no tier.
-    async fn any_cold(&self, members: &Members) -> bool {
-        let Some((from, to)) = members.dates else { return false };
-        for at in 0..members.stores.len() {
-            for place in members.places(at, from, to) {
-                if self.ready(&place, from, to).is_none() && !self.stored(&place, from, to).await {
-                    return true;
-                }
-            }
-        }
-        false
-    }
-
-    /// Warms these stores; gives the failures of those that could not be.
+    /// Warms these stores, block by block, about as many side by side as the source has connections; gives the stores that
+    /// could not be read, each with a failure.
     async fn warm_stores_of(
         &self,
         members: &Arc<Members>,
         stores: &[usize],
         may_read: bool,
-    ) -> Result<Vec<Error>, Error> {
-        let next = Arc::new(AtomicUsize::new(0));
-        let stores: Arc<[usize]> = stores.into();
-        let workers = (0..WORKERS).map(|_| {
-            let (engine, members) = (self.clone(), Arc::clone(members));
-            let (stores, next) = (Arc::clone(&stores), Arc::clone(&next));
+    ) -> Result<BTreeMap<usize, Error>, Error> {
+        let Some(within) = members.dates else { return Ok(BTreeMap::new()) };
+        let places = |at: usize| members.places(at, within.0, within.1);
+        let all: Vec<(usize, Place)> =
+            stores.iter().flat_map(|at| places(*at).map(|place| (*at, place))).collect();
+        let wave = Arc::new(Wave::new(members.stores.len(), all));
+        for at in stores.iter().filter(|at| wave.left[**at].load(Ordering::Relaxed) == 0) {
+            self.inner.progress.warm(&members.stores[*at].id);
+        }
+        let connections = self.described().await.map_or(UNKNOWN, |source| source.connections);
+        // One more than connections: none idles while rows that were read are derived.
+        let workers = (0..connections.saturating_add(1).min(LOADED_AT_ONCE)).map(|_| {
+            let (engine, wave) = (self.clone(), Arc::clone(&wave));
             on_thread(async move {
                 let mut failed = Vec::new();
-                while let Some(store) = stores.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    if let Err(why) = engine.warm_store(&members, *store, may_read).await {
-                        failed.push(why);
+                while let Some((at, place)) = wave.next() {
+                    match engine.warm_block(place, within, may_read).await {
+                        Ok(()) if wave.was_last(*at) => engine.inner.progress.warm(&place.store),
+                        Ok(()) => {}
+                        Err(why) => failed.push((*at, why)),
                     }
                 }
                 Ok(failed)
@@ -230,45 +261,33 @@ impl Engine {
         Ok(failed.into_iter().flatten().collect())
     }
 
-    async fn warm_store(&self, members: &Members, at: usize, may_read: bool) -> Result<(), Error> {
-        let Some((from, to)) = members.dates else { return Ok(()) };
-        let mut outcome = Ok(());
-        for place in members.places(at, from, to) {
-            let found = if may_read {
-                self.warm_block(&place, from, to).await
-            } else if self.stored(&place, from, to).await {
-                Ok(self.ready(&place, from, to).is_none_or(|found| found.stale))
-            } else {
-                let message = format!("the source could not be read for store {}", place.store);
-                Err(Error::new(ErrorKind::Source, message))
-            };
-            match found {
-                Ok(false) => {}
-                Ok(true) => self.queue_again(&place),
-                Err(why) => {
-                    // One store that cannot be read must not keep the others cold.
-                    self.inner.progress.trouble(&why);
-                    self.queue_again(&place);
-                    outcome = Err(why);
-                }
-            }
-        }
-        if outcome.is_ok() {
-            self.inner.progress.lock().warm.insert(Arc::clone(&members.stores[at].id));
-        }
-        outcome
-    }
-
-    /// Brings a block into memory. True if it should be read again.
-    async fn warm_block(&self, place: &Place, from: Day, to: Day) -> Result<bool, Error> {
-        match self.ready(place, from, to) {
+    /// Brings a block into memory, and has it read again if it is stale or could not be read: one store that cannot be
+    /// read must not keep the others cold.
+    async fn warm_block(
+        &self,
+        place: &Place,
+        (from, to): (Day, Day),
+        may_read: bool,
+    ) -> Result<(), Error> {
+        let stale = match self.ready(place, from, to) {
             Some(found) => Ok(found.stale),
-            None => {
+            None if may_read => {
                 // Before the flight, which a reader may join.
                 self.inner.share.wait().await;
-                Ok(self.load(place, false).await?.stale)
+                self.load(place, false).await.map(|found| found.stale)
             }
+            None if self.stored(place, from, to).await => {
+                Ok(self.ready(place, from, to).is_none_or(|found| found.stale))
+            }
+            None => {
+                let message = format!("the source could not be read for store {}", place.store);
+                Err(Error::new(ErrorKind::Source, message))
+            }
+        };
+        if *stale.as_ref().unwrap_or(&true) {
+            self.queue_again(place);
         }
+        stale.map(drop).inspect_err(|why| self.inner.progress.trouble(why))
     }
 
     /// A store whose block has been read again may have all of them now.
@@ -279,7 +298,7 @@ impl Engine {
             return;
         }
         if members.places(at, from, to).all(|place| self.ready(&place, from, to).is_some()) {
-            progress.lock().warm.insert(Arc::clone(store));
+            progress.warm(store);
         }
     }
 }

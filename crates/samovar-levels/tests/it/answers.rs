@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::measures::{Measures, measures};
 use crate::oracle::{Lines, agrees};
-use crate::shop::{CHINESE, ENGLISH, Line, Names, Shop, partition, selection};
+use crate::shop::{CHINESE, ENGLISH, Line, Names, Shop, partition, selection, shop, some_lines};
 
 pub(crate) fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
@@ -247,26 +247,8 @@ proptest! {
     }
 }
 
-pub(crate) fn some_lines() -> Vec<Line> {
-    let line = |n: i32| Line {
-        store: (n % 3 + 1) as u8,
-        day: n % 40,
-        product: Some((n % 7) as u8),
-        category: None,
-        amount: Some(i64::from(100 + n)),
-        profit: Some(i64::from(n)),
-        pieces: Some(1),
-        delivery: Some((n % 50 + 1) as u16),
-        receipt: None,
-    };
-    (0..240).map(line).collect()
-}
-
 async fn shop_with_engine() -> (Shop, Engine) {
-    let shop = Shop::new(ENGLISH);
-    for line in some_lines() {
-        shop.insert(&line);
-    }
+    let shop = shop();
     let engine = shop.engine(volatile().await, ProductMetrics::Keep);
     (shop, engine)
 }
@@ -467,6 +449,9 @@ fn a_strange_day_stands_out_with_its_reason() {
         let (shop, engine) = shop_with_engine().await;
         let even = json(&check(&shop, &engine, None, 20, 39).await);
         assert_eq!(even["standouts"]["found"], 0, "{}", even["standouts"]);
+        assert_eq!(even["standouts"]["judged"], 20, "every day of the period");
+        let short = json(&check(&shop, &engine, None, 33, 39).await);
+        assert_eq!(short["standouts"]["judged"], 0, "no weekday comes four times");
         // A hundred times what a day is like.
         let strange = Line { day: 35, amount: Some(150_000), ..some_lines().swap_remove(0) };
         shop.insert(&strange);
@@ -485,9 +470,8 @@ fn a_strange_day_stands_out_with_its_reason() {
         let engine = shop.engine(volatile().await, ProductMetrics::Keep);
         let asked = selection(None, 20, 39);
         let lacking = json(&engine.diagnose(&asked, Missing::Allow).await.unwrap());
-        assert_eq!(
-            (&lacking["standouts"]["found"], &lacking["standouts"]["days"]),
-            (&Value::Null, &Value::Array(vec![]))
-        );
+        let standouts = &lacking["standouts"];
+        assert_eq!((&standouts["judged"], &standouts["found"]), (&Value::Null, &Value::Null));
+        assert_eq!(standouts["days"], Value::Array(vec![]));
     });
 }

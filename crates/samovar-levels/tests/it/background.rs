@@ -8,16 +8,9 @@ use samovar_core::{BoxFuture, Mode};
 use samovar_levels::{Dataset, Engine, Missing, ProductMetrics, State};
 use samovar_source::{Ask, Batches, Description, Inventory, Source, SourceError, SqliteSource};
 
-use crate::answers::{check, counter, runtime, some_lines, volatile};
-use crate::shop::{ENGLISH, Line, Shop, partition, selection};
-
-fn shop() -> Shop {
-    let shop = Shop::new(ENGLISH);
-    for line in some_lines() {
-        shop.insert(&line);
-    }
-    shop
-}
+use crate::answers::{check, counter, runtime, volatile};
+use crate::shop::{Line, Shop, partition, selection, shop, some_lines};
+use crate::waits::{counted, until};
 
 /// A source whose every query says that it took an hour.
 struct Slow {
@@ -76,16 +69,6 @@ fn watchful(shop: &Shop, grace: Duration) -> Dataset {
     Dataset { event_grace: Some(grace), ..shop.dataset(ProductMetrics::Keep) }
 }
 
-/// Waits until a counter is more than it was.
-async fn counted(engine: &Engine, name: &str, before: u64) {
-    let more = async {
-        while counter(engine, name) <= before {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(30), more).await.expect("it is counted");
-}
-
 #[test]
 fn a_change_without_an_event_is_labelled_and_read_again() {
     runtime().block_on(async {
@@ -105,13 +88,10 @@ fn a_change_without_an_event_is_labelled_and_read_again() {
             }
         };
         noticed.await;
-        let fresh = async {
-            while engine.diagnose(&asked, Missing::Wait).await.unwrap().proof.state != State::Fresh
-            {
-                tokio::task::yield_now().await;
-            }
-        };
-        tokio::time::timeout(Duration::from_secs(30), fresh).await.expect("it is read again");
+        until(|| async {
+            engine.diagnose(&asked, Missing::Wait).await.unwrap().proof.state == State::Fresh
+        })
+        .await;
         check(&shop, &engine, None, 0, 39).await;
     });
 }

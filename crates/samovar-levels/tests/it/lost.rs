@@ -11,8 +11,8 @@ use samovar_source::{
     Ask, Batches, Description, Inventory, Source, SourceError, SourceErrorKind, SqliteSource,
 };
 
-use crate::answers::{check, runtime, some_lines, volatile};
-use crate::shop::{ENGLISH, Shop, selection};
+use crate::answers::{check, runtime, volatile};
+use crate::shop::{Shop, selection, shop};
 
 /// Loses its connection after the first batch, so many times.
 struct Losing {
@@ -57,14 +57,6 @@ impl Source for Losing {
             None => self.source.read(ask),
         }
     }
-}
-
-fn shop() -> Shop {
-    let shop = Shop::new(ENGLISH);
-    for line in some_lines() {
-        shop.insert(&line);
-    }
-    shop
 }
 
 async fn engine(shop: &Shop, losses: u64) -> Engine {

@@ -12,3 +12,5 @@ mod queries;
 mod restart;
 mod shop;
 mod standing;
+mod waits;
+mod warm_up;

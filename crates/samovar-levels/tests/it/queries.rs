@@ -19,10 +19,12 @@ use samovar_levels::{
 };
 use serde_json::{Map, Value, json};
 
-use crate::answers::{line, product_metrics, runtime, some_lines, stored, volatile};
+use crate::answers::{line, product_metrics, runtime, stored, volatile};
 use crate::measures::{Measures, measures};
 use crate::oracle::{Lines, near, sql};
-use crate::shop::{CHINESE, ENGLISH, FIRST, Line, Names, Shop, partition, selection};
+use crate::shop::{
+    CHINESE, ENGLISH, FIRST, Line, Names, Shop, partition, selection, shop, some_lines,
+};
 
 /// A page in each format, and its proof.
 struct Told {
@@ -441,10 +443,7 @@ proptest! {
 }
 
 async fn shop_with_engine(keep: ProductMetrics) -> (Shop, Engine) {
-    let shop = Shop::new(ENGLISH);
-    for line in some_lines() {
-        shop.insert(&line);
-    }
+    let shop = shop();
     let engine = shop.engine(volatile().await, keep);
     engine.warm().await.unwrap();
     (shop, engine)
@@ -512,10 +511,7 @@ fn other_questions_do_not_take_each_others_cursors() {
 #[test]
 fn what_is_not_warm_is_left_out_and_said() {
     runtime().block_on(async {
-        let shop = Shop::new(ENGLISH);
-        for line in some_lines() {
-            shop.insert(&line);
-        }
+        let shop = shop();
         let engine = shop.engine(volatile().await, ProductMetrics::Keep);
         let query = Arc::new(by(&[Dimension::StoreId], &[SALES]));
         let write = |page: samovar_levels::Page| page.write(Format::Json);

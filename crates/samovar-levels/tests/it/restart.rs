@@ -4,30 +4,13 @@ use std::time::Duration;
 
 use samovar::{Samovar, Settings};
 use samovar_core::{Clock, Millis, Mode};
-use samovar_levels::{Engine, Level, Missing, ProductMetrics, State};
+use samovar_levels::{Level, Missing, ProductMetrics, State};
 use samovar_testkit::clock::FakeClock;
 
-use crate::answers::{check, counter, json, runtime, some_lines, stored};
+use crate::answers::{check, counter, json, runtime, stored};
 use crate::measures::Measures;
-use crate::shop::{ENGLISH, Line, Shop, partition, selection};
-
-fn shop() -> Shop {
-    let shop = Shop::new(ENGLISH);
-    for line in some_lines() {
-        shop.insert(&line);
-    }
-    shop
-}
-
-/// Waits until nothing is being read again.
-async fn settled(engine: &Engine) {
-    let settled = async {
-        while engine.refreshing() > 0 {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(30), settled).await.expect("it settles");
-}
+use crate::shop::{ENGLISH, Line, partition, selection, shop, some_lines};
+use crate::waits::settled;
 
 #[test]
 fn after_a_restart_the_disk_answers_without_the_source_labelled() {

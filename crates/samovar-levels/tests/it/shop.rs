@@ -232,6 +232,31 @@ impl Shop {
     }
 }
 
+/// Two lines a day of each of three stores, over forty days.
+pub(crate) fn some_lines() -> Vec<Line> {
+    let line = |n: i32| Line {
+        store: (n % 3 + 1) as u8,
+        day: n % 40,
+        product: Some((n % 7) as u8),
+        category: None,
+        amount: Some(i64::from(100 + n)),
+        profit: Some(i64::from(n)),
+        pieces: Some(1),
+        delivery: Some((n % 50 + 1) as u16),
+        receipt: None,
+    };
+    (0..240).map(line).collect()
+}
+
+/// A shop with some lines.
+pub(crate) fn shop() -> Shop {
+    let shop = Shop::new(ENGLISH);
+    for line in some_lines() {
+        shop.insert(&line);
+    }
+    shop
+}
+
 pub(crate) fn partition(store: u8, day: i32) -> Partition {
     Partition::new(store.to_string(), FIRST.plus(day))
 }

@@ -1,6 +1,5 @@
 //! How far answers say they may be trusted, and what becomes of what could not be read.
 
-use std::future::Future;
 use std::time::Duration;
 
 use samovar::{Samovar, Settings};
@@ -8,15 +7,13 @@ use samovar_core::{Millis, Mode};
 use samovar_levels::{Engine, Missing, ProductMetrics, Selection, State, Stores};
 use samovar_testkit::clock::FakeClock;
 
-use crate::answers::{check, counter, json, runtime, some_lines, volatile};
-use crate::shop::{ENGLISH, Line, Shop, partition, selection};
+use crate::answers::{check, counter, json, runtime, volatile};
+use crate::shop::{Line, Shop, partition, selection, some_lines};
+use crate::waits::until;
 
 /// Three stores; the third has by far the greatest sales.
 fn shop() -> Shop {
-    let shop = Shop::new(ENGLISH);
-    for line in some_lines() {
-        shop.insert(&line);
-    }
+    let shop = crate::shop::shop();
     shop.insert(&Line { store: 3, amount: Some(9_999_999), day: 30, ..line() });
     shop
 }
@@ -32,16 +29,6 @@ fn top(n: usize) -> Selection {
 /// From here on the source cannot be read.
 fn take_away(shop: &Shop) {
     std::fs::write(&shop.path, b"gone").unwrap();
-}
-
-/// Waits until something holds.
-async fn until<F: Future<Output = bool>>(holds: impl Fn() -> F) {
-    let wait = async {
-        while !holds().await {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(30), wait).await.expect("it comes about");
 }
 
 #[test]

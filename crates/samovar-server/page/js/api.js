@@ -1,5 +1,6 @@
 // The server's doors. Every failure is a `Problem`, every answer brings its proof.
 
+import { encodeList } from "./parameters.js";
 import { encodeStores } from "./selection.js";
 import { askForToken, forgetToken, knownTokens } from "./token.js";
 
@@ -83,9 +84,8 @@ export async function diagnosis(selection, { incomplete = false } = {}, signal) 
 
 /** The address of a question for any measures by any dimensions, from a cursor on. */
 function questionPath({ selection: { stores, from, to }, by, measures, order, incomplete, limit }, cursor) {
-  const names = (list) => list.map(encodeURIComponent).join(",");
   const query = [
-    `measures=${names(measures)}`, `by=${names(by)}`, `stores=${encodeStores(stores)}`, `from=${from}`, `to=${to}`,
+    `measures=${encodeList(measures)}`, `by=${encodeList(by)}`, `stores=${encodeStores(stores)}`, `from=${from}`, `to=${to}`,
     `order=${order}`, `limit=${limit}`,
   ];
   if (incomplete) query.push("incomplete=allow");

@@ -19,7 +19,7 @@ import { choosing, setStores, setUpStores, showStores, storesName } from "./stor
 import { labelTheme, setUpTheme } from "./theme.js";
 import { markTile, showTiles } from "./tiles.js";
 import { setUpToken } from "./token.js";
-import { showTrail } from "./trail.js";
+import { readTrail, showTrail, trailAddress } from "./trail.js";
 import { setUpTrend, showTrend } from "./trend.js";
 import { fillWords, loadWords, t } from "./words.js";
 
@@ -222,17 +222,16 @@ function showSelection() {
   showTrail(trail, selection, stepBack);
 }
 
-const here = () => address(selection) + shapeAddress(shape);
+const here = () => address(selection) + shapeAddress(shape) + trailAddress(trail);
 const names = () => measures().map(({ name }) => name);
 
 /** Takes a selection and a shape of the breakdown into the address, and shows them. */
 function go(wanted, wantedShape, steps) {
-  const other = !same(wanted, selection);
-  const moved = other || shapeAddress(wantedShape) !== shapeAddress(shape);
+  const [other, before] = [!same(wanted, selection), here()];
   [selection, shape, trail] = [wanted, wantedShape, steps];
   showSelection();
-  if (!moved) return;
-  history.pushState({ trail }, "", here());
+  if (here() === before) return;
+  history.pushState(null, "", here());
   if (other) ask("ask");
   else if (answer) drawBreakdown();
 }
@@ -270,7 +269,7 @@ function stepBack(at) {
 function readSelection() {
   selection = { ...opening(), ...readAddress() };
   shape = readShape();
-  trail = history.state?.trail ?? [];
+  trail = readTrail();
   showSelection();
 }
 
@@ -329,7 +328,7 @@ function take(found) {
   setDates(data.dates);
   if (!selection) {
     readSelection();
-    history.replaceState({ trail }, "", here());
+    history.replaceState(null, "", here());
     ask("ask");
     return;
   }

@@ -1,14 +1,13 @@
 // The selection: which stores, which days. It lives in the page's address.
 
+import { decodeList, encodeList, parameters } from "./parameters.js";
+
 /** Stores are `"all"`, `"top:N"`, or a list of ids; an empty list is a selection of none. */
-export function encodeStores(stores) {
-  // A comma inside an id is percent-encoded by this, so the commas between ids stay apart.
-  return typeof stores === "string" ? stores : stores.map(encodeURIComponent).join(",");
-}
+export const encodeStores = (stores) => (typeof stores === "string" ? stores : encodeList(stores));
 
 function decodeStores(text) {
-  if (text === "all" || /^top:[1-9]\d*$/.test(text)) return text;
-  return text === "" ? [] : text.split(",").map(decodeURIComponent);
+  const stores = decodeList(text);
+  return stores.length === 1 && /^(all|top:[1-9]\d*)$/.test(stores[0]) ? stores[0] : stores;
 }
 
 const isDay = (text) => /^\d{4}-\d{2}-\d{2}$/.test(text) && !Number.isNaN(Date.parse(text));
@@ -16,13 +15,9 @@ const isDay = (text) => /^\d{4}-\d{2}-\d{2}$/.test(text) && !Number.isNaN(Date.p
 /** What the address names; what it lacks or garbles is left out. */
 export function readAddress(search = location.search) {
   const found = {};
-  for (const part of search.slice(1).split("&")) {
-    const at = part.indexOf("=");
-    if (at < 0) continue;
-    const name = part.slice(0, at);
-    const text = part.slice(at + 1);
+  for (const [name, text] of parameters(search)) {
     try {
-      if (name === "stores") found.stores = decodeStores(text.replace(/^top%3A/i, "top:"));
+      if (name === "stores") found.stores = decodeStores(text);
       if ((name === "from" || name === "to") && isDay(text)) found[name] = text;
     } catch {
       // A broken percent sequence names no store.

@@ -1,6 +1,8 @@
 // The shape of the breakdown: by which dimensions, which measures, in which order. It lives in the page's address; what
 // is as the page itself would choose it is left out there, and null here.
 
+import { decodeList, encodeList, parameters } from "./parameters.js";
+
 const DIMENSIONS = ["store_id", "date", "product", "category"];
 const FIRST = 4; // measures shown unless others are chosen
 
@@ -51,20 +53,17 @@ export const orderText = ({ key, descending }) => (descending ? "-" : "") + enco
 
 /** The part of the address that names a shape. */
 export function shapeAddress({ by, measures, order }) {
-  const names = (list) => list.map(encodeURIComponent).join(",");
-  return (by ? `&by=${names(by)}` : "") + (measures ? `&measures=${names(measures)}` : "") +
+  return (by ? `&by=${encodeList(by)}` : "") + (measures ? `&measures=${encodeList(measures)}` : "") +
     (order ? `&order=${orderText(order)}` : "");
 }
 
 /** The shape that the address names; what it garbles is as the page would choose it. */
 export function readShape(search = location.search) {
   const found = { ...OWN };
-  for (const part of search.slice(1).split("&")) {
-    const [name, text] = [part.slice(0, part.indexOf("=")), part.slice(part.indexOf("=") + 1)];
+  for (const [name, text] of parameters(search)) {
     try {
-      const names = () => text.split(",").filter(Boolean).map(decodeURIComponent);
-      if (name === "by") found.by = names();
-      if (name === "measures") found.measures = names();
+      if (name === "by") found.by = decodeList(text);
+      if (name === "measures") found.measures = decodeList(text);
       if (name === "order" && text) {
         const descending = text.startsWith("-");
         found.order = { key: decodeURIComponent(descending ? text.slice(1) : text), descending };

@@ -35,8 +35,9 @@ function rule({ measures: names, min_score: least, min_change: change, min_days:
   return t("standouts.rule", { measures: list(called), change: percent(change), score: score(least), n });
 }
 
-function note({ found, days }) {
+function note({ judged, found, days }) {
   if (found === null) return t("standouts.notLooked");
+  if (judged === 0) return t("standouts.notJudged");
   if (found === 0) return t("standouts.nothing");
   return found > days.length ? t("standouts.more", { n: found - days.length }) : "";
 }

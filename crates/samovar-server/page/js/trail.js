@@ -1,7 +1,11 @@
-// The way that led here, from many stores down to the products of a day, and back.
+// The way that led here, from many stores down to the products of a day, and back. It lives in the page's address: each
+// step as the address that it had.
 
 import { $, el } from "./dom.js";
 import { day, range } from "./format.js";
+import { parameters } from "./parameters.js";
+import { address, readAddress } from "./selection.js";
+import { readShape, shapeAddress } from "./shape.js";
 import { storesName } from "./stores.js";
 import { t } from "./words.js";
 
@@ -12,6 +16,27 @@ function label(selection, before) {
   const stores = String(selection.stores) === String(before?.stores) ? null : storesName(selection.stores);
   const days = before && before.from === selection.from && before.to === selection.to ? null : period(selection);
   return stores && days ? t("trail.both", { stores, period: days }) : (stores ?? days ?? "");
+}
+
+const MOST = 8; // steps; a way down has two or three
+
+/** The part of the address that names the `steps` that led here, each `{ selection, shape }`. */
+export const trailAddress = (steps) => steps
+  .map(({ selection, shape }) => (address(selection) + shapeAddress(shape)).slice(1))
+  .map((step) => `&trail=${encodeURIComponent(step)}`)
+  .join("");
+
+/** The steps that the address names; one that it garbles was none. */
+export function readTrail(search = location.search) {
+  const steps = parameters(search).filter(([name]) => name === "trail").slice(-MOST).map(([, text]) => {
+    try {
+      const step = decodeURIComponent(text);
+      return { selection: readAddress(step), shape: readShape(step) };
+    } catch {
+      return null; // a broken percent sequence
+    }
+  });
+  return steps.filter((step) => step?.selection.stores?.length > 0 && step.selection.from && step.selection.to);
 }
 
 /** Shows the `steps` that led to a `selection`, each `{ selection }`; `onStep` is called with the number of one chosen. */

@@ -1,12 +1,10 @@
 //! The question of `/api/query`.
 
-use std::borrow::Cow;
-
 use std::sync::Arc;
 
 use samovar_levels::{By, Condition, Dimension, Is, Order, Query, Schema};
 
-use super::{Asked, Asking, day, decode, pairs, store_id};
+use super::{Asked, Asking, day, list, pairs, store_id};
 use crate::error::Refusal;
 
 /// No more conditions in one question.
@@ -24,22 +22,21 @@ pub(crate) struct AskedQuery {
     pub(crate) incomplete: bool,
 }
 
-/// Reads `measures=…&by=…&stores=…&from=…&to=…[&where=…][&order=…][&limit=…][&cursor=…][&incomplete=allow]`. Lists are
-/// cut at their commas before anything is decoded, so that a value may hold a comma, encoded.
+/// Reads `measures=…&by=…&stores=…&from=…&to=…[&where=…][&order=…][&limit=…][&cursor=…][&incomplete=allow]`.
 pub(crate) fn query(text: &str, schema: &Schema) -> Result<AskedQuery, Refusal> {
     let mut asked = Asking::default();
-    let (mut measures, mut by, mut order) = (None, Vec::new(), "");
+    let (mut measures, mut by, mut order) = (Vec::new(), Vec::new(), Vec::new());
     let (mut conditions, mut limit, mut cursor) = (Vec::new(), Query::DEFAULT_LIMIT, None);
     for (name, value) in pairs(text) {
         match name {
-            "measures" => measures = Some(measures_of(value, schema)?),
-            "by" => by = dimensions(value, schema)?,
+            "measures" => measures.extend(list("measures", value)?),
+            "by" => by.extend(list("by", value)?),
             "where" => {
                 for text in list("where", value)? {
                     conditions.push(condition(&text, schema)?);
                 }
             }
-            "order" => order = value,
+            "order" => order.extend(list("order", value)?),
             "limit" => limit = limit_of(value)?,
             "cursor" => {
                 let allowed = "what an earlier page of this question told as next";
@@ -58,25 +55,14 @@ pub(crate) fn query(text: &str, schema: &Schema) -> Result<AskedQuery, Refusal> 
         let found = format!("{} conditions", conditions.len());
         return Err(Refusal::field("where", &found, format!("at most {MAX_CONDITIONS}")));
     }
-    let measures =
-        measures.ok_or_else(|| Refusal::field("measures", "nothing", known_measures(schema)))?;
-    let order = list("order", order)?
-        .into_iter()
-        .map(|text| order_of(&text, &by, schema))
-        .collect::<Result<Vec<_>, _>>()?;
+    let (measures, by) = (measures_of(&measures, schema)?, dimensions(&by, schema)?);
+    let order = order.iter().map(|text| order_of(text, &by, schema));
+    let order = order.collect::<Result<Vec<_>, _>>()?;
     let columns: Vec<By> = order.iter().map(|order| order.by).collect();
     once("order", &columns, order_name(schema))?;
     let Asked { selection, incomplete } = asked.finish()?;
     let query = Query { by, conditions, order, limit, cursor, ..Query::new(selection, measures) };
     Ok(AskedQuery { query, incomplete })
-}
-
-/// A list that is cut at its commas, then decoded; nothing is an empty list.
-fn list(field: &'static str, value: &str) -> Result<Vec<String>, Refusal> {
-    match value {
-        "" => Ok(Vec::new()),
-        value => value.split(',').map(|text| decode(field, text).map(Cow::into_owned)).collect(),
-    }
 }
 
 /// Complains about what stands twice in a list.
@@ -97,9 +83,8 @@ fn known_measures(schema: &Schema) -> String {
     format!("some of {}", names.join(", "))
 }
 
-fn measures_of(value: &str, schema: &Schema) -> Result<Vec<usize>, Refusal> {
+fn measures_of(names: &[String], schema: &Schema) -> Result<Vec<usize>, Refusal> {
     let unknown = |name: &str| Refusal::field("measures", name, known_measures(schema));
-    let names = list("measures", value)?;
     if names.is_empty() {
         return Err(unknown("nothing"));
     }
@@ -126,8 +111,7 @@ fn dimension(field: &'static str, name: &str, schema: &Schema) -> Result<Dimensi
     })
 }
 
-fn dimensions(value: &str, schema: &Schema) -> Result<Vec<Dimension>, Refusal> {
-    let names = list("by", value)?;
+fn dimensions(names: &[String], schema: &Schema) -> Result<Vec<Dimension>, Refusal> {
     let found = names.iter().map(|name| dimension("by", name, schema));
     let found = found.collect::<Result<Vec<_>, _>>()?;
     once("by", &found, |dimension| dimension.as_str().into())?;
@@ -213,8 +197,8 @@ mod tests {
     #[test]
     fn a_question_with_all_there_is() {
         let found = asked(
-            "measures=lines,orders&by=product,date&where=product!=,store_id=a%2Cb&where=product=a%3Db%2Cc\
-             &order=-orders,date&limit=7",
+            "measures=lines%2Corders&by=product&by=date&where=product!=,store_id=a%5C%2Cb\
+             &where=product=a%3Db%5C,c&order=-orders%2Cdate&limit=7",
         )
         .unwrap();
         assert_eq!(found.measures, [1, 0]);

@@ -19,6 +19,7 @@ use samovar_levels::{
 };
 use samovar_source::DateKind;
 
+use crate::guard;
 use raw::{Reader, Table};
 pub use source::{Place, SourceSettings};
 
@@ -82,6 +83,8 @@ pub struct Settings {
     pub token: Option<String>,
     /// Who reads figures from beyond this machine must bear this token or the other.
     pub read_token: Option<String>,
+    /// Names besides loopback's by which requests may call a server that has no read token.
+    pub allowed_hosts: Vec<String>,
     /// Where memory's companions live on disk; relative to the directory of the configuration.
     pub data: PathBuf,
     /// Budget of the memory tier, in bytes.
@@ -142,6 +145,8 @@ impl Settings {
             });
         let token = root.text(&mut reader, "token");
         let read_token = root.text(&mut reader, "read_token");
+        let allowed = "a list of names of hosts without scheme and port, as shop.example";
+        let allowed_hosts = root.any_words(&mut reader, "allowed_hosts", allowed);
         let data = root.text(&mut reader, "data").unwrap_or_else(|| "samovar-data".into());
         let mut memory = root.table(&mut reader, "memory", false);
         let memory_max_bytes = memory.bytes(&mut reader, "max_bytes", MEMORY_MAX_BYTES);
@@ -170,6 +175,9 @@ impl Settings {
                 );
             }
         }
+        if let Some(wrong) = allowed_hosts.iter().find(|host| !guard::is_host(host)) {
+            reader.problem("allowed_hosts", &format!("{wrong:?}"), allowed);
+        }
         let listen = listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8051)));
         if !listen.ip().is_loopback()
             && token.is_none()
@@ -188,6 +196,7 @@ impl Settings {
             listen,
             token,
             read_token,
+            allowed_hosts,
             data: directory.join(data),
             memory_max_bytes,
             disk_max_bytes,

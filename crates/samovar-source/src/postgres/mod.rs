@@ -155,7 +155,10 @@ impl PostgresSource {
 
 impl Source for PostgresSource {
     fn describe(&self) -> BoxFuture<'_, Result<Description, SourceError>> {
-        Box::pin(async { Ok(self.shared.shape.described.clone()) })
+        let Shared { shape, limits, .. } = &*self.shared;
+        let (columns, connections) = (shape.declared.clone(), limits.connections.max(1));
+        let described = Description { columns, seeks: shape.seeks, connections };
+        Box::pin(async { Ok(described) })
     }
 
     fn busy(&self) -> Duration {

@@ -10,7 +10,7 @@ use super::sql::{self, Setting};
 use crate::cell::Cell;
 use crate::days::{self, Edge, Order};
 use crate::sql::{bare, select};
-use crate::{ColumnKind, Dataset, DateKind, Description, SourceError, SourceErrorKind};
+use crate::{ColumnKind, Dataset, DateKind, SourceError, SourceErrorKind};
 
 /// For the question whether an index could be used: with few rows, or before the first ANALYZE, the planner would
 /// scan all the same, and a join that scans tells nothing of one that seeks.
@@ -31,8 +31,8 @@ pub(super) struct Shape {
     pub(super) columns: Vec<(String, Form)>,
     /// Whether one store's days can be sought.
     pub(super) seeks: bool,
-    /// How it describes itself.
-    pub(super) described: Description,
+    /// All columns of the raw query with their types, in the server's words.
+    pub(super) declared: Vec<(String, String)>,
 }
 
 impl Shape {
@@ -90,18 +90,10 @@ impl Shape {
             };
             read.push((column.name.clone(), form));
         }
-        let named: Vec<(String, String)> =
+        let declared: Vec<(String, String)> =
             there.iter().map(|name| name.to_string()).zip(words.iter().cloned()).collect();
-        let mut shape = Shape {
-            from,
-            id,
-            date,
-            columns: read,
-            seeks: false,
-            described: Description { columns: named, seeks: false },
-        };
+        let mut shape = Shape { from, id, date, columns: read, seeks: false, declared };
         shape.seeks = seeks(dataset, &shape, transaction).await?;
-        shape.described.seeks = shape.seeks;
         Ok(shape)
     }
 

@@ -106,7 +106,8 @@ impl SqliteSource {
             .collect::<Result<Vec<_>, SourceError>>()?;
         let lookout = File::open(path)?;
         let ids = Arc::<Ids>::default();
-        let described = describe(files[0].connection(&ids)?, &dataset)?;
+        let mut described = describe(files[0].connection(&ids)?, &dataset)?;
+        described.connections = files.len();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let pool = Pool::start(files, &clock)?;
         let lookout = Pool::start(vec![lookout], &clock)?;
@@ -167,7 +168,8 @@ fn describe(connection: &Connection, dataset: &Dataset) -> Result<Description, S
         .and_then(Iterator::collect::<rusqlite::Result<Vec<String>>>)
         .map_err(failed)?;
     let scans = |step: &String| step.starts_with("SCAN") || step.contains("AUTOMATIC");
-    Ok(Description { columns, seeks: !steps.iter().any(scans) })
+    let seeks = !steps.iter().any(scans);
+    Ok(Description { columns, seeks, connections: 1 })
 }
 
 /// The names of what can be asked, for an error.

@@ -11,11 +11,12 @@ mod types;
 
 use futures_executor::block_on;
 use samovar_source::{
-    Ask, ColumnKind, Dataset, DateKind, Days, Limits, PostgresOptions, PostgresSource, Source,
-    SourceColumn, SourceError, SourceErrorKind, Which,
+    Dataset, Limits, PostgresOptions, PostgresSource, Source, SourceError, SourceErrorKind,
 };
 use samovar_testkit::postgres::{Database, Server, Types};
-use samovar_testkit::source::{Fixture, ReadRow, read_all, suite};
+use samovar_testkit::source::{Fixture, read_all, suite};
+
+use crate::orders::{dataset, one, rows_of};
 
 /// A database of one's own with the tables that a script makes.
 fn database(script: &str) -> Database<'static> {
@@ -28,34 +29,8 @@ fn connect(database: &Database<'_>, dataset: Dataset, limits: Limits) -> Postgre
     PostgresSource::connect(&PostgresOptions::new(database.url()), dataset, limits).unwrap()
 }
 
-/// Columns `store`, `day` and `amount` of a query.
-fn dataset(query: &str) -> Dataset {
-    Dataset {
-        query: query.into(),
-        store_id: "store".into(),
-        store_name: None,
-        date: "day".into(),
-        date_kind: DateKind::Date,
-        time_zone: jiff::tz::TimeZone::UTC,
-        product: None,
-        category: None,
-        columns: vec![SourceColumn {
-            name: "amount".into(),
-            kind: ColumnKind::Fixed { decimals: 2 },
-        }],
-    }
-}
-
 fn open(database: &Database<'_>, query: &str) -> PostgresSource {
     connect(database, dataset(query), Limits::default())
-}
-
-fn one(store: &str) -> Ask {
-    Ask { stores: Which::One(store.into()), days: Days::Range(None, None) }
-}
-
-fn rows_of(source: &PostgresSource, store: &str) -> Vec<ReadRow> {
-    read_all(source.read(one(store))).unwrap()
 }
 
 fn refusal(url: &str, dataset: Dataset) -> SourceError {

@@ -12,11 +12,13 @@ use futures_executor::block_on;
 use rusqlite::{Connection, params_from_iter, types::Value};
 use samovar_core::{BoxFuture, Day};
 use samovar_source::{
-    Ask, Batches, ColumnKind, Dataset, DateKind, Days, Description, Inventory, Limits, Source,
-    SourceColumn, SourceError, SourceErrorKind, SqliteSource, Which,
+    Ask, Batches, Dataset, DateKind, Days, Description, Inventory, Limits, Source, SourceError,
+    SourceErrorKind, SqliteSource, Which,
 };
-use samovar_testkit::source::{Cell, Fixture, ReadRow, Type, read_all, suite};
+use samovar_testkit::source::{Cell, Fixture, Type, read_all, suite};
 use tempfile::TempDir;
+
+use crate::orders::{a_join_is_sought, dataset, one, rows_of};
 
 /// A source on a database of its own.
 struct Temporary {
@@ -102,31 +104,8 @@ fn sqlite_keeps_the_contract() {
     suite(make);
 }
 
-/// Columns `store`, `day` and `amount` of a query.
-fn dataset(query: &str) -> Dataset {
-    Dataset {
-        query: query.into(),
-        store_id: "store".into(),
-        store_name: None,
-        date: "day".into(),
-        date_kind: DateKind::Date,
-        time_zone: jiff::tz::TimeZone::UTC,
-        product: None,
-        category: None,
-        columns: vec![SourceColumn {
-            name: "amount".into(),
-            kind: ColumnKind::Fixed { decimals: 2 },
-        }],
-    }
-}
-
 fn open(path: &Path, query: &str) -> SqliteSource {
     SqliteSource::open(path, dataset(query), Limits::default()).unwrap()
-}
-
-fn rows_of(source: &SqliteSource, store: &str) -> Vec<ReadRow> {
-    let days = Days::Range(None, None);
-    read_all(source.read(Ask { stores: Which::One(store.into()), days })).unwrap()
 }
 
 fn ids(source: &SqliteSource) -> Vec<Arc<str>> {
@@ -194,20 +173,7 @@ fn a_store_is_sought_through_joins_and_subqueries() {
          CREATE TABLE unindexed (store INTEGER, name TEXT);",
     )
     .unwrap();
-    let joined = "
-        -- lines without master data count in full
-        SELECT o.store, o.day, o.amount * 2 AS amount, s.name AS store_name
-        FROM orders o LEFT JOIN stores s ON s.id = o.store;";
-    let named = Dataset { store_name: Some("store_name".into()), ..dataset(joined) };
-    let source = SqliteSource::open(&path, named, Limits::default()).unwrap();
-    assert!(block_on(source.describe()).unwrap().seeks);
-    let values: Vec<_> =
-        rows_of(&source, "7").into_iter().map(|row| row.values[0].clone().unwrap()).collect();
-    assert_eq!(values, ["200", "400"]);
-    let mut stores = block_on(source.stores()).unwrap().stores;
-    stores.sort_by(|a, b| a.id.cmp(&b.id));
-    let names: Vec<_> = stores.iter().map(|store| store.name.as_deref()).collect();
-    assert_eq!(names, [Some("Seven"), None]);
+    a_join_is_sought(|dataset| SqliteSource::open(&path, dataset, Limits::default()).unwrap());
 
     for (query, seeks) in [
         ("SELECT * FROM (SELECT * FROM orders)", true),
@@ -250,6 +216,47 @@ fn an_id_is_found_whatever_its_type() {
     }
 }
 
+/// Ids that a collation holds for equal are two, whoever is asked: one store or all.
+#[test]
+fn ids_are_told_apart_by_their_bytes() {
+    for (collation, index, seeks) in [
+        ("NOCASE", "(store, day)", true),
+        ("NOCASE", "(store COLLATE BINARY, day)", true),
+        ("BINARY", "(store COLLATE NOCASE, day)", false),
+        ("RTRIM", "(store, day)", true),
+        ("NOCASE", "(day)", false),
+    ] {
+        let (_directory, path, _db) = database(&format!(
+            "CREATE TABLE orders (store TEXT COLLATE {collation}, day TEXT, amount REAL, name TEXT);
+             CREATE INDEX by_store_and_day ON orders {index};
+             INSERT INTO orders VALUES ('a', '2026-02-03', 1, 'small'), ('A', '2026-02-04', 2, 'great'),
+                 ('a', '2026-02-05', 3, NULL), ('A ', '2026-02-03', 4, 'wide'), ('a', '2026-02-04', 5, NULL);"
+        ));
+        let named = Dataset { store_name: Some("name".into()), ..dataset("orders") };
+        let source = SqliteSource::open(&path, named, Limits::default()).unwrap();
+        let told = format!("{collation}, {index}");
+        assert_eq!(block_on(source.describe()).unwrap().seeks, seeks, "{told}");
+        let mut stores = block_on(source.stores()).unwrap().stores;
+        stores.sort_by(|a, b| a.id.cmp(&b.id));
+        let found: Vec<_> =
+            stores.iter().map(|store| (&*store.id, store.name.as_deref(), store.lines)).collect();
+        let expected = [("A", Some("great"), 1), ("A ", Some("wide"), 1), ("a", Some("small"), 3)];
+        assert_eq!(found, expected, "{told}");
+        let all = Ask { stores: Which::All, days: Days::Range(None, None) };
+        let all = read_all(source.read(all)).unwrap();
+        assert!(all.is_sorted_by_key(|row| (row.store.clone(), row.day)), "{told}: {all:?}");
+        // Whether it was in the list of stores or is looked up.
+        for source in [&source, &open(&path, "orders")] {
+            for (id, ..) in expected {
+                let one = rows_of(source, id).into_iter().map(|row| (row.day, row.values));
+                let of_all = all.iter().filter(|row| row.store.as_deref() == Some(id));
+                let of_all = of_all.map(|row| (row.day, row.values.clone()));
+                assert_eq!(one.collect::<Vec<_>>(), of_all.collect::<Vec<_>>(), "{id:?} of {told}");
+            }
+        }
+    }
+}
+
 #[test]
 fn one_id_in_two_types_is_told() {
     let (_directory, path, _db) = database(
@@ -270,10 +277,9 @@ fn dates_of_another_kind_are_told() {
         ));
         let source = open(&path, "orders");
         let all = || Ask { stores: Which::All, days: Days::Range(None, None) };
-        let one = || Ask { stores: Which::One("7".into()), days: Days::Range(None, None) };
         for wrong in [
             block_on(source.stores()).unwrap_err(),
-            read_all(source.read(one())).unwrap_err(),
+            read_all(source.read(one("7"))).unwrap_err(),
             read_all(source.read(all())).unwrap_err(),
         ] {
             assert_eq!(wrong.kind(), SourceErrorKind::Value);
@@ -295,8 +301,7 @@ fn spellings_that_do_not_sort_as_their_days_are_told() {
         ..dataset("orders")
     };
     let source = SqliteSource::open(&path, shanghai, Limits::default()).unwrap();
-    let days = Days::Range(None, None);
-    let wrong = read_all(source.read(Ask { stores: Which::One("7".into()), days })).unwrap_err();
+    let wrong = read_all(source.read(one("7"))).unwrap_err();
     assert!(wrong.to_string().contains("one spelling"), "{wrong}");
 }
 

@@ -1,6 +1,6 @@
 //! Days that stand out, in the page.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{OPENING, Page};
 
@@ -58,11 +58,19 @@ fn strange_days_are_told_with_reason_and_rule() {
 }
 
 #[test]
-fn no_strange_day_and_none_looked_for_are_told_apart() {
+fn no_strange_day_none_judged_and_none_looked_for_are_told_apart() {
     let mut page = Page::open();
     page.browser.click("#date-presets [data-days='7']").unwrap();
     page.shows("?stores=all&from=2026-02-23&to=2026-03-01");
-    assert_eq!(page.browser.text("#standouts-note").unwrap(), "No day stands out.");
+    let short = page.server.json("/api/diagnosis?stores=all&from=2026-02-23&to=2026-03-01");
+    assert_eq!(
+        (&short["standouts"]["judged"], &short["standouts"]["found"]),
+        (&json!(0), &json!(0))
+    );
+    assert_eq!(
+        page.browser.text("#standouts-note").unwrap(),
+        "No day could be judged by the rule below."
+    );
     assert_eq!(page.eval("document.querySelector('#standouts-list').hidden"), true);
     assert!(page.browser.text("#standouts-rule").unwrap().contains("3.5"));
 
@@ -72,9 +80,14 @@ fn no_strange_day_and_none_looked_for_are_told_apart() {
     let told_so = page.browser.text("#standouts-note").unwrap();
     assert!(told_so.contains("while some of the data are missing"), "{told_so}");
 
-    told(&mut page, "body.standouts.days.length + 3");
+    told(&mut page, "(body.standouts.days = []).length");
     page.browser.click("#date-presets [data-days='all']").unwrap();
     page.shows("?stores=all&from=2026-01-01&to=2026-03-01");
+    assert_eq!(page.browser.text("#standouts-note").unwrap(), "No day stands out.");
+
+    told(&mut page, "body.standouts.days.length + 3");
+    page.browser.click("#date-presets [data-days='28']").unwrap();
+    page.shows(OPENING);
     assert_eq!(page.browser.text("#standouts-note").unwrap(), "3 more days stand out.");
     page.done();
 }

@@ -1,17 +1,18 @@
 //! The PostgreSQL target: rows come by COPY, in one transaction, which the server rolls back when the connection
 //! closes before its end, however that comes.
 //!
-//! Without a key rows go into the table itself. With one they go into a temporary table first; when all are
-//! there, two statements compare them with the table and with each other, and insert those that are new.
+//! Where nothing can be refused, rows go into the table itself. With a key, or rules of the table, they go into a
+//! temporary table first; when all are there, those that are new are moved into the table.
 
 mod form;
 mod sql;
+mod staged;
 
 use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::{SinkExt, TryStreamExt, pin_mut};
+use futures_util::SinkExt;
 use samovar_core::{Error, ErrorKind};
 use tokio_postgres::CopyInSink;
 use tokio_postgres::error::SqlState;
@@ -28,7 +29,8 @@ use crate::postgres::{Address, Blocking, failed as server_failed, table as names
 use crate::sql::quoted;
 use crate::{PostgresOptions, SourceErrorKind};
 use form::Form;
-use sql::Keyed;
+use sql::Staged;
+use staged::Move;
 
 /// Rows are sent in pieces of this size, in bytes; the next one is made when the socket took the last.
 const PIECE: usize = 1 << 16;
@@ -64,6 +66,8 @@ struct Known {
 struct Found {
     table: String,
     columns: Vec<Known>,
+    /// Whether it has rules by which it may refuse a row.
+    strict: bool,
 }
 
 impl Postgres {
@@ -165,7 +169,7 @@ impl Place {
             }
             let table = format!("{}.{}", quoted(schema), quoted(table));
             let columns = columns.iter().map(known).collect::<Result<_, _>>()?;
-            return Ok(Some(Found { table, columns }));
+            return Ok(Some(Found { table, columns, strict: row.get(3) }));
         }
         self.check_schema(session)?;
         Ok(None)
@@ -209,13 +213,15 @@ impl Place {
             let message = format!("{shown}: nothing was imported");
             return Error::new(ErrorKind::Storage, message).because(failure);
         }
-        let kind = match code.get(..2) {
-            // A rule of the table, or a value that a trigger does not take.
-            Some("22" | "23" | "P0") => ErrorKind::Source,
-            _ => ErrorKind::Storage,
-        };
+        let rule = wrong.code().is_some_and(is_a_rule);
+        let kind = if rule { ErrorKind::Source } else { ErrorKind::Storage };
         Error::new(kind, format!("{shown}: cannot {doing}")).because(failure)
     }
+}
+
+/// Whether a rule of the table, or a value that a trigger does not take, stood against it.
+fn is_a_rule(state: &SqlState) -> bool {
+    matches!(state.code().get(..2), Some("22" | "23" | "P0"))
 }
 
 fn known(row: &tokio_postgres::Row) -> Result<Known, Error> {
@@ -252,6 +258,8 @@ struct Ready {
     /// The columns of the table in the order of the file.
     columns: Vec<Known>,
     key: Vec<usize>,
+    /// Whether rows go into the staging table.
+    staged: bool,
     sink: Pin<Box<CopyInSink<Bytes>>>,
     /// What was not sent yet.
     piece: String,
@@ -297,20 +305,22 @@ impl Load for PostgresLoad {
             .cloned()
             .collect();
         let names: Vec<String> = columns.iter().map(|known| known.name.clone()).collect();
-        let table = found.table.clone();
-        let copy = if key.is_empty() {
-            sql::copy_into(&table, &names)
-        } else {
+        let (table, is_staged) = (found.table.clone(), found.strict || !key.is_empty());
+        if !key.is_empty() {
             self.index(&pick(&names, key), true)?;
-            let keyed = Keyed { table: &table, columns: &names, key };
-            self.place.run(&mut self.session, "make a temporary table", &keyed.stage())?;
-            keyed.copy()
+        }
+        let copy = if is_staged {
+            let staged = Staged { table: &table, columns: &names, key };
+            self.place.run(&mut self.session, "make a temporary table", &staged.stage())?;
+            staged.copy()
+        } else {
+            sql::copy_into(&table, &names)
         };
         let sink = self.session.wait(async |client| client.copy_in(&copy).await);
         let sink = sink.map_err(|wrong| self.place.failed("write to the table", &wrong))?;
         let key = key.to_vec();
         let piece = String::with_capacity(2 * PIECE);
-        self.ready = Some(Ready { columns, key, sink: Box::pin(sink), piece });
+        self.ready = Some(Ready { columns, key, staged: is_staged, sink: Box::pin(sink), piece });
         Ok(())
     }
 
@@ -339,10 +349,13 @@ impl Load for PostgresLoad {
         let sent = self.session.wait(async |_| ready.sink.as_mut().finish().await);
         let sent = sent.map_err(|wrong| self.place.failed("write the rows", &wrong))?;
         let names: Vec<String> = ready.columns.into_iter().map(|known| known.name).collect();
-        if ready.key.is_empty() {
-            outcomes.written += sent;
+        if ready.staged {
+            let Some(Found { table, .. }) = &self.found else { return Err(unprepared()) };
+            let staged = Staged { table, columns: &names, key: &ready.key };
+            let (place, session) = (&self.place, &mut self.session);
+            Move { place, session, staged: &staged }.run(sent, outcomes)?;
         } else {
-            self.judge(&names, &ready.key, sent, outcomes)?;
+            outcomes.written += sent;
         }
         indexes.iter().try_for_each(|columns| self.index(&pick(&names, columns), false))
     }
@@ -367,16 +380,15 @@ impl Load for PostgresLoad {
 impl Ready {
     /// Adds a row to the piece, or tells what its columns do not take.
     fn push(&mut self, row: FileRow<'_>, values: &[Value<'_>]) -> Vec<String> {
-        let Ready { columns, key, piece, .. } = self;
+        let Ready { columns, staged, piece, .. } = self;
         let mut reasons = Vec::new();
-        let staged = !key.is_empty();
-        if staged {
+        if *staged {
             piece.push_str(&format!("{}\t", row.line));
             // What it cannot hold, a column does not take either.
             let _ = form::escape(&row.text(), piece);
         }
         for (at, (value, column)) in values.iter().zip(columns).enumerate() {
-            if at > 0 || staged {
+            if at > 0 || *staged {
                 piece.push('\t');
             }
             let taken = if column.required && *value == Value::Null {
@@ -404,51 +416,6 @@ impl PostgresLoad {
         }
         let sent = self.session.wait(async |_| sink.feed(Bytes::from(piece)).await);
         sent.map_err(|wrong| self.place.failed("write the rows", &wrong))
-    }
-
-    /// Tells what becomes of the staged rows, and inserts those that are new.
-    fn judge(
-        &mut self,
-        columns: &[String],
-        key: &[usize],
-        staged: u64,
-        outcomes: &mut Outcomes,
-    ) -> Result<(), Error> {
-        let Some(found) = &self.found else { return Err(unprepared()) };
-        let keyed = Keyed { table: &found.table, columns, key };
-        // Without it the planner takes the rows for few.
-        let analyze = format!("ANALYZE {}", sql::STAGING);
-        self.place.run(&mut self.session, "count the rows", &analyze)?;
-        let key = pick(columns, key).join(", ");
-        let before = outcomes.rejects.count();
-        let judged = self.session.wait(async |client| {
-            let rows = client.query_raw(&keyed.conflicts(), Vec::<String>::new()).await?;
-            pin_mut!(rows);
-            while let Some(row) = rows.try_next().await? {
-                let (line, text, differs): (i64, &str, Vec<bool>) =
-                    (row.get(0), row.get(1), row.get(2));
-                let differing: Vec<&str> = (columns.iter().zip(differs))
-                    .filter_map(|(name, differs)| differs.then_some(name.as_str()))
-                    .collect();
-                let reason = format!(
-                    "a row with the same key ({key}) is there already, with other values in: {}",
-                    differing.join(", ")
-                );
-                let kept = outcomes.rejects.push_text(&reason, line.unsigned_abs(), text);
-                if kept.is_err() {
-                    return Ok(kept);
-                }
-            }
-            Ok(Ok(()))
-        });
-        judged.map_err(|wrong| self.place.failed("look for the keys", &wrong))??;
-        let insert = keyed.insert();
-        let written = self.session.wait(async |client| client.execute_typed(&insert, &[]).await);
-        let written = written.map_err(|wrong| self.place.failed("insert the rows", &wrong))?;
-        let refused = outcomes.rejects.count() - before;
-        outcomes.written += written;
-        outcomes.already_there += staged.saturating_sub(written).saturating_sub(refused);
-        Ok(())
     }
 
     /// Makes an index unless there is one that serves: a unique one over the same columns, another that begins

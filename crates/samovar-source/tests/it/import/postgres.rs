@@ -1,5 +1,7 @@
 //! The import into PostgreSQL: what SQLite gets, PostgreSQL gets, in its own types.
 
+mod rules;
+
 use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
@@ -228,19 +230,6 @@ fn indexes_are_made_unless_one_serves() {
          CREATE INDEX sales_b_a_idx ON public.sales USING btree (b, a)"
     );
     assert_eq!(store.sql("SELECT count(*) FROM sales"), "2");
-}
-
-#[test]
-fn a_rule_of_the_table_ends_the_import() {
-    let store = Store::new("CREATE TABLE sales (a int, b int CHECK (b < 10))");
-    for key in [vec![], vec!["a".to_owned()]] {
-        let mut options = store.options("a,b\n1,2\n3,99\n");
-        options.key = key;
-        let error = run(&options).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Source);
-        assert!(error.to_string().contains("Failing row contains (3, 99)"), "{error}");
-        assert_eq!(store.sql("SELECT count(*) FROM sales"), "0");
-    }
 }
 
 #[test]

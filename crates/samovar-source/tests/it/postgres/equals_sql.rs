@@ -8,16 +8,12 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_oneof, proptest};
 use proptest::sample::select;
-use samovar_core::Day;
-use samovar_source::{Ask, Dataset, DateKind, Days, Limits, Source, Which};
+use samovar_source::{Ask, Dataset, DateKind, Limits, Source, Which};
 use samovar_testkit::postgres::Database;
 use samovar_testkit::source::{ReadRow, read_all};
 
-use super::{connect, database, dataset};
-
-/// Days from which rows and questions are drawn; in Shanghai they begin at 16:00 UTC.
-const FIRST: Day = Day(20_487);
-const DAYS: i32 = 12;
+use super::{connect, database};
+use crate::orders::{DAYS, FIRST, ask, condition, dataset};
 
 /// Types of the date column, what they hold, and how SQL finds the day.
 const DATES: [(&str, DateKind, &str); 6] = [
@@ -44,22 +40,6 @@ fn row() -> impl Strategy<Value = Row> {
         option::weighted(0.9, product.prop_map(|text| text.replace('\0', ""))),
         option::weighted(0.9, -1_000_000_000i64..1_000_000_000),
     )
-}
-
-fn days() -> impl Strategy<Value = Days> {
-    let day = || (-1..=DAYS).prop_map(|n| FIRST.plus(n));
-    prop_oneof![
-        (option::of(day()), option::of(day())).prop_map(|(from, to)| Days::Range(from, to)),
-        vec(day(), 0..6).prop_map(Days::These),
-    ]
-}
-
-fn ask() -> impl Strategy<Value = Ask> {
-    let store = prop_oneof![
-        Just(Which::All),
-        (0u8..5).prop_map(|store| Which::One(store.to_string().into())),
-    ];
-    (store, days()).prop_map(|(stores, days)| Ask { stores, days })
 }
 
 /// The rows in a table of their own.
@@ -102,26 +82,12 @@ fn fill(
 fn by_sql(database: &Database<'_>, day: &str, asks: &[Ask]) -> Vec<Vec<ReadRow>> {
     let mut script = String::from("SET timezone = 'UTC';\n");
     for (at, ask) in asks.iter().enumerate() {
-        let store = match &ask.stores {
-            Which::One(id) => format!("store::text = '{id}'"),
-            Which::All => "true".into(),
-        };
-        let days = match &ask.days {
-            Days::Range(from, to) => {
-                let from = from.map_or("true".into(), |from| format!("{day} >= '{from}'"));
-                let to = to.map_or("true".into(), |to| format!("{day} <= '{to}'"));
-                format!("{from} AND {to}")
-            }
-            Days::These(days) => {
-                let days: Vec<String> = days.iter().map(|day| format!("'{day}'")).collect();
-                format!("{day} = ANY (ARRAY[{}]::date[])", days.join(", "))
-            }
-        };
         let _ = writeln!(
             script,
             "SELECT {at}, store, {day}, coalesce(encode(convert_to(product, 'UTF8'), 'hex'), '-'),
                  coalesce(round(amount * 100)::bigint::text, '-')
-             FROM orders WHERE store IS NOT NULL AND day IS NOT NULL AND {store} AND {days};"
+             FROM orders WHERE {};",
+            condition(ask, day)
         );
     }
     let mut found = vec![Vec::new(); asks.len()];

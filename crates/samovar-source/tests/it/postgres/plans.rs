@@ -1,10 +1,11 @@
 //! How rows are found: indexes, partitions, joins and views.
 
 use futures_executor::block_on;
-use samovar_source::{Ask, Dataset, Days, Limits, Source, Which};
+use samovar_source::{Ask, Days, Limits, Source, Which};
 use samovar_testkit::source::read_all;
 
-use super::{ORDERS, connect, database, dataset, open, rows_of};
+use super::{ORDERS, connect, database, open};
+use crate::orders::{a_join_is_sought, rows_of};
 
 #[test]
 fn a_store_is_sought_through_joins_and_subqueries() {
@@ -19,20 +20,7 @@ fn a_store_is_sought_through_joins_and_subqueries() {
              CREATE TABLE \"dotted.name\" AS SELECT * FROM orders;",
         )
         .unwrap();
-    let joined = "
-        -- lines without master data count in full
-        SELECT o.store, o.day, o.amount * 2 AS amount, s.name AS store_name
-        FROM orders o LEFT JOIN stores s ON s.id = o.store;";
-    let named = Dataset { store_name: Some("store_name".into()), ..dataset(joined) };
-    let source = connect(&database, named, Limits::default());
-    assert!(block_on(source.describe()).unwrap().seeks);
-    let values: Vec<_> =
-        rows_of(&source, "7").into_iter().map(|row| row.values[0].clone().unwrap()).collect();
-    assert_eq!(values, ["200", "400"]);
-    let mut stores = block_on(source.stores()).unwrap().stores;
-    stores.sort_by(|a, b| a.id.cmp(&b.id));
-    let names: Vec<_> = stores.iter().map(|store| store.name.as_deref()).collect();
-    assert_eq!(names, [Some("Seven"), None]);
+    a_join_is_sought(|dataset| connect(&database, dataset, Limits::default()));
 
     for (query, seeks) in [
         ("public.orders", true),

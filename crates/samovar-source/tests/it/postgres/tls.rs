@@ -1,6 +1,7 @@
 //! TLS: who is trusted.
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use samovar_source::import::{Database, ImportOptions, import_csv};
 use samovar_source::{
     Limits, PostgresOptions, PostgresSource, Source, SourceError, SourceErrorKind,
 };
@@ -60,6 +61,21 @@ fn a_certificate_is_verified_or_refused() {
         assert_eq!(wrong.kind(), SourceErrorKind::Unreachable);
         assert!(wrong.to_string().contains(words), "{mode} {host}: {wrong}");
     }
+
+    // An import trusts the same ones.
+    let file = folder.path().join("sales.csv");
+    std::fs::write(&file, "a\n1\n").unwrap();
+    let import = |authority: &CertifiedIssuer<'_, KeyPair>| {
+        let path = folder.path().join("import-ca.pem");
+        std::fs::write(&path, authority.pem()).unwrap();
+        let mut server = PostgresOptions::new(format!("{}?sslmode=require", database.url()));
+        server.ca_file = Some(path);
+        let mut options = ImportOptions::new(&file, "", "imported");
+        options.database = Database::Postgres(server);
+        import_csv(&options, &mut |_| ()).map(|report| report.rows)
+    };
+    assert!(import(&other).unwrap_err().to_string().contains("UnknownIssuer"));
+    assert_eq!(import(&ours).unwrap(), 1);
 
     // A query is cancelled the same way.
     let source = connect("require", Some(&ours), here).unwrap();

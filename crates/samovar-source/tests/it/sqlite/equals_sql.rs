@@ -4,17 +4,11 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_oneof, proptest};
 use rusqlite::Connection;
-use samovar_core::Day;
-use samovar_source::{
-    Ask, ColumnKind, Dataset, Days, Limits, Source, SourceColumn, SqliteSource, Which,
-};
+use samovar_source::{Ask, ColumnKind, Dataset, Limits, Source, SourceColumn, SqliteSource, Which};
 use samovar_testkit::source::{ReadRow, read_all};
 
-use super::{database, dataset};
-
-/// Days from which rows and questions are drawn.
-const FIRST: Day = Day(20_487);
-const DAYS: i32 = 12;
+use super::database;
+use crate::orders::{DAYS, FIRST, ask, condition, dataset};
 
 type Row = (Option<u8>, Option<i32>, Option<String>, Option<i64>);
 
@@ -32,42 +26,12 @@ fn row() -> impl Strategy<Value = Row> {
     )
 }
 
-fn days() -> impl Strategy<Value = Days> {
-    let day = || (-1..=DAYS).prop_map(|n| FIRST.plus(n));
-    prop_oneof![
-        (option::of(day()), option::of(day())).prop_map(|(from, to)| Days::Range(from, to)),
-        vec(day(), 0..6).prop_map(Days::These),
-    ]
-}
-
-fn ask() -> impl Strategy<Value = Ask> {
-    let store = prop_oneof![
-        Just(Which::All),
-        (0u8..5).prop_map(|store| Which::One(store.to_string().into())),
-    ];
-    (store, days()).prop_map(|(stores, days)| Ask { stores, days })
-}
-
 /// The same question to SQLite alone: it selects, sorts and rounds.
 fn by_sql(db: &Connection, ask: &Ask) -> Vec<ReadRow> {
-    let store = match &ask.stores {
-        Which::One(id) => format!("store = '{id}'"),
-        Which::All => "true".into(),
-    };
-    let days = match &ask.days {
-        Days::Range(from, to) => {
-            let from = from.map_or("true".into(), |day| format!("date(day) >= '{day}'"));
-            let to = to.map_or("true".into(), |day| format!("date(day) <= '{day}'"));
-            format!("{from} AND {to}")
-        }
-        Days::These(days) => {
-            let days: Vec<String> = days.iter().map(|day| format!("'{day}'")).collect();
-            format!("date(day) IN ({})", days.join(", "))
-        }
-    };
     let text = format!(
         "SELECT store, date(day), product, CAST(round(amount * 100) AS INTEGER), product FROM orders
-         WHERE store IS NOT NULL AND day IS NOT NULL AND {store} AND {days}"
+         WHERE {}",
+        condition(ask, "date(day)")
     );
     let mut statement = db.prepare(&text).unwrap();
     let rows = statement.query_map([], |row| {
