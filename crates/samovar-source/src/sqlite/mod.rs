@@ -24,7 +24,7 @@ use crate::{
 };
 use inventory::Ids;
 use value::{Columns, bounds};
-use watch::Watch;
+pub(crate) use watch::Watch;
 
 /// How long a query waits for a writer.
 const BUSY: Duration = Duration::from_secs(5);
@@ -92,21 +92,10 @@ impl SqliteSource {
         dataset: Dataset,
         limits: Limits,
     ) -> Result<SqliteSource, SourceError> {
-        let shown = path.display();
-        if !path.is_file() {
-            let message = format!("there is no SQLite database at {shown}");
-            return Err(SourceError::new(SourceErrorKind::Unreachable, message));
-        }
-        let connect = || {
-            connect(path).map_err(|e| {
-                let message = format!("cannot open {shown} as a SQLite database");
-                SourceError::new(SourceErrorKind::Unreachable, message).because(e)
-            })
-        };
         let connections = (0..limits.connections.max(1))
-            .map(|_| connect())
+            .map(|_| open_read_only(path))
             .collect::<Result<Vec<_>, SourceError>>()?;
-        let lookout = connect()?;
+        let lookout = open_read_only(path)?;
         let described = describe(&connections[0], &dataset)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let pool = Pool::start(connections, &clock)?;
@@ -121,6 +110,19 @@ impl SqliteSource {
             described,
         })
     }
+}
+
+/// Opens a database that is there, for reading alone.
+pub(crate) fn open_read_only(path: &Path) -> Result<Connection, SourceError> {
+    let shown = path.display();
+    if !path.is_file() {
+        let message = format!("there is no SQLite database at {shown}");
+        return Err(SourceError::new(SourceErrorKind::Unreachable, message));
+    }
+    connect(path).map_err(|e| {
+        let message = format!("cannot open {shown} as a SQLite database");
+        SourceError::new(SourceErrorKind::Unreachable, message).because(e)
+    })
 }
 
 fn connect(path: &Path) -> rusqlite::Result<Connection> {
@@ -261,6 +263,6 @@ fn read(
     Ok(())
 }
 
-fn failed(wrong: rusqlite::Error) -> SourceError {
+pub(crate) fn failed(wrong: rusqlite::Error) -> SourceError {
     SourceError::new(SourceErrorKind::Failed, "the database failed").because(wrong)
 }
