@@ -16,6 +16,8 @@ const TABLES: i64 = 500;
 /// Of a table so many pages are looked at, spread over it, and not more than so many rows.
 const PAGES: f64 = 25.0;
 const ROWS: usize = 5_000;
+/// Tables of no more pages are read in a moment.
+const FEW_PAGES: i64 = 400;
 /// How long a question may take.
 const ASKING: Duration = Duration::from_secs(15);
 
@@ -181,7 +183,7 @@ impl Postgres {
         let sample = match (table.kind, listed.pages) {
             (TableKind::View, _) => String::new(),
             // Rows of a few pages are drawn one by one, so that the pages matter less.
-            (_, 0..=400) => format!("TABLESAMPLE BERNOULLI ({share:.6}) REPEATABLE (1)"),
+            (_, 0..=FEW_PAGES) => format!("TABLESAMPLE BERNOULLI ({share:.6}) REPEATABLE (1)"),
             _ => format!("TABLESAMPLE SYSTEM ({share:.6}) REPEATABLE (1)"),
         };
         let text = format!(
@@ -200,12 +202,13 @@ impl Postgres {
             }
             column.seen = looking.finish();
         }
-        if table.rows.is_none() {
-            if rows.len() < ROWS && share >= 100.0 {
-                (table.rows, table.counted) = (Some(rows.len() as u64), true);
-            } else if table.kind != TableKind::View {
-                table.rows = Some((rows.len() as f64 * 100.0 / share) as u64);
-            }
+        if table.rows.is_none() && rows.len() < ROWS && listed.pages <= FEW_PAGES {
+            let count = self.maybe(&format!("SELECT count(*) FROM {}", full(&table.name)))?;
+            let count =
+                count.iter().flatten().next().map(|row| row.get::<_, i64>(0).unsigned_abs());
+            (table.rows, table.counted) = (count, count.is_some());
+        } else if table.rows.is_none() && table.kind != TableKind::View {
+            table.rows = Some((rows.len() as f64 * 100.0 / share) as u64);
         }
         Ok(())
     }

@@ -1,0 +1,424 @@
+//! From what a database says of its schema to a proposal: pure, but for the few questions that go through a
+//! [`Probe`].
+
+mod advice;
+mod choose;
+mod measures;
+mod reach;
+mod roles;
+
+use samovar_source::catalog::{Catalog, Columns, Expression, Kind, Probe, Query};
+
+pub(crate) use advice::Advice;
+use choose::Choice;
+use measures::Orders;
+pub(crate) use measures::{How, Measure};
+use reach::Reach;
+use roles::examples;
+
+use crate::host::Failure;
+use crate::init::words::{CURRENCY, Name, ORDER, STATUS};
+
+/// More lines take longer to read at once than a query may by default.
+const MANY: u64 = 5_000_000;
+/// Lines that are surely read in a minute.
+const LINES_A_MINUTE: u64 = 3_000_000;
+/// The id and the name of the one store, where there is none.
+const ALL: &str = "all";
+
+/// What the user has decided.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Wishes {
+    pub(crate) table: Option<String>,
+    pub(crate) store: Option<String>,
+    pub(crate) date: Option<String>,
+}
+
+/// A configuration to be, with its reasons.
+#[derive(Clone, Debug)]
+pub(crate) struct Proposal {
+    /// The dataset's name.
+    pub(crate) name: String,
+    /// A table's name, or a SELECT.
+    pub(crate) query: String,
+    pub(crate) query_why: Vec<String>,
+    pub(crate) timeout: Option<Setting>,
+    pub(crate) store_id: Setting,
+    pub(crate) store_name: Option<Setting>,
+    pub(crate) date: Setting,
+    pub(crate) date_kind: Option<&'static str>,
+    pub(crate) time_zone: Option<Setting>,
+    pub(crate) product: Option<Setting>,
+    pub(crate) category: Option<Setting>,
+    pub(crate) currency: Setting,
+    /// Each with the column that it is computed of.
+    pub(crate) measures: Vec<(Measure, Option<String>)>,
+    pub(crate) notes: Vec<String>,
+    pub(crate) advice: Vec<Advice>,
+}
+
+/// A value of the configuration, and why it has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Setting {
+    pub(crate) value: String,
+    pub(crate) why: Vec<String>,
+}
+
+impl Setting {
+    fn new(value: impl Into<String>, why: impl Into<String>) -> Setting {
+        Setting { value: value.into(), why: vec![why.into()] }
+    }
+}
+
+/// Proposes a configuration.
+///
+/// # Errors
+/// If there is nothing to propose, with what is missing and what to do; or the database fails.
+pub(crate) fn propose(
+    catalog: &Catalog,
+    wishes: &Wishes,
+    probe: &mut dyn Probe,
+) -> Result<Proposal, Failure> {
+    let choice = choose::choose(catalog, wishes, probe)?;
+    let reach = &choice.reach;
+    let store = choice.store.as_ref().map(|pick| &pick.at);
+    let product = roles::product(reach);
+    let product_table = product.as_ref().and_then(|(_, table)| *table);
+    let category = product.as_ref().and_then(|_| roles::category(reach, product_table));
+    let store_name = store.and_then(|store| roles::store_name(reach, store));
+    let through = |table: usize, to: usize| table == to || reach.way(table).contains(&to);
+    let settled = |to: usize| {
+        through(choice.date.at.table, to) && store.is_none_or(|store| through(store.table, to))
+    };
+    let found = measures::measures(reach, settled, product_table);
+    let mut list = found.list;
+    let time_zone = time_zone(catalog, &choice);
+
+    let mut select = Select::default();
+    let store_id = match store {
+        Some(store) => select.add(store.expression(), "store_id"),
+        None => select.add(Expression::Constant(ALL.into()), "store_id"),
+    };
+    let named = |named: Option<roles::Named>, name: &str, select: &mut Select| {
+        named.map(|named| Setting::new(select.add(named.expression, name), named.why))
+    };
+    let store_name = named(store_name, "store_name", &mut select);
+    let date = select.add(roles::date_expression(&choice.date.at, choice.form), "date");
+    let product = named(product.map(|(named, _)| named), "product", &mut select);
+    let category = named(category, "category", &mut select);
+    for measure in list.iter().filter(|measure| measure.proposed) {
+        select.measure(measure);
+    }
+    let bare = select.as_table(reach);
+    if bare.is_some() {
+        // What is offered must not cost what is proposed a query.
+        list.retain(|measure| measure.how.expression().is_none_or(|it| is_own(it).is_some()));
+    }
+    let mut measures = Vec::new();
+    for measure in list {
+        let column = select.measure(&measure);
+        measures.push((measure, column));
+    }
+    let (query, joined) = select.query(reach);
+    for (measure, column) in &mut measures {
+        if let (How::Distinct(_, orders), Some(column)) = (&mut measure.how, column) {
+            let columns = columns(&choice, column, &store_id, &date, &time_zone);
+            let said = settle(orders, &query, columns, probe)?;
+            measure.why.extend(said);
+        }
+    }
+
+    // A table alone goes by the names of its own columns.
+    let own = |setting: Setting| match &bare {
+        Some(_) => Setting { value: select.own_name(&setting.value), ..setting },
+        None => setting,
+    };
+    let mut query_why = choice.why.clone();
+    query_why.extend(joins_in_words(reach, &joined));
+    let notes = [found.notes, reach.left_out.clone(), remarks(&choice)].concat();
+    let name = measures::measure_name(&reach.table(0).name.name);
+    Ok(Proposal {
+        query: bare.clone().unwrap_or_else(|| query.text()),
+        query_why,
+        timeout: timeout(reach),
+        store_id: own(Setting { value: store_id, why: store_why(&choice) }),
+        store_name: store_name.map(own),
+        date: own(Setting { value: date, why: date_why(&choice) }),
+        date_kind: choice.form.kind(),
+        time_zone,
+        product: product.map(own),
+        category: category.map(own),
+        currency: currency(&choice),
+        measures: measures
+            .into_iter()
+            .map(|(measure, column)| {
+                let own =
+                    |column: String| if bare.is_some() { select.own_name(&column) } else { column };
+                (measure, column.map(own))
+            })
+            .collect(),
+        notes,
+        advice: advice::advice(catalog, &choice, &joined),
+        name,
+    })
+}
+
+/// The columns of the query, as they are added.
+#[derive(Default)]
+struct Select(Vec<(Expression, String)>);
+
+impl Select {
+    /// A column, by its name in the query.
+    fn add(&mut self, expression: Expression, wanted: &str) -> String {
+        if let Some((_, name)) = self.0.iter().find(|(known, _)| *known == expression) {
+            return name.clone();
+        }
+        let taken = |name: &String| {
+            self.0.iter().any(|(_, other)| other.to_lowercase() == name.to_lowercase())
+        };
+        let names =
+            std::iter::once(wanted.to_owned()).chain((2..).map(|at| format!("{wanted}_{at}")));
+        let name = names.into_iter().find(|name| !taken(name)).unwrap_or_default();
+        self.0.push((expression, name.clone()));
+        name
+    }
+
+    /// The column of a measure, by the name that it has in its table, or else by the measure's.
+    fn measure(&mut self, measure: &Measure) -> Option<String> {
+        let expression = measure.how.expression()?;
+        let name = is_own(expression).unwrap_or(&measure.name).to_owned();
+        Some(self.add(expression.clone(), &name))
+    }
+
+    /// The table's name, if the query would say no more.
+    fn as_table(&self, reach: &Reach<'_>) -> Option<String> {
+        let own = self.0.iter().all(|(expression, _)| is_own(expression).is_some());
+        if own { reach.table(0).name.as_query() } else { None }
+    }
+
+    /// The name that a column has in its table.
+    fn own_name(&self, name: &str) -> String {
+        let found = self.0.iter().find(|(_, known)| known == name);
+        found.and_then(|(expression, _)| is_own(expression)).unwrap_or(name).to_owned()
+    }
+
+    /// The query, and the tables that it joins.
+    fn query(&self, reach: &Reach<'_>) -> (Query, Vec<usize>) {
+        let needed: Vec<usize> =
+            self.0.iter().flat_map(|(expression, _)| expression.tables()).collect();
+        let (joins, places) = reach.joins(needed.iter().copied());
+        let place = |table: usize| places.get(&table).copied().unwrap_or(0);
+        let columns = self.0.iter().map(|(it, name)| (it.moved(&place), name.clone())).collect();
+        let from = reach.table(0).name.clone();
+        (Query { from, joins, columns }, advice::joined(reach, needed.into_iter()))
+    }
+}
+
+/// The name of a column of the table itself, if that is all there is to it.
+fn is_own(expression: &Expression) -> Option<&str> {
+    match expression {
+        Expression::Column(0, name) => Some(name),
+        _ => None,
+    }
+}
+
+fn columns<'a>(
+    choice: &Choice<'_>,
+    order: &'a str,
+    store: &'a str,
+    date: &'a str,
+    time_zone: &'a Option<Setting>,
+) -> Columns<'a> {
+    let column = choice.reach.column(&choice.date.at);
+    // The query makes a text of digits.
+    let digits = choice.form == roles::DateForm::Digits;
+    let kind = column.map_or(Kind::Text, |column| if digits { Kind::Text } else { column.kind });
+    let form = column.map_or_else(Default::default, |column| column.seen.form);
+    let time_zone = time_zone.as_ref().map_or("UTC", |zone| &zone.value);
+    Columns { order, store, date, kind, form, time_zone }
+}
+
+/// Finds out whether orders can be counted within each store and day and added up; in words.
+fn settle(
+    orders: &mut Orders,
+    query: &Query,
+    columns: Columns<'_>,
+    probe: &mut dyn Probe,
+) -> Result<Vec<String>, Failure> {
+    Ok(match orders {
+        Orders::OneRow => vec![
+            "store and day are those of the order's own row, so no order spans two: exact".into(),
+        ],
+        Orders::Within | Orders::Apart => Vec::new(),
+        Orders::Ask => {
+            let spans = probe.spans(query, columns)?;
+            match spans {
+                Some(spans) if spans.spanning == 0 => {
+                    *orders = Orders::Within;
+                    let (looked, which) =
+                        (grouped(spans.lines), if spans.all { "all " } else { "" });
+                    vec![
+                        format!("none of {} orders in {which}{looked} lines spans two stores or days, so they are counted", grouped(spans.orders)),
+                        "exactly within each and added up. This is taken for granted of lines to come: if that is".into(),
+                        "wrong, remove unique_within".into(),
+                    ]
+                }
+                Some(spans) => {
+                    *orders = Orders::Apart;
+                    vec![format!(
+                        "{} of {} orders looked at span stores or days, so they are counted over all asked for: an estimate beyond 4,096",
+                        grouped(spans.spanning),
+                        grouped(spans.orders)
+                    )]
+                }
+                None => {
+                    *orders = Orders::Apart;
+                    vec!["whether an order spans stores or days took too long to find out: an estimate beyond 4,096; \
+                          if none does, add unique_within = \"partition\", which is exact".into()]
+                }
+            }
+        }
+    })
+}
+
+fn joins_in_words(reach: &Reach<'_>, joined: &[usize]) -> Vec<String> {
+    if joined.is_empty() {
+        return Vec::new();
+    }
+    let mut words = vec![
+        "the joins are outer, so that no line is lost, and none can count a line twice:".to_owned(),
+    ];
+    words.extend(
+        joined
+            .iter()
+            .map(|table| format!("  {}: {}", reach.table(*table).name, reach.tables[*table].why)),
+    );
+    words
+}
+
+fn store_why(choice: &Choice<'_>) -> Vec<String> {
+    let reach = &choice.reach;
+    let Some(store) = &choice.store else {
+        return vec![
+            "no column tells stores apart, so all lines are of one store called \"all\"; name one with --store,".into(),
+            "or write another column in the query".into(),
+        ];
+    };
+    let column = reach.column(&store.at);
+    let seen = column.map_or_else(String::new, |column| {
+        format!(
+            "; {} different values in {} rows looked at{}",
+            column.seen.distinct,
+            grouped(column.seen.rows),
+            examples(column)
+        )
+    });
+    let mut why = vec![format!("{}: {}{seen}", reach.shown(&store.at), store.why)];
+    why.extend(also("--store", &choice.other_stores));
+    why
+}
+
+fn date_why(choice: &Choice<'_>) -> Vec<String> {
+    let reach = &choice.reach;
+    let date = &choice.date;
+    let words = reach.column(&date.at).map_or_else(String::new, |column| {
+        format!("; {}{}", choice.form.words(column), examples(column))
+    });
+    let mut why = vec![format!("{}: {}{words}", reach.shown(&date.at), date.why)];
+    why.extend(also("--date", &choice.other_dates));
+    why
+}
+
+fn also(flag: &str, others: &[String]) -> Option<String> {
+    (!others.is_empty()).then(|| format!("also possible ({flag}): {}", others.join(", ")))
+}
+
+/// The time zone of a day, where a day depends on one.
+fn time_zone(catalog: &Catalog, choice: &Choice<'_>) -> Option<Setting> {
+    if !choice.form.is_instant() {
+        return None;
+    }
+    let ask = "a day begins at midnight there: put the zone of the shops, as Europe/Berlin";
+    Some(match &catalog.time_zone {
+        Some(zone) if choice.form == roles::DateForm::Instant => {
+            Setting { value: zone.clone(), why: vec!["the server's own zone".into(), ask.into()] }
+        }
+        _ => Setting {
+            value: "UTC".into(),
+            why: vec!["the database does not tell it".into(), ask.into()],
+        },
+    })
+}
+
+/// The currency: that of a column which has one value, or one that names tell.
+fn currency(choice: &Choice<'_>) -> Setting {
+    let reach = &choice.reach;
+    let is_code =
+        |text: &str| text.len() == 3 && text.bytes().all(|byte| byte.is_ascii_uppercase());
+    for (at, column) in reach.columns() {
+        if Name::of(&column.name).says(CURRENCY)
+            && let [code] = &column.seen.examples[..]
+            && is_code(code)
+        {
+            return Setting::new(code, format!("the only value seen in {}", reach.shown(&at)));
+        }
+    }
+    let named = |codes: &[&'static str]| {
+        let words: Vec<String> = reach
+            .table(0)
+            .columns
+            .iter()
+            .flat_map(|c| Name::of(&c.name).words().to_vec())
+            .collect();
+        codes.iter().find(|code| words.contains(&code.to_lowercase())).copied()
+    };
+    if let Some(code) = named(&["USD", "EUR", "GBP", "CNY", "JPY", "CHF", "CAD", "AUD", "INR"]) {
+        return Setting::new(code, "by the name of a column");
+    }
+    let han = |name: &str| name.chars().any(|c| ('\u{4e00}'..='\u{9fff}').contains(&c));
+    if reach.table(0).columns.iter().any(|column| han(&column.name)) {
+        return Setting::new("CNY", "a guess, because of the Chinese names; put your own");
+    }
+    Setting::new("USD", "the database does not tell it: put your own")
+}
+
+fn timeout(reach: &Reach<'_>) -> Option<Setting> {
+    let rows = reach.table(0).rows.filter(|rows| *rows > MANY)?;
+    let minutes = (rows / LINES_A_MINUTE + 1).min(24 * 60);
+    let why =
+        format!("about {} lines take longer to read than the 30 s that are usual", grouped(rows));
+    Some(Setting::new(format!("{minutes}m"), why))
+}
+
+/// What else is worth knowing.
+fn remarks(choice: &Choice<'_>) -> Vec<String> {
+    let reach = &choice.reach;
+    let near =
+        |at: &reach::At| at.table == 0 || Name::of(&reach.table(at.table).name.name).says(ORDER);
+    let mut remarks = Vec::new();
+    for (at, column) in reach.columns().filter(|(at, _)| near(at)) {
+        let name = Name::of(&column.name);
+        let few = (2..=20).contains(&column.seen.distinct);
+        let is_store = choice.store.as_ref().is_some_and(|store| store.at == at);
+        if name.says(STATUS) && few && !is_store && roles::DateForm::of(column).is_none() {
+            remarks.push(format!(
+                "lines are counted whatever {} says{}; a WHERE in the query leaves some out",
+                reach.shown(&at),
+                examples(column)
+            ));
+        }
+        if name.says(CURRENCY) && column.seen.distinct > 1 {
+            remarks.push(format!(
+                "{} has several values{}: amounts of different currencies are added up",
+                reach.shown(&at),
+                examples(column)
+            ));
+        }
+    }
+    remarks
+}
+
+/// A number with commas, for people.
+pub(crate) fn grouped(number: u64) -> String {
+    indicatif::HumanCount(number).to_string()
+}
