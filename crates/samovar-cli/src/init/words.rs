@@ -4,483 +4,100 @@
 //! nothing costs a proposal, never a wrong figure: what a column *is* follows from its values, and whether a join
 //! is safe from its keys.
 
-/// Words that mean the same here.
-pub(crate) type Words = &'static [&'static str];
+use std::collections::HashMap;
+use std::sync::LazyLock;
 
-pub(crate) const STORE: Words = &[
-    "store",
-    "shop",
-    "branch",
-    "outlet",
-    "location",
-    "site",
-    "filiale",
-    "magasin",
-    "tienda",
-    "sucursal",
-    "restaurant",
-    "门店",
-    "店铺",
-    "分店",
-    "商店",
-    "店",
-    "网点",
-    "門店",
-];
+/// Words that mean the same here, with blanks between them, the surest first.
+pub(crate) type Words = &'static str;
+
+pub(crate) const STORE: Words = "store shop branch outlet location site filiale magasin tienda \
+    sucursal restaurant 门店 店铺 分店 商店 店 网点 門店";
 /// What may stand for a store where there is none.
-pub(crate) const PLACE: Words = &[
-    "warehouse",
-    "depot",
-    "region",
-    "area",
-    "territory",
-    "city",
-    "state",
-    "province",
-    "country",
-    "market",
-    "channel",
-    "seller",
-    "vendor",
-    "merchant",
-    "dealer",
-    "till",
-    "register",
-    "terminal",
-    "仓库",
-    "区域",
-    "地区",
-    "城市",
-    "省份",
-    "国家",
-    "渠道",
-    "商户",
-    "商家",
-    "卖家",
-];
-pub(crate) const DATE: Words = &[
-    "date",
-    "day",
-    "datum",
-    "fecha",
-    "time",
-    "datetime",
-    "timestamp",
-    "ts",
-    "dt",
-    "at",
-    "on",
-    "epoch",
-    "日期",
-    "时间",
-    "日",
-    "時間",
-];
+pub(crate) const PLACE: Words = "warehouse depot region area territory city province country \
+    market channel seller vendor merchant dealer till register terminal 仓库 区域 地区 城市 省份 \
+    国家 渠道 商户 商家 卖家";
+pub(crate) const DATE: Words = "date day datum fecha time datetime timestamp ts dt at on epoch 日期 \
+    时间 日 時間";
 /// What happens when something is sold.
-pub(crate) const SOLD: Words = &[
-    "order",
-    "ordered",
-    "sale",
-    "sold",
-    "transaction",
-    "trans",
-    "purchase",
-    "purchased",
-    "placed",
-    "invoice",
-    "bill",
-    "billing",
-    "business",
-    "rental",
-    "booked",
-    "receipt",
-    "下单",
-    "销售",
-    "交易",
-    "营业",
-    "订单",
-    "购买",
-    "成交",
-];
+pub(crate) const SOLD: Words = "order ordered sale sold transaction trans purchase purchased placed \
+    invoice bill billing business rental booked receipt 下单 销售 交易 营业 订单 购买 成交";
 /// What happens to a row and not to the shop, or later.
-pub(crate) const OTHER_DATE: Words = &[
-    "update",
-    "updated",
-    "modified",
-    "changed",
-    "deleted",
-    "cancelled",
-    "canceled",
-    "shipped",
-    "ship",
-    "shipping",
-    "delivered",
-    "delivery",
-    "due",
-    "required",
-    "expected",
-    "birth",
-    "birthday",
-    "expiry",
-    "expire",
-    "expires",
-    "valid",
-    "import",
-    "imported",
-    "load",
-    "loaded",
-    "sync",
-    "synced",
-    "last",
-    "return",
-    "returned",
-    "refunded",
-    "hire",
-    "hired",
-    "opened",
-    "closed",
-    "更新",
-    "修改",
-    "发货",
-    "到货",
-    "收货",
-    "生日",
-    "过期",
-    "删除",
-    "退货",
-    "取消",
-];
-pub(crate) const CREATED: Words =
-    &["created", "create", "creation", "inserted", "recorded", "创建", "录入"];
-pub(crate) const CALENDAR: Words = &["date", "day", "calendar", "time", "日期", "日历"];
-pub(crate) const PRODUCT: Words = &[
-    "product",
-    "item",
-    "sku",
-    "article",
-    "artikel",
-    "producto",
-    "produit",
-    "goods",
-    "merchandise",
-    "menu",
-    "dish",
-    "film",
-    "track",
-    "plu",
-    "商品",
-    "产品",
-    "货品",
-    "品名",
-    "菜品",
-    "物料",
-];
-pub(crate) const CATEGORY: Words = &[
-    "category",
-    "department",
-    "dept",
-    "class",
-    "group",
-    "segment",
-    "family",
-    "genre",
-    "commodity",
-    "brand",
-    "品类",
-    "类别",
-    "分类",
-    "类目",
-    "大类",
-    "品牌",
-];
-pub(crate) const CUSTOMER: Words = &[
-    "customer",
-    "client",
-    "household",
-    "member",
-    "user",
-    "buyer",
-    "shopper",
-    "kunde",
-    "顾客",
-    "客户",
-    "会员",
-    "用户",
-];
-pub(crate) const ORDER: Words = &[
-    "order",
-    "basket",
-    "invoice",
-    "receipt",
-    "ticket",
-    "transaction",
-    "bill",
-    "check",
-    "cart",
-    "booking",
-    "payment",
-    "rental",
-    "bon",
-    "bestellung",
-    "pedido",
-    "commande",
-    "factura",
-    "facture",
-    "订单",
-    "小票",
-    "单据",
-    "单",
-    "流水",
-    "交易",
-    "票据",
-    "訂單",
-];
+pub(crate) const OTHER_DATE: Words = "update updated modified changed deleted cancelled canceled \
+    shipped ship shipping delivered delivery due required expected birth birthday expiry expire \
+    expires valid import imported load loaded sync synced last return returned refunded hire hired \
+    opened closed 更新 修改 发货 到货 收货 生日 过期 删除 退货 取消";
+pub(crate) const CREATED: Words = "created create creation inserted recorded 创建 录入";
+pub(crate) const CALENDAR: Words = "date day calendar time 日期 日历";
+pub(crate) const PRODUCT: Words = "product item sku article artikel producto produit goods \
+    merchandise menu dish film track plu 商品 产品 货品 品名 菜品 物料";
+pub(crate) const CATEGORY: Words = "category department dept class group segment family genre \
+    commodity brand 品类 类别 分类 类目 大类 品牌";
+pub(crate) const CUSTOMER: Words = "customer client household member user buyer shopper kunde 顾客 \
+    客户 会员 用户";
+pub(crate) const ORDER: Words = "order basket invoice receipt ticket transaction bill check cart \
+    booking payment rental bon bestellung pedido commande factura facture 订单 小票 单据 单 流水 \
+    交易 票据 訂單";
 /// A part of an order.
-pub(crate) const LINE: Words = &[
-    "line", "item", "detail", "entry", "position", "row", "seq", "sequence", "明细", "行", "子单",
-];
+pub(crate) const LINE: Words = "line item detail entry position row seq sequence 明细 行 子单";
 /// Tables that hold what was sold.
-pub(crate) const FACT: Words = &[
-    "sale",
-    "order",
-    "line",
-    "transaction",
-    "receipt",
-    "ticket",
-    "invoice",
-    "basket",
-    "fact",
-    "pos",
-    "purchase",
-    "revenue",
-    "umsatz",
-    "venta",
-    "vente",
-    "bestellung",
-    "销售",
-    "订单",
-    "明细",
-    "流水",
-    "交易",
-    "小票",
-    "訂單",
-];
+pub(crate) const FACT: Words = "sale order line transaction receipt ticket invoice basket fact pos \
+    purchase revenue umsatz venta vente bestellung 销售 订单 明细 流水 交易 小票 訂單";
 /// Tables that hold something else.
-pub(crate) const NOT_FACT: Words = &[
-    "log",
-    "audit",
-    "history",
-    "event",
-    "session",
-    "stock",
-    "inventory",
-    "snapshot",
-    "budget",
-    "plan",
-    "target",
-    "forecast",
-    "staging",
-    "stg",
-    "tmp",
-    "temp",
-    "bak",
-    "backup",
-    "old",
-    "archive",
-    "test",
-    "employee",
-    "staff",
-    "shift",
-    "price",
-    "pricelist",
-    "migration",
-    "queue",
-    "job",
-    "coupon",
-    "campaign",
-    "promotion",
-    "customer",
-    "product",
-    "store",
-    "supplier",
-    "return",
-    "refund",
-    "日志",
-    "库存",
-    "预算",
-    "计划",
-    "目标",
-    "备份",
-    "员工",
-    "价格",
-];
-pub(crate) const ID: Words = &[
-    "id", "no", "nr", "num", "number", "code", "key", "sk", "pk", "fk", "uuid", "guid", "ref",
-    "编号", "代码", "编码", "号", "号码",
-];
-pub(crate) const NAME: Words = &[
-    "name",
-    "title",
-    "label",
-    "description",
-    "desc",
-    "descr",
-    "bezeichnung",
-    "nombre",
-    "nom",
-    "名称",
-    "名字",
-    "名",
-    "描述",
-];
+pub(crate) const NOT_FACT: Words = "log audit history event session stock inventory snapshot budget \
+    plan target forecast staging stg tmp temp bak backup old archive test employee staff shift price \
+    pricelist migration queue job coupon campaign promotion customer product store supplier return \
+    refund 日志 库存 预算 计划 目标 备份 员工 价格";
+pub(crate) const ID: Words = "id no nr num number code key sk pk fk uuid guid ref 编号 代码 编码 号 \
+    号码";
+pub(crate) const NAME: Words = "name title label description desc descr bezeichnung nombre nom 名称 \
+    名字 名 描述";
 /// What a line took, the surest words first.
-pub(crate) const AMOUNT: Words = &[
-    "sale",
-    "revenue",
-    "turnover",
-    "umsatz",
-    "venta",
-    "销售额",
-    "营业额",
-    "销售金额",
-    "实付",
-    "实收",
-    "收入",
-    "amount",
-    "amt",
-    "betrag",
-    "importe",
-    "montant",
-    "total",
-    "subtotal",
-    "金额",
-    "总额",
-    "总价",
-    "小计",
-    "net",
-    "gross",
-    "paid",
-    "extended",
-    "value",
-    "price",
-];
+pub(crate) const AMOUNT: Words = "sale revenue turnover umsatz venta 销售额 营业额 销售金额 实付 \
+    实收 收入 amount amt betrag importe montant total subtotal 金额 总额 总价 小计 net gross paid \
+    extended value price";
 /// What makes an amount one of something else.
-pub(crate) const NO_AMOUNT: Words = &[
-    "tax", "vat", "discount", "disc", "tip", "fee", "freight", "shipping", "delivery", "refund",
-    "cost", "profit", "margin", "balance", "limit", "target", "budget", "point", "税", "税额",
-    "折扣", "优惠", "运费", "退款", "成本", "利润", "积分", "unit", "list", "单价", "rate",
-    "quantity", "qty", "weight", "payable", "stock", "number",
-];
-pub(crate) const PRICE: Words =
-    &["price", "unitprice", "preis", "precio", "prix", "rate", "单价", "售价", "价格", "价"];
-pub(crate) const QUANTITY: Words = &[
-    "quantity", "qty", "unit", "piece", "pcs", "count", "menge", "cantidad", "bottle", "pack",
-    "case", "box", "volume", "sold", "数量", "件数", "销量", "份数", "个数",
-];
-pub(crate) const COST: Words =
-    &["cost", "cogs", "purchase", "einkauf", "coste", "成本", "进价", "成本价", "成本额", "进货价"];
+pub(crate) const NO_AMOUNT: Words = "tax vat discount disc tip fee freight shipping delivery refund \
+    cost profit margin balance limit target budget point 税 税额 折扣 优惠 运费 退款 成本 利润 积分 \
+    unit list 单价 rate quantity qty weight payable stock number";
+pub(crate) const PRICE: Words = "price unitprice preis precio prix 单价 售价 价格 价";
+pub(crate) const QUANTITY: Words = "quantity qty unit piece pcs count menge cantidad bottle pack \
+    case box volume sold 数量 件数 销量 份数 个数";
+pub(crate) const COST: Words = "cost cogs einkauf coste 成本 进价 成本价 成本额 进货价";
 /// What makes a price or a cost that of one piece.
-pub(crate) const UNIT: Words =
-    &["unit", "price", "list", "each", "per", "单价", "进价", "成本价", "进货价", "单位"];
-pub(crate) const PROFIT: Words = &["profit", "margin", "gewinn", "利润", "毛利", "毛利额"];
-pub(crate) const DISCOUNT: Words = &[
-    "discount",
-    "disc",
-    "rebate",
-    "rabatt",
-    "markdown",
-    "coupon",
-    "折扣",
-    "优惠",
-    "折扣额",
-    "优惠额",
-    "立减",
-];
+pub(crate) const UNIT: Words = "unit price list each per 单价 进价 成本价 进货价 单位";
+pub(crate) const PROFIT: Words = "profit margin gewinn 利润 毛利 毛利额";
+pub(crate) const DISCOUNT: Words = "discount disc rebate rabatt markdown coupon 折扣 优惠 折扣额 \
+    优惠额 立减";
 /// Money beside the sales.
-pub(crate) const EXTRA: Words = &[
-    "tax",
-    "vat",
-    "tip",
-    "fee",
-    "freight",
-    "shipping",
-    "delivery",
-    "refund",
-    "surcharge",
-    "税",
-    "税额",
-    "运费",
-    "小费",
-    "服务费",
-    "退款",
-];
-pub(crate) const DURATION: Words = &[
-    "duration", "minute", "min", "hour", "second", "sec", "elapsed", "wait", "waiting", "lead",
-    "latency", "时长", "用时", "耗时", "分钟", "等待",
-];
+pub(crate) const EXTRA: Words = "tax vat tip fee freight shipping delivery refund surcharge 税 税额 \
+    运费 小费 服务费 退款";
+pub(crate) const DURATION: Words = "duration minute min second sec elapsed wait waiting lead \
+    latency 时长 用时 耗时 分钟 等待";
 /// Numbers that are no measures: adding them up says nothing.
-pub(crate) const NEVER: Words = &[
-    "latitude",
-    "longitude",
-    "lat",
-    "lon",
-    "lng",
-    "year",
-    "month",
-    "week",
-    "quarter",
-    "hour",
-    "zip",
-    "zipcode",
-    "postal",
-    "postcode",
-    "phone",
-    "fax",
-    "age",
-    "version",
-    "rank",
-    "rating",
-    "score",
-    "status",
-    "type",
-    "flag",
-    "level",
-    "percent",
-    "pct",
-    "percentage",
-    "ratio",
-    "rate",
-    "index",
-    "seq",
-    "sequence",
-    "position",
-    "sort",
-    "year",
-    "经度",
-    "纬度",
-    "年",
-    "月",
-    "周",
-    "季度",
-    "邮编",
-    "电话",
-    "年龄",
-    "状态",
-    "类型",
-    "率",
-    "比例",
-    "评分",
-];
-pub(crate) const CURRENCY: Words = &["currency", "币种", "货币"];
-pub(crate) const STATUS: Words =
-    &["status", "state", "cancelled", "canceled", "deleted", "void", "状态", "取消", "作废"];
+pub(crate) const NEVER: Words = "latitude longitude lat lon lng year month week quarter hour zip \
+    zipcode postal postcode phone fax age version rank rating score status type flag level percent \
+    pct percentage ratio rate index seq sequence position sort 经度 纬度 年 月 周 季度 邮编 电话 \
+    年龄 状态 类型 率 比例 评分";
+pub(crate) const CURRENCY: Words = "currency 币种 货币";
+pub(crate) const STATUS: Words = "status state cancelled canceled deleted void 状态 取消 作废";
 
 /// All of it, to find the words of `storeid` and `门店编号`.
-const KNOWN: &[Words] = &[
-    STORE, PLACE, DATE, SOLD, OTHER_DATE, CREATED, PRODUCT, CATEGORY, CUSTOMER, ORDER, LINE, FACT,
-    ID, NAME, AMOUNT, NO_AMOUNT, PRICE, QUANTITY, COST, UNIT, PROFIT, DISCOUNT, EXTRA, DURATION,
-    NEVER, CURRENCY, STATUS,
+const KNOWN: [Words; 28] = [
+    STORE, PLACE, DATE, SOLD, OTHER_DATE, CREATED, CALENDAR, PRODUCT, CATEGORY, CUSTOMER, ORDER,
+    LINE, FACT, ID, NAME, AMOUNT, NO_AMOUNT, PRICE, QUANTITY, COST, UNIT, PROFIT, DISCOUNT, EXTRA,
+    DURATION, NEVER, CURRENCY, STATUS,
 ];
+
+/// The lists that each word stands in.
+static VOCABULARY: LazyLock<HashMap<String, Vec<Words>>> = LazyLock::new(|| {
+    let mut vocabulary: HashMap<String, Vec<Words>> = HashMap::new();
+    for words in KNOWN {
+        for word in words.split_whitespace() {
+            vocabulary.entry(singular(word)).or_default().push(words);
+        }
+    }
+    vocabulary
+});
 
 /// A name taken apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -524,7 +141,10 @@ impl Name {
 
     /// The place of the first of these words that it says.
     pub(crate) fn place(&self, words: Words) -> Option<usize> {
-        words.iter().position(|word| self.0.iter().any(|own| *own == singular(word)))
+        if !self.says(words) {
+            return None;
+        }
+        words.split_whitespace().position(|word| self.0.contains(&singular(word)))
     }
 
     /// Its words.
@@ -556,7 +176,7 @@ impl Class {
 }
 
 fn is_one(word: &str, words: Words) -> bool {
-    words.iter().any(|known| singular(known) == word)
+    VOCABULARY.get(word).is_some_and(|lists| lists.contains(&words))
 }
 
 /// An English word without the *s* of its plural.
@@ -575,7 +195,7 @@ fn singular(word: &str) -> String {
 
 /// A word that is written together in its parts: two known ones in a row, or signs that begin with a known word.
 fn split(word: &str) -> Vec<String> {
-    let known = |part: &str| KNOWN.iter().any(|words| is_one(&singular(part), words));
+    let known = |part: &str| VOCABULARY.contains_key(&singular(part));
     if known(word) {
         return vec![singular(word)];
     }
@@ -591,15 +211,16 @@ fn split(word: &str) -> Vec<String> {
     // The longest known word at each place; what is between them stands for itself.
     let (mut parts, mut between, mut rest) = (Vec::new(), String::new(), word);
     while let Some(first) = rest.chars().next() {
-        let longest = (KNOWN.iter().flat_map(|words| words.iter()))
-            .filter(|known| !known.is_ascii() && rest.starts_with(**known))
-            .max_by_key(|known| known.len());
+        let longest = rest
+            .char_indices()
+            .map(|(at, c)| &rest[..at + c.len_utf8()])
+            .rfind(|part| !part.is_ascii() && VOCABULARY.contains_key(*part));
         match longest {
             Some(known) => {
                 if !between.is_empty() {
                     parts.push(std::mem::take(&mut between));
                 }
-                parts.push((*known).to_owned());
+                parts.push(known.to_owned());
                 rest = &rest[known.len()..];
             }
             None => {

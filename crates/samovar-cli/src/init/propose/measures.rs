@@ -3,10 +3,10 @@
 use samovar_source::catalog::{Column, Expression, Form, Kind};
 
 use super::reach::{At, Reach};
-use super::roles::{DateForm, examples, is_id};
+use super::roles::{DateForm, examples, is_epoch, is_id};
 use crate::init::words::{
     AMOUNT, COST, CUSTOMER, DISCOUNT, DURATION, EXTRA, ID, LINE, NEVER, NO_AMOUNT, Name, ORDER,
-    PRICE, PROFIT, QUANTITY, UNIT,
+    PLACE, PRICE, PRODUCT, PROFIT, QUANTITY, STORE, UNIT,
 };
 
 /// Further measures that are offered, commented out.
@@ -97,13 +97,16 @@ pub(crate) fn has_quantity(reach: &Reach<'_>) -> bool {
     quantity(reach).is_some()
 }
 
-/// Proposes measures. `order` are the tables that one row of an order settles, see [`Orders::OneRow`].
+/// Proposes measures. `settled_by` says whether one row of a table settles store and day, see [`Orders::OneRow`];
+/// `product` is the table of products; `taken` is what has another role.
 pub(crate) fn measures(
     reach: &Reach<'_>,
     settled_by: impl Fn(usize) -> bool,
     product: Option<usize>,
+    taken: &[&Expression],
 ) -> Measures {
-    let mut all = Measures::default();
+    let seen = taken.iter().flat_map(|expression| columns_of(expression)).collect();
+    let mut all = Measures { seen, ..Measures::default() };
     let mut also = Vec::new();
     let amount = amount(reach, &mut also);
     if let Some(amount) = &amount {
@@ -198,7 +201,9 @@ impl Measures {
         } else if self.list.iter().filter(|measure| !measure.proposed).count() < OFFERED {
             let is_money = name.says(EXTRA) || name.says(AMOUNT) || name.says(COST);
             let unit_price = name.says(PRICE) || name.says(COST) && name.says(UNIT);
-            if name.says(NEVER) || unit_price {
+            let names_something =
+                [NEVER, STORE, PLACE, PRODUCT].iter().any(|words| name.says(words));
+            if names_something || unit_price || is_epoch(column, 1.0) || is_epoch(column, 1_000.0) {
                 return;
             }
             let unit = is_money.then_some("money");

@@ -6,6 +6,8 @@ mod choose;
 mod measures;
 mod reach;
 mod roles;
+#[cfg(test)]
+mod tests;
 
 use samovar_source::catalog::{Catalog, Columns, Expression, Kind, Probe, Query};
 
@@ -90,7 +92,11 @@ pub(crate) fn propose(
     let settled = |to: usize| {
         through(choice.date.at.table, to) && store.is_none_or(|store| through(store.table, to))
     };
-    let found = measures::measures(reach, settled, product_table);
+    let own = [store, Some(&choice.date.at)].map(|at| at.map(reach::At::expression));
+    let named = [&product.as_ref().map(|(named, _)| named.clone()), &category];
+    let named = named.into_iter().flatten().map(|named| &named.expression);
+    let taken: Vec<&Expression> = own.iter().flatten().chain(named).collect();
+    let found = measures::measures(reach, settled, product_table, &taken);
     let mut list = found.list;
     let time_zone = time_zone(catalog, &choice);
 

@@ -45,12 +45,7 @@ pub(crate) enum DateForm {
 impl DateForm {
     /// What a column holds, if it holds dates. A number must be called one.
     pub(crate) fn of(column: &Column) -> Option<DateForm> {
-        let range = column.seen.range;
-        let within = |by: f64| {
-            range.is_some_and(|(low, high)| {
-                EPOCH.contains(&(low / by)) && EPOCH.contains(&(high / by))
-            })
-        };
+        let within = |by| is_epoch(column, by);
         let called = Name::of(&column.name);
         let called = [DATE, SOLD, CREATED].iter().any(|words| called.says(words));
         match (column.kind, column.seen.form) {
@@ -102,6 +97,13 @@ impl DateForm {
             }
         }
     }
+}
+
+/// Whether numbers are times since 1970 by their values, so many to a second.
+pub(crate) fn is_epoch(column: &Column, by: f64) -> bool {
+    let within = |number: f64| EPOCH.contains(&(number / by));
+    column.kind == Kind::Integer
+        && column.seen.range.is_some_and(|(low, high)| within(low) && within(high))
 }
 
 /// Whether a declared type is one of dates or times, though the column holds text.
