@@ -20,7 +20,8 @@ pub(crate) const DATE: Words = "date day datum fecha time datetime timestamp ts 
     时间 日 時間";
 /// What happens when something is sold.
 pub(crate) const SOLD: Words = "order ordered sale sold transaction trans purchase purchased placed \
-    invoice bill billing business rental booked receipt 下单 销售 交易 营业 订单 购买 成交";
+    invoice bill billing business rental booked \
+    receipt payment paid pay 下单 销售 交易 营业 订单 购买 成交";
 /// What happens to a row and not to the shop, or later.
 pub(crate) const OTHER_DATE: Words = "update updated modified changed deleted cancelled canceled \
     shipped ship shipping delivered delivery due required expected birth birthday expiry expire \
@@ -63,6 +64,9 @@ pub(crate) const PRICE: Words = "price unitprice preis precio prix 单价 售价
 pub(crate) const QUANTITY: Words = "quantity qty unit piece pcs count menge cantidad bottle pack \
     case box volume sold 数量 件数 销量 份数 个数";
 pub(crate) const COST: Words = "cost cogs einkauf coste 成本 进价 成本价 成本额 进货价";
+/// What a cost may be of, and still that of what was sold.
+pub(crate) const COST_OF: Words = "standard std average avg landed total goods of sold buying \
+    purchase 总";
 /// What makes a price or a cost that of one piece.
 pub(crate) const UNIT: Words = "unit price list each per 单价 进价 成本价 进货价 单位";
 pub(crate) const PROFIT: Words = "profit margin gewinn 利润 毛利 毛利额";
@@ -82,10 +86,10 @@ pub(crate) const CURRENCY: Words = "currency 币种 货币";
 pub(crate) const STATUS: Words = "status state cancelled canceled deleted void 状态 取消 作废";
 
 /// All of it, to find the words of `storeid` and `门店编号`.
-const KNOWN: [Words; 28] = [
+const KNOWN: [Words; 29] = [
     STORE, PLACE, DATE, SOLD, OTHER_DATE, CREATED, CALENDAR, PRODUCT, CATEGORY, CUSTOMER, ORDER,
-    LINE, FACT, ID, NAME, AMOUNT, NO_AMOUNT, PRICE, QUANTITY, COST, UNIT, PROFIT, DISCOUNT, EXTRA,
-    DURATION, NEVER, CURRENCY, STATUS,
+    LINE, FACT, ID, NAME, AMOUNT, NO_AMOUNT, PRICE, QUANTITY, COST, COST_OF, UNIT, PROFIT,
+    DISCOUNT, EXTRA, DURATION, NEVER, CURRENCY, STATUS,
 ];
 
 /// The lists that each word stands in.

@@ -3,7 +3,6 @@
 use samovar_source::catalog::{Catalog, Dialect, Index, Table, TableKind, analyze, by_month};
 
 use super::choose::Choice;
-use super::reach::Reach;
 
 /// A table of more rows, or bytes, is worth partitions: a month then can be dropped, and indexes stay small.
 pub(crate) const LARGE_ROWS: u64 = 100_000_000;
@@ -117,12 +116,4 @@ fn partitions(catalog: &Catalog, choice: &Choice<'_>) -> Option<Advice> {
         ),
         statement,
     })
-}
-
-/// The tables that a query joins: where each stands in the reach.
-pub(crate) fn joined(reach: &Reach<'_>, needed: impl Iterator<Item = usize>) -> Vec<usize> {
-    let mut joined: Vec<usize> = needed.flat_map(|table| reach.way(table)).collect();
-    joined.sort_unstable();
-    joined.dedup();
-    joined
 }

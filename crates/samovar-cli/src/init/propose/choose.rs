@@ -13,6 +13,8 @@ use crate::init::words::{FACT, NOT_FACT, Name};
 const CLOSELY: usize = 5;
 /// A table is worth naming besides if it has this share of the points.
 const NEAR: f64 = 0.6;
+/// So many other columns are named besides.
+const OTHERS: usize = 3;
 /// What is told of so many tables, if none will do.
 const TOLD: usize = 10;
 
@@ -68,9 +70,20 @@ pub(crate) fn choose<'a>(
                 continue;
             }
         };
-        let others = |picks: Vec<Pick>, chosen: Option<&At>| -> Vec<String> {
-            let others = picks.into_iter().filter(|pick| Some(&pick.at) != chosen);
-            others.take(3).map(|pick| reach.shown(&pick.at)).collect()
+        let others = |picks: &[Pick], chosen: Option<&At>| -> Vec<String> {
+            let chosen = chosen.map(|at| reach.shown(at));
+            let mut others: Vec<String> = Vec::new();
+            for pick in picks {
+                // One table may be reached on several ways.
+                let shown = reach.shown(&pick.at);
+                if Some(&shown) != chosen.as_ref()
+                    && !others.contains(&shown)
+                    && others.len() < OTHERS
+                {
+                    others.push(shown);
+                }
+            }
+            others
         };
         let mut why = candidate.why.clone();
         let near = |other: &&Candidate| other.score >= NEAR * candidate.score;
@@ -81,8 +94,8 @@ pub(crate) fn choose<'a>(
             why.push(format!("also possible (--table): {}", next.join(", ")));
         }
         return Ok(Choice {
-            other_stores: others(all, store.as_ref().map(|pick| &pick.at)),
-            other_dates: others(dates(&reach), Some(&date.at)),
+            other_stores: others(&all, store.as_ref().map(|pick| &pick.at)),
+            other_dates: others(&dates(&reach), Some(&date.at)),
             reach,
             why,
             store,

@@ -5,8 +5,8 @@ use samovar_source::catalog::{Column, Expression, Form, Kind};
 use super::reach::{At, Reach};
 use super::roles::{DateForm, examples, is_epoch, is_id};
 use crate::init::words::{
-    AMOUNT, COST, CUSTOMER, DISCOUNT, DURATION, EXTRA, ID, LINE, NEVER, NO_AMOUNT, Name, ORDER,
-    PLACE, PRICE, PRODUCT, PROFIT, QUANTITY, STORE, UNIT,
+    AMOUNT, COST, COST_OF, CUSTOMER, DISCOUNT, DURATION, EXTRA, ID, LINE, NEVER, NO_AMOUNT, Name,
+    ORDER, PLACE, PRICE, PRODUCT, PROFIT, QUANTITY, STORE, UNIT,
 };
 
 /// Further measures that are offered, commented out.
@@ -458,7 +458,8 @@ fn profit(
     let Some(amount) = amount else { return };
     let is_cost = |column: &Column| {
         let name = Name::of(&column.name);
-        name.says(COST) && !name.says(NEVER) && !name.says(EXTRA) && column.kind.is_number()
+        // The cost of replacing it, or of sending it, is another.
+        name.says_only(COST, &[COST_OF, UNIT, QUANTITY, PRODUCT]) && column.kind.is_number()
     };
     let here = numbers(reach).into_iter().find(|(_, column)| is_cost(column));
     let there = product.and_then(|table| {

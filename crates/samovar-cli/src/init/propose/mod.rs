@@ -116,16 +116,22 @@ pub(crate) fn propose(
         select.measure(measure);
     }
     let bare = select.as_table(reach);
-    if bare.is_some() {
-        // What is offered must not cost what is proposed a query.
-        list.retain(|measure| measure.how.expression().is_none_or(|it| is_own(it).is_some()));
-    }
+    // What is offered must not cost what is proposed a query, or a join.
+    let needed = select.joined(reach);
+    list.retain(|measure| {
+        let free = |it: &Expression| match &bare {
+            Some(_) => is_own(it).is_some(),
+            None => it.tables().iter().all(|table| *table == 0 || needed.contains(table)),
+        };
+        measure.how.expression().is_none_or(free)
+    });
     let mut measures = Vec::new();
     for measure in list {
         let column = select.measure(&measure);
         measures.push((measure, column));
     }
-    let (query, joined) = select.query(reach);
+    let query = select.query(reach);
+    let joined = select.joined(reach);
     for (measure, column) in &mut measures {
         if let (How::Distinct(_, orders), Some(column)) = (&mut measure.how, column) {
             let columns = columns(&choice, column, &store_id, &date, &time_zone);
@@ -208,15 +214,23 @@ impl Select {
         found.and_then(|(expression, _)| is_own(expression)).unwrap_or(name).to_owned()
     }
 
-    /// The query, and the tables that it joins.
-    fn query(&self, reach: &Reach<'_>) -> (Query, Vec<usize>) {
-        let needed: Vec<usize> =
-            self.0.iter().flat_map(|(expression, _)| expression.tables()).collect();
-        let (joins, places) = reach.joins(needed.iter().copied());
+    /// The tables that the query joins: where each stands in the reach.
+    fn joined(&self, reach: &Reach<'_>) -> Vec<usize> {
+        let mut joined: Vec<usize> = (self.0.iter())
+            .flat_map(|(expression, _)| expression.tables())
+            .flat_map(|table| reach.way(table))
+            .collect();
+        joined.sort_unstable();
+        joined.dedup();
+        joined
+    }
+
+    /// The query.
+    fn query(&self, reach: &Reach<'_>) -> Query {
+        let (joins, places) = reach.joins(&self.joined(reach));
         let place = |table: usize| places.get(&table).copied().unwrap_or(0);
         let columns = self.0.iter().map(|(it, name)| (it.moved(&place), name.clone())).collect();
-        let from = reach.table(0).name.clone();
-        (Query { from, joins, columns }, advice::joined(reach, needed.into_iter()))
+        Query { from: reach.table(0).name.clone(), joins, columns }
     }
 }
 

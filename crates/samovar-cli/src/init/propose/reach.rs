@@ -135,26 +135,19 @@ impl<'a> Reach<'a> {
         format!("{}.{}", self.table(at.table).name, at.column)
     }
 
-    /// The joins that some tables need, and the new place of each.
-    pub(crate) fn joins(
-        &self,
-        needed: impl Iterator<Item = usize>,
-    ) -> (Vec<Join>, HashMap<usize, usize>) {
-        let mut wanted: Vec<usize> = needed.flat_map(|table| self.way(table)).collect();
-        wanted.sort_unstable();
-        wanted.dedup();
+    /// The joins of some tables, each after the one it is reached from, and the place of each in the query.
+    pub(crate) fn joins(&self, wanted: &[usize]) -> (Vec<Join>, HashMap<usize, usize>) {
         let mut places = HashMap::from([(0, 0)]);
         let mut joins = Vec::new();
         for table in wanted {
-            let reached = &self.tables[table];
+            let reached = &self.tables[*table];
             joins.push(Join {
-                table: self.table(table).name.clone(),
-                // A table stands after the one it is reached from.
+                table: self.table(*table).name.clone(),
                 by: places.get(&reached.by).copied().unwrap_or(0),
                 columns: reached.columns.clone(),
                 to: reached.to.clone(),
             });
-            places.insert(table, joins.len());
+            places.insert(*table, joins.len());
         }
         (joins, places)
     }
@@ -174,11 +167,12 @@ impl<'a> Reach<'a> {
             if table.references.iter().any(|it| it.columns.contains(&column.name)) {
                 continue;
             }
+            let is_own_key = table.keys.first().is_some_and(|key| *key == [column.name.as_str()]);
             let others = self.catalog.tables.iter().enumerate();
             let others = others.filter(|(at, _)| *at != self.tables[from].table);
             let mut named: Vec<(bool, usize, String)> = others
                 .filter_map(|(at, other)| {
-                    let to = by_name(column, other)?;
+                    let to = by_name(column, is_own_key, other)?;
                     Some((!may_tell_apart(other, &to), at, to))
                 })
                 .collect();
@@ -281,7 +275,7 @@ struct Candidate {
 }
 
 /// The column of a table that another table's column refers to, by their names.
-fn by_name(column: &Column, table: &Table) -> Option<String> {
+fn by_name(column: &Column, is_own_key: bool, table: &Table) -> Option<String> {
     let own = Name::of(&column.name);
     let called = Name::of(&table.name.name);
     let fits = |to: &&Column| {
@@ -295,6 +289,12 @@ fn by_name(column: &Column, table: &Table) -> Option<String> {
         let bare = called == own && name.says_only(ID, &[]);
         let master = [STORE, PRODUCT].iter().any(|words| own.says(words) && called.says(words));
         // Of master data that do not tell rows apart it is worth telling.
+        // A key leads nowhere but to another's key, and what refers elsewhere itself is not referred to.
+        let is_key = table.keys.iter().any(|key| *key == [to.name.as_str()]);
+        let refers = table.references.iter().any(|it| it.columns == [to.name.as_str()]);
+        if refers || is_own_key && !is_key {
+            return false;
+        }
         alike && (same || joined || bare) && (master || may_tell_apart(table, &to.name))
     };
     table.columns.iter().find(fits).map(|to| to.name.clone())

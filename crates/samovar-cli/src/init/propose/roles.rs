@@ -183,7 +183,8 @@ pub(crate) fn stores(reach: &Reach<'_>) -> Vec<Pick> {
         let score = score
             - 0.4 * depth
             - 3.0 * share_missing(column)
-            - if every_row_its_own { 4.0 } else { 0.0 };
+            - if every_row_its_own { 4.0 } else { 0.0 }
+            - if column.seen.distinct <= 1 { 0.5 } else { 0.0 };
         picks.push(Pick { at, score, why: why.into() });
     }
     ranked(picks).into_iter().filter(|pick| pick.score > -1.0).collect()
