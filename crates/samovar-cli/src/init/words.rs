@@ -4,7 +4,9 @@
 //! nothing costs a proposal, never a wrong figure: what a column *is* follows from its values, and whether a join
 //! is safe from its keys.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
+use std::rc::Rc;
 use std::sync::LazyLock;
 
 /// Words that mean the same here, with blanks between them, the surest first.
@@ -103,13 +105,32 @@ static VOCABULARY: LazyLock<HashMap<String, Vec<Words>>> = LazyLock::new(|| {
     vocabulary
 });
 
+thread_local! {
+    /// Names that were taken apart: each is asked for again and again.
+    static APART: RefCell<HashMap<String, Name>> = RefCell::default();
+}
+
 /// A name taken apart.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Name(Vec<String>);
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Name(Rc<[String]>);
 
 impl Name {
     /// The words of a name, in small letters and without the *s* of a plural.
     pub(crate) fn of(name: &str) -> Name {
+        if let Some(known) = APART.with_borrow(|apart| apart.get(name).cloned()) {
+            return known;
+        }
+        let new = Name::take_apart(name);
+        APART.with_borrow_mut(|apart| apart.insert(name.to_owned(), new.clone()));
+        new
+    }
+
+    /// The words of one name after those of another.
+    pub(crate) fn then(&self, other: &Name) -> Name {
+        Name([self.words(), other.words()].concat().into())
+    }
+
+    fn take_apart(name: &str) -> Name {
         let mut words: Vec<String> = Vec::new();
         let mut last = Class::Other;
         let chars: Vec<char> = name.chars().collect();
@@ -244,7 +265,7 @@ mod tests {
     use super::*;
 
     fn words(name: &str) -> Vec<String> {
-        Name::of(name).0
+        Name::of(name).0.to_vec()
     }
 
     #[test]

@@ -4,12 +4,14 @@ use samovar_source::catalog::{Catalog, Probe, Table, TableKind};
 
 use super::Wishes;
 use super::measures::{has_amount, has_quantity};
-use super::reach::{Asked, At, Reach};
+use super::reach::{Asked, At, Leads, Reach};
 use super::roles::{DateForm, Pick, dates, product, stores};
 use crate::host::Failure;
 use crate::init::words::{FACT, NOT_FACT, Name};
 
-/// So many tables are looked at closely, the likeliest first.
+/// So many tables are looked at with all that they lead to, by their names and sizes.
+const LIKELY: usize = 40;
+/// So many of them are looked at closely, the likeliest first.
 const CLOSELY: usize = 5;
 /// A table is worth naming besides if it has this share of the points.
 const NEAR: f64 = 0.6;
@@ -43,11 +45,12 @@ pub(crate) fn choose<'a>(
     wishes: &Wishes,
     probe: &mut dyn Probe,
 ) -> Result<Choice<'a>, Failure> {
-    let candidates = candidates(catalog, wishes)?;
+    let leads = Leads::of(catalog);
+    let candidates = candidates(catalog, &leads, wishes)?;
     let mut asked = Asked::default();
     let mut missing = Vec::new();
     for (rank, candidate) in candidates.iter().enumerate().take(CLOSELY) {
-        let reach = Reach::from(catalog, candidate.table, Some((&mut *probe, &mut asked)))?;
+        let reach = Reach::from(catalog, &leads, candidate.table, Some((&mut *probe, &mut asked)))?;
         let date = match wished(&reach, wishes.date.as_deref()) {
             Wished::Not => dates(&reach).into_iter().next(),
             Wished::Here(at) => Some(Pick { at, score: 0.0, why: "as --date says".into() }),
@@ -107,7 +110,11 @@ pub(crate) fn choose<'a>(
 }
 
 /// The tables that may hold the lines, the likeliest first.
-fn candidates(catalog: &Catalog, wishes: &Wishes) -> Result<Vec<Candidate>, Failure> {
+fn candidates(
+    catalog: &Catalog,
+    leads: &Leads,
+    wishes: &Wishes,
+) -> Result<Vec<Candidate>, Failure> {
     if let Some(wish) = &wishes.table {
         let is_it = |table: &Table| {
             let shown = table.name.to_string();
@@ -122,9 +129,12 @@ fn candidates(catalog: &Catalog, wishes: &Wishes) -> Result<Vec<Candidate>, Fail
         let why = vec!["as --table says".to_owned()];
         return Ok(vec![Candidate { table, score: 0.0, why }]);
     }
+    let mut likely: Vec<usize> = (0..catalog.tables.len()).collect();
+    let alone = |at: &usize| points_alone(&catalog.tables[*at]);
+    likely.sort_by(|a, b| alone(b).total_cmp(&alone(a)));
     let mut candidates = Vec::new();
-    for at in 0..catalog.tables.len() {
-        let reach = Reach::from(catalog, at, None)?;
+    for at in likely.into_iter().take(LIKELY) {
+        let reach = Reach::from(catalog, leads, at, None)?;
         candidates.extend(scored(&reach, at));
     }
     let name = |candidate: &Candidate| &catalog.tables[candidate.table].name;
@@ -132,34 +142,49 @@ fn candidates(catalog: &Catalog, wishes: &Wishes) -> Result<Vec<Candidate>, Fail
     Ok(candidates)
 }
 
-/// How likely a table is to hold the lines; `None` if its rows have no date.
-fn scored(reach: &Reach<'_>, at: usize) -> Option<Candidate> {
-    let table = reach.table(0);
+/// A reason for or against a table: its points, whether it holds, and what to say of it.
+type Reason = (f64, bool, &'static str);
+
+fn sum(reasons: &[Reason]) -> f64 {
+    reasons.iter().filter(|(_, holds, _)| *holds).map(|(points, ..)| points).sum()
+}
+
+/// What a table's name and kind say.
+fn reasons_alone(table: &Table) -> [Reason; 5] {
     let name = Name::of(&table.name.name);
-    let date = dates(reach).into_iter().next()?;
-    let sold = name.says(FACT);
-    let other = name.says(NOT_FACT);
-    let store = stores(reach).into_iter().next();
-    let leads_to_store = store.as_ref().is_some_and(|pick| pick.score > 1.5);
-    // Points, whether they are given, and what to say of it.
-    let reasons = [
+    let (sold, other) = (name.says(FACT), name.says(NOT_FACT));
+    [
         (4.0, sold, "its name says that something was sold"),
         (-6.0, other && !sold, "its name says something else"),
         (-3.0, other && sold, ""),
+        (-1.0, table.kind == TableKind::View, ""),
+        (-4.0, table.rows == Some(0), ""),
+    ]
+}
+
+/// How likely a table is to hold the lines by its name and size: which of many to look at.
+fn points_alone(table: &Table) -> f64 {
+    let rows = table.rows.unwrap_or(100) as f64;
+    2.0 * (rows + 1.0).log10() + sum(&reasons_alone(table))
+}
+
+/// How likely a table is to hold the lines; `None` if its rows have no date.
+fn scored(reach: &Reach<'_>, at: usize) -> Option<Candidate> {
+    let table = reach.table(0);
+    let date = dates(reach).into_iter().next()?;
+    let store = stores(reach).into_iter().next();
+    let leads_to_store = store.as_ref().is_some_and(|pick| pick.score > 1.5);
+    let reasons: [Reason; 6] = [
         (6.0, has_amount(reach), "its rows have amounts"),
         (1.0, has_quantity(reach), ""),
         (3.0, leads_to_store, "they lead to a store"),
         (1.0, store.is_some(), ""),
         (2.0, product(reach).is_some(), "they name products"),
         (1.0, date.at.table == 0, "they have a date"),
-        (-1.0, table.kind == TableKind::View, ""),
-        (-4.0, table.rows == Some(0), ""),
     ];
-    let given = reasons.iter().filter(|(_, holds, _)| *holds);
-    let rows = table.rows.unwrap_or(100) as f64;
-    let score = 2.0 * (rows + 1.0).log10()
-        + 0.5 * date.score
-        + given.clone().map(|(points, ..)| points).sum::<f64>();
+    let score = points_alone(table) + 0.5 * date.score + sum(&reasons);
+    let alone = reasons_alone(table);
+    let given = alone.iter().chain(&reasons).filter(|(_, holds, _)| *holds);
     let said = given.map(|(.., said)| *said).filter(|said| !said.is_empty());
     let mut why = vec![size(table)];
     why.extend(said.map(str::to_owned));

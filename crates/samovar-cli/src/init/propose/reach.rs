@@ -56,6 +56,37 @@ impl At {
     }
 }
 
+/// What a column may refer to by its name alone: tables and columns by the words of the name. Made once, since every
+/// column of every table asks.
+#[derive(Debug)]
+pub(crate) struct Leads(HashMap<Name, Vec<(usize, usize)>>);
+
+impl Leads {
+    pub(crate) fn of(catalog: &Catalog) -> Leads {
+        let mut leads: HashMap<Name, Vec<(usize, usize)>> = HashMap::new();
+        for (at, table) in catalog.tables.iter().enumerate() {
+            let called = Name::of(&table.name.name);
+            for (column, to) in table.columns.iter().enumerate() {
+                let name = Name::of(&to.name);
+                if !name.says(ID) {
+                    continue;
+                }
+                let mut add = |name: Name| leads.entry(name).or_default().push((at, column));
+                // `store_id` of `stores.id`, and of `stores.store_id`; `id` of `id` says nothing.
+                add(called.then(&name));
+                if name.words().len() > 1 {
+                    add(name.clone());
+                }
+                // `store` of `stores.id`.
+                if name.says_only(ID, &[]) {
+                    add(called.clone());
+                }
+            }
+        }
+        Leads(leads)
+    }
+}
+
 /// What was asked of the database already: one question may come up for several tables.
 #[derive(Debug, Default)]
 pub(crate) struct Asked {
@@ -68,6 +99,7 @@ impl<'a> Reach<'a> {
     /// sample must do.
     pub(crate) fn from(
         catalog: &'a Catalog,
+        leads: &Leads,
         root: usize,
         mut probe: Option<(&mut dyn Probe, &mut Asked)>,
     ) -> Result<Reach<'a>, SourceError> {
@@ -83,7 +115,7 @@ impl<'a> Reach<'a> {
         let mut next = 0;
         while next < reach.tables.len() {
             if reach.tables[next].depth < DEPTH {
-                for candidate in reach.candidates(next) {
+                for candidate in reach.candidates(next, leads) {
                     if reach.tables.len() < MOST {
                         reach.take(next, candidate, &mut probe)?;
                     }
@@ -153,7 +185,7 @@ impl<'a> Reach<'a> {
     }
 
     /// What a table may lead to: by its foreign keys, and by names where a column has none.
-    fn candidates(&self, from: usize) -> Vec<Candidate> {
+    fn candidates(&self, from: usize, leads: &Leads) -> Vec<Candidate> {
         let table = self.table(from);
         let mut found: Vec<Candidate> = (table.references.iter())
             .map(|reference| Candidate {
@@ -168,12 +200,14 @@ impl<'a> Reach<'a> {
                 continue;
             }
             let is_own_key = table.keys.first().is_some_and(|key| *key == [column.name.as_str()]);
-            let others = self.catalog.tables.iter().enumerate();
-            let others = others.filter(|(at, _)| *at != self.tables[from].table);
-            let mut named: Vec<(bool, usize, String)> = others
-                .filter_map(|(at, other)| {
-                    let to = by_name(column, is_own_key, other)?;
-                    Some((!may_tell_apart(other, &to), at, to))
+            let called = leads.0.get(&Name::of(&column.name)).into_iter().flatten();
+            let mut named: Vec<(bool, usize, String)> = called
+                .filter(|(at, _)| *at != self.tables[from].table)
+                .filter_map(|(at, to)| {
+                    let other = &self.catalog.tables[*at];
+                    let to = &other.columns[*to];
+                    let fits = may_refer(column, is_own_key, other, to);
+                    fits.then(|| (!may_tell_apart(other, &to.name), *at, to.name.clone()))
                 })
                 .collect();
             // Those that will do first: one is enough.
@@ -274,30 +308,18 @@ struct Candidate {
     declared: bool,
 }
 
-/// The column of a table that another table's column refers to, by their names.
-fn by_name(column: &Column, is_own_key: bool, table: &Table) -> Option<String> {
-    let own = Name::of(&column.name);
-    let called = Name::of(&table.name.name);
-    let fits = |to: &&Column| {
-        let name = Name::of(&to.name);
-        let alike = matches!(column.kind, Kind::Integer | Kind::Number)
-            && matches!(to.kind, Kind::Integer | Kind::Number)
-            || column.kind == Kind::Text && to.kind == Kind::Text;
-        // `id` of `id` says nothing; `store_id` of `store_id` does, and so does `store_id` of `stores.id`.
-        let same = name == own && (own.words().len() > 1 || !own.says(ID)) && own.says(ID);
-        let joined = [called.words(), name.words()].concat() == own.words() && name.says(ID);
-        let bare = called == own && name.says_only(ID, &[]);
-        let master = [STORE, PRODUCT].iter().any(|words| own.says(words) && called.says(words));
-        // Of master data that do not tell rows apart it is worth telling.
-        // A key leads nowhere but to another's key, and what refers elsewhere itself is not referred to.
-        let is_key = table.keys.iter().any(|key| *key == [to.name.as_str()]);
-        let refers = table.references.iter().any(|it| it.columns == [to.name.as_str()]);
-        if refers || is_own_key && !is_key {
-            return false;
-        }
-        alike && (same || joined || bare) && (master || may_tell_apart(table, &to.name))
-    };
-    table.columns.iter().find(fits).map(|to| to.name.clone())
+/// Whether a column may refer to one of another table whose name fits.
+fn may_refer(column: &Column, is_own_key: bool, table: &Table, to: &Column) -> bool {
+    let is_number = |kind| matches!(kind, Kind::Integer | Kind::Number);
+    let alike = is_number(column.kind) && is_number(to.kind)
+        || column.kind == Kind::Text && to.kind == Kind::Text;
+    // A key leads nowhere but to another's key, and what refers elsewhere itself is not referred to.
+    let is_key = table.keys.iter().any(|key| *key == [to.name.as_str()]);
+    let refers = table.references.iter().any(|it| it.columns == [to.name.as_str()]);
+    let (own, called) = (Name::of(&column.name), Name::of(&table.name.name));
+    let master = [STORE, PRODUCT].iter().any(|words| own.says(words) && called.says(words));
+    // Of master data that do not tell rows apart it is worth telling.
+    alike && !refers && (is_key || !is_own_key) && (master || may_tell_apart(table, &to.name))
 }
 
 /// Whether a sample leaves it open that a column tells rows apart.

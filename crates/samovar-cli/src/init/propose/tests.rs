@@ -408,6 +408,32 @@ fn a_join_that_could_count_a_line_twice_is_not_made() {
     assert!(told.asked.values().all(|count| *count == 1), "no question twice: {:?}", told.asked);
 }
 
+/// Each of many tables leads to many: what is looked at grows with their number, not with its power.
+#[test]
+fn a_schema_of_many_tables() {
+    let mut all = catalog(Dialect::Sqlite, STAR);
+    let part = catalog(
+        Dialect::Sqlite,
+        &[Made("part", 900, &["*id: id", "made_on: day", "weight: money"])],
+    );
+    for at in 0..300 {
+        let mut table = part.tables[0].clone();
+        table.name.name = format!("part{}", name_of(at));
+        table.columns.extend(
+            (0..40).map(|to| column(&format!("part{}_id: many", name_of((at * 7 + to) % 300)))),
+        );
+        all.tables.push(table);
+    }
+    let proposal = propose(&all, &Wishes::default(), &mut Told::default());
+    let proposal = proposal.unwrap_or_else(|failure| panic!("{}", failure.0));
+    assert_eq!(short(&proposal), "fact_sales; store_id; date; sales lines quantity");
+}
+
+/// A number in letters.
+fn name_of(number: usize) -> String {
+    number.to_string().bytes().map(|digit| char::from(digit - b'0' + b'a')).collect()
+}
+
 #[test]
 fn orders_are_added_up_only_where_none_spans() {
     let flat =
