@@ -141,7 +141,7 @@ impl Name {
             let goes_on = class == last && !(class == Class::Upper && next_is_small)
                 || (last == Class::Upper && class == Class::Lower);
             match (class, words.last_mut()) {
-                (Class::Other | Class::Digit, _) => {}
+                (Class::Other, _) => {}
                 (_, Some(word)) if goes_on => word.extend(c.to_lowercase()),
                 _ => words.push(c.to_lowercase().collect()),
             }
@@ -157,11 +157,13 @@ impl Name {
 
     /// Whether it says one of these, and nothing but what one of the others says.
     pub(crate) fn says_only(&self, words: Words, others: &[Words]) -> bool {
-        self.says(words)
-            && self
-                .0
-                .iter()
-                .all(|word| is_one(word, words) || others.iter().any(|others| is_one(word, others)))
+        let fits = |word: &String| {
+            // A number tells two of a kind apart, and no kind.
+            is_one(word, words)
+                || others.iter().any(|others| is_one(word, others))
+                || word.chars().all(char::is_numeric)
+        };
+        self.says(words) && self.0.iter().all(fits)
     }
 
     /// The place of the first of these words that it says.
@@ -281,7 +283,7 @@ mod tests {
             ("categories", &["category"]),
             ("branches", &["branch"]),
             ("boxes", &["box"]),
-            ("address1", &["address"]),
+            ("address1", &["address", "1"]),
             ("candidate", &["candidate"]),
             ("门店ID", &["门店", "id"]),
             ("门店编号", &["门店", "编号"]),
@@ -297,6 +299,7 @@ mod tests {
     fn what_they_say() {
         assert!(Name::of("Shops").says(STORE) && !Name::of("restored").says(STORE));
         assert!(Name::of("store_no").says_only(STORE, &[ID]));
+        assert!(Name::of("store2_id").says_only(STORE, &[ID]));
         assert!(!Name::of("store_city").says_only(STORE, &[ID]));
         assert!(Name::of("sales_value").place(AMOUNT) < Name::of("amount").place(AMOUNT));
         assert_eq!(Name::of("week").place(AMOUNT), None);
