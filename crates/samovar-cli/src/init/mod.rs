@@ -167,32 +167,29 @@ fn taken(path: &Path) -> Failure {
     ))
 }
 
-/// Writes the file whole or not at all, for its owner alone if it holds a secret.
+/// Writes the file, for its owner alone if it holds a secret. One that is replaced is never half of each.
 fn save(path: &Path, text: &str, is_secret: bool, force: bool) -> Result<(), Failure> {
     let wrong = |failed: std::io::Error| match failed.kind() {
-        std::io::ErrorKind::AlreadyExists => taken(path),
+        std::io::ErrorKind::AlreadyExists if !force => taken(path),
         _ => Failure(format!("cannot write {}: {failed}", path.display())),
     };
-    // Beside it, so that a file that is replaced is never half of each.
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.new", std::process::id()));
-    let new = path.with_file_name(name);
+    let new = if force { path.with_file_name(name) } else { path.to_owned() };
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
     if is_secret {
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     }
-    let written = options.open(&new).and_then(|mut file| {
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        // A link fails where there is a file already; a name that is moved replaces it.
-        if force { std::fs::rename(&new, path) } else { std::fs::hard_link(&new, path) }
-    });
-    if written.is_err() || !force {
+    let mut file = options.open(&new).map_err(wrong)?;
+    let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
+    let placed = written.and_then(|()| if force { std::fs::rename(&new, path) } else { Ok(()) });
+    placed.map_err(|failed| {
+        // Ours alone until now.
         let _ = std::fs::remove_file(&new);
-    }
-    written.map_err(wrong)
+        wrong(failed)
+    })
 }
 
 /// What was proposed, and what would help.

@@ -42,6 +42,8 @@ pub(crate) const ORDER: Words = "order basket invoice receipt ticket transaction
     交易 票据 訂單";
 /// A part of an order.
 pub(crate) const LINE: Words = "line item detail entry position row seq sequence 明细 行 子单";
+/// What makes a column of orders one that counts them.
+pub(crate) const COUNT: Words = "count cnt 数 笔数 单数 数量 次数";
 /// Tables that hold what was sold.
 pub(crate) const FACT: Words = "sale order line transaction receipt ticket invoice basket fact pos \
     purchase revenue umsatz venta vente bestellung 销售 订单 明细 流水 交易 小票 訂單";
@@ -88,9 +90,9 @@ pub(crate) const CURRENCY: Words = "currency 币种 货币";
 pub(crate) const STATUS: Words = "status state cancelled canceled deleted void 状态 取消 作废";
 
 /// All of it, to find the words of `storeid` and `门店编号`.
-const KNOWN: [Words; 29] = [
+const KNOWN: [Words; 30] = [
     STORE, PLACE, DATE, SOLD, OTHER_DATE, CREATED, CALENDAR, PRODUCT, CATEGORY, CUSTOMER, ORDER,
-    LINE, FACT, ID, NAME, AMOUNT, NO_AMOUNT, PRICE, QUANTITY, COST, COST_OF, UNIT, PROFIT,
+    COUNT, LINE, FACT, ID, NAME, AMOUNT, NO_AMOUNT, PRICE, QUANTITY, COST, COST_OF, UNIT, PROFIT,
     DISCOUNT, EXTRA, DURATION, NEVER, CURRENCY, STATUS,
 ];
 

@@ -5,10 +5,13 @@ use samovar_source::catalog::{Column, Expression, Form, Kind};
 use super::reach::{At, Reach};
 use super::roles::{DateForm, examples, is_epoch, is_id};
 use crate::init::words::{
-    AMOUNT, COST, COST_OF, CUSTOMER, DISCOUNT, DURATION, EXTRA, ID, LINE, NEVER, NO_AMOUNT, Name,
-    ORDER, PLACE, PRICE, PRODUCT, PROFIT, QUANTITY, STORE, UNIT,
+    AMOUNT, COST, COST_OF, COUNT, CUSTOMER, DISCOUNT, DURATION, EXTRA, ID, LINE, NEVER, NO_AMOUNT,
+    Name, ORDER, PLACE, PRICE, PRODUCT, PROFIT, QUANTITY, STORE, UNIT, Words,
 };
 
+/// Columns of an answer that are no measures, and those that follow from measures.
+const TAKEN: [&str; 7] =
+    ["store_id", "store_name", "date", "product", "category", "margin", "average_order_value"];
 /// Further measures that are offered, commented out.
 const OFFERED: usize = 6;
 /// So many values between nothing and one are not there by chance.
@@ -117,6 +120,7 @@ pub(crate) fn measures(
         all.sum("sales", amount.expression.clone(), Some("money"), amount.decimals, why);
     }
     let orders = orders(reach, settled_by);
+    all.seen.extend(orders.how.expression().into_iter().flat_map(columns_of));
     all.list.push(orders);
     let quantity = quantity(reach);
     profit(reach, amount.as_ref(), quantity.as_ref(), product, &mut all);
@@ -134,6 +138,7 @@ pub(crate) fn measures(
     }
     all.customers(reach);
     all.totals_of_orders(reach);
+    all.name_apart();
     all
 }
 
@@ -213,6 +218,17 @@ impl Measures {
         }
     }
 
+    /// Gives each measure a name of its own, and none that an answer's other columns have.
+    fn name_apart(&mut self) {
+        let mut taken: Vec<String> = TAKEN.map(str::to_owned).into();
+        for measure in &mut self.list {
+            let names = (2..).map(|at| format!("{}_{at}", measure.name));
+            let names = std::iter::once(measure.name.clone()).chain(names);
+            measure.name = names.into_iter().find(|name| !taken.contains(name)).unwrap_or_default();
+            taken.push(measure.name.clone());
+        }
+    }
+
     /// Leaves the last measure to the user.
     fn offer(&mut self) {
         if let Some(last) = self.list.last_mut() {
@@ -259,6 +275,7 @@ impl Measures {
                 .referred(at)
                 .is_some_and(|to| Name::of(&reach.table(to).name.name).says(CUSTOMER));
             (refers || name.says_only(CUSTOMER, &[ID]))
+                && !is_count_of(column, CUSTOMER)
                 && (at.table == 0 || owner.says(ORDER))
                 && is_id(column)
         });
@@ -308,7 +325,7 @@ fn numbers<'a>(reach: &Reach<'a>) -> Vec<(At, &'a Column)> {
         let is_text = column.kind == Kind::Text && column.seen.form == Form::Numbers;
         let joins = reach.referred(&At { table: 0, column: column.name.clone() }).is_some();
         (column.kind.is_number() || is_text && name.says(AMOUNT))
-            && !name.says(ID)
+            && (!name.says(ID) || is_count_of(column, ORDER))
             && !joins
             && !is_reference(&column.name)
             && !is_key(&column.name)
@@ -423,7 +440,9 @@ fn quantity<'a>(reach: &Reach<'a>) -> Option<(At, &'a Column)> {
         .into_iter()
         .filter_map(|(at, column)| {
             let name = Name::of(&column.name);
-            let other = [PRICE, COST, DISCOUNT, PROFIT].iter().any(|words| name.says(words));
+            let other = [PRICE, COST, DISCOUNT, PROFIT, ORDER, CUSTOMER]
+                .iter()
+                .any(|words| name.says(words));
             let money = name
                 .words()
                 .iter()
@@ -513,6 +532,12 @@ fn orders(reach: &Reach<'_>, settled_by: impl Fn(usize) -> bool) -> Measure {
         let why = format!("an order has several lines: different values of {}", at.column);
         return measure("orders", How::Distinct(at.expression(), orders), why);
     }
+    // Rows that were added up already count their orders.
+    if let Some((at, column)) = numbers(reach).into_iter().find(|(_, it)| is_count_of(it, ORDER)) {
+        let why = format!("{} counts them by its name{}", at.column, examples(column));
+        let unit = Some("count");
+        return Measure { unit, ..measure("orders", How::Sum(number(&at, column)), why) };
+    }
     let mut ids: Vec<(usize, &Column)> = (table.columns.iter())
         .filter(|column| is_id(column))
         .filter_map(|column| {
@@ -549,6 +574,19 @@ fn orders(reach: &Reach<'_>, settled_by: impl Fn(usize) -> bool) -> Measure {
         }
         None => measure("lines", How::Lines, "no column tells which lines make an order".into()),
     }
+}
+
+/// Whether a column counts things and does not name one: `orders`, `order_count`, `订单数`; not `order_no`.
+fn is_count_of(column: &Column, words: Words) -> bool {
+    let name = Name::of(&column.name);
+    let last_is_plural = column.name.to_lowercase().ends_with('s')
+        && name.words().last().is_some_and(|last| Name::of(last).says(words));
+    let first_counts =
+        name.words().first().is_some_and(|word| ["num", "number"].contains(&&**word));
+    column.kind.is_number()
+        && column.seen.decimals == 0
+        && name.says(words)
+        && (last_is_plural && (name.words().len() == 1 || first_counts) || name.says(COUNT))
 }
 
 /// What the signs of a number say.

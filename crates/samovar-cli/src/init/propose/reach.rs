@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use samovar_source::SourceError;
 use samovar_source::catalog::{Catalog, Column, Expression, Join, Kind, Probe, Table};
 
+use super::roles::is_text;
 use crate::init::words::{ID, Name, PRODUCT, STORE};
 
 /// Joins follow each other over so many tables at most.
@@ -311,8 +312,10 @@ struct Candidate {
 /// Whether a column may refer to one of another table whose name fits.
 fn may_refer(column: &Column, is_own_key: bool, table: &Table, to: &Column) -> bool {
     let is_number = |kind| matches!(kind, Kind::Integer | Kind::Number);
+    // PostgreSQL compares no UUID or label with a text.
+    let texts = column.declared == to.declared || is_text(column) && is_text(to);
     let alike = is_number(column.kind) && is_number(to.kind)
-        || column.kind == Kind::Text && to.kind == Kind::Text;
+        || column.kind == Kind::Text && to.kind == Kind::Text && texts;
     // A key leads nowhere but to another's key, and what refers elsewhere itself is not referred to.
     let is_key = table.keys.iter().any(|key| *key == [to.name.as_str()]);
     let refers = table.references.iter().any(|it| it.columns == [to.name.as_str()]);

@@ -236,7 +236,7 @@ fn text(at: &At, column: &Column) -> Expression {
 }
 
 /// Whether a column is text to both databases, as it stands.
-fn is_text(column: &Column) -> bool {
+pub(crate) fn is_text(column: &Column) -> bool {
     let declared = column.declared.to_ascii_lowercase();
     let says = ["text", "char", "clob"].iter().any(|word| declared.contains(word));
     column.kind == Kind::Text && (declared.is_empty() || says)

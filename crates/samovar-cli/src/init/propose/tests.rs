@@ -268,6 +268,18 @@ fn tables_alone() {
 }
 
 #[test]
+fn orders_that_are_counted_are_added_up() {
+    for name in ["orders", "order_count", "num_orders", "number of orders", "订单数"] {
+        let columns = ["store: few".into(), "day: day".into(), format!("{name}: count")];
+        let columns: Vec<&'static str> = columns.map(|it| &*String::leak(it)).into();
+        let proposal = proposed(&[Made("daily", 900, Vec::leak(columns))]);
+        let (orders, column) = &proposal.measures[0];
+        let is_sum = matches!(orders.how, super::How::Sum(_));
+        assert_eq!((&*orders.name, is_sum, column.as_deref()), ("orders", true, Some(name)));
+    }
+}
+
+#[test]
 fn computed_columns() {
     let sales = |columns| proposed(&[Made("sales", 9_000, columns)]).query;
     for (columns, expected) in [
