@@ -42,6 +42,9 @@ pub(crate) const ORDER: Words = "order basket invoice receipt ticket transaction
     交易 票据 訂單";
 /// A part of an order.
 pub(crate) const LINE: Words = "line item detail entry position row seq sequence 明细 行 子单";
+/// What makes a table one about orders and not of them: `payment_methods`.
+pub(crate) const ABOUT: Words = "type method status mode kind reason term source channel setting 方式 \
+    类型 状态 渠道";
 /// What makes a column of orders one that counts them.
 pub(crate) const COUNT: Words = "count cnt 数 笔数 单数 数量 次数";
 /// Tables that hold what was sold.
@@ -79,7 +82,7 @@ pub(crate) const DISCOUNT: Words = "discount disc rebate rabatt markdown coupon 
 /// Money beside the sales.
 pub(crate) const EXTRA: Words = "tax vat tip fee freight shipping delivery refund surcharge 税 税额 \
     运费 小费 服务费 退款";
-pub(crate) const DURATION: Words = "duration minute min second sec elapsed wait waiting lead \
+pub(crate) const DURATION: Words = "duration minute second sec elapsed wait waiting lead \
     latency 时长 用时 耗时 分钟 等待";
 /// Numbers that are no measures: adding them up says nothing.
 pub(crate) const NEVER: Words = "latitude longitude lat lon lng year month week quarter hour zip \
@@ -90,10 +93,10 @@ pub(crate) const CURRENCY: Words = "currency 币种 货币";
 pub(crate) const STATUS: Words = "status state cancelled canceled deleted void 状态 取消 作废";
 
 /// All of it, to find the words of `storeid` and `门店编号`.
-const KNOWN: [Words; 30] = [
+const KNOWN: [Words; 31] = [
     STORE, PLACE, DATE, SOLD, OTHER_DATE, CREATED, CALENDAR, PRODUCT, CATEGORY, CUSTOMER, ORDER,
-    COUNT, LINE, FACT, ID, NAME, AMOUNT, NO_AMOUNT, PRICE, QUANTITY, COST, COST_OF, UNIT, PROFIT,
-    DISCOUNT, EXTRA, DURATION, NEVER, CURRENCY, STATUS,
+    ABOUT, COUNT, LINE, FACT, ID, NAME, AMOUNT, NO_AMOUNT, PRICE, QUANTITY, COST, COST_OF, UNIT,
+    PROFIT, DISCOUNT, EXTRA, DURATION, NEVER, CURRENCY, STATUS,
 ];
 
 /// The lists that each word stands in.

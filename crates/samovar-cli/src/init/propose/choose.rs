@@ -1,14 +1,16 @@
 //! Which table holds the lines, and which of its columns (and of those it leads to) are store and date.
 
-use samovar_source::catalog::{Catalog, Probe, Table, TableKind};
+use samovar_source::catalog::{Catalog, Expression, Form, Kind, Probe, Table, TableKind};
 
 use super::Wishes;
-use super::measures::{has_amount, has_quantity};
+use super::numbers::{amount, quantity};
 use super::reach::{Asked, At, Leads, Reach};
 use super::roles::{DateForm, Pick, dates, product, stores};
 use crate::host::Failure;
 use crate::init::words::{FACT, NOT_FACT, Name};
 
+/// The id of the one store, where no column tells stores apart.
+const ALL: &str = "all";
 /// So many tables are looked at with all that they lead to, by their names and sizes.
 const LIKELY: usize = 40;
 /// So many of them are looked at closely, the likeliest first.
@@ -37,6 +39,34 @@ pub(crate) struct Choice<'a> {
     pub(crate) date: Pick,
     pub(crate) form: DateForm,
     pub(crate) other_dates: Vec<String>,
+}
+
+impl Choice<'_> {
+    /// What the store is in a query.
+    pub(crate) fn store_expression(&self) -> Expression {
+        match &self.store {
+            Some(store) => store.at.expression(),
+            None => Expression::Constant(ALL.into()),
+        }
+    }
+
+    /// What the date is in a query.
+    pub(crate) fn date_expression(&self) -> Expression {
+        let plain = self.date.at.expression();
+        match self.form {
+            DateForm::Digits => Expression::Day(Box::new(plain)),
+            _ => plain,
+        }
+    }
+
+    /// What the date holds in a query, and how it is written.
+    pub(crate) fn date_holds(&self) -> (Kind, Form) {
+        match self.reach.column(&self.date.at) {
+            Some(column) if self.form != DateForm::Digits => (column.kind, column.seen.form),
+            // The query makes a text of digits.
+            _ => (Kind::Text, Form::Days),
+        }
+    }
 }
 
 /// Chooses table, store and date; what the user wishes is taken as it is.
@@ -175,8 +205,8 @@ fn scored(reach: &Reach<'_>, at: usize) -> Option<Candidate> {
     let store = stores(reach).into_iter().next();
     let leads_to_store = store.as_ref().is_some_and(|pick| pick.score > 1.5);
     let reasons: [Reason; 6] = [
-        (6.0, has_amount(reach), "its rows have amounts"),
-        (1.0, has_quantity(reach), ""),
+        (6.0, amount(reach).is_some(), "its rows have amounts"),
+        (1.0, quantity(reach).is_some(), ""),
         (3.0, leads_to_store, "they lead to a store"),
         (1.0, store.is_some(), ""),
         (2.0, product(reach).is_some(), "they name products"),

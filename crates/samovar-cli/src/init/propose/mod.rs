@@ -4,19 +4,22 @@
 mod advice;
 mod choose;
 mod measures;
+mod numbers;
+mod orders;
 mod reach;
 mod roles;
+mod select;
 #[cfg(test)]
 mod tests;
 
-use samovar_source::catalog::{Catalog, Columns, Expression, Kind, Probe, Query};
+use samovar_source::catalog::{Catalog, Expression, Probe};
 
 pub(crate) use advice::Advice;
 use choose::Choice;
-use measures::Orders;
 pub(crate) use measures::{How, Measure};
 use reach::Reach;
 use roles::examples;
+use select::{Select, is_own};
 
 use crate::host::Failure;
 use crate::init::words::{CURRENCY, Name, ORDER, STATUS};
@@ -25,8 +28,6 @@ use crate::init::words::{CURRENCY, Name, ORDER, STATUS};
 const MANY: u64 = 5_000_000;
 /// Lines that are surely read in a minute.
 const LINES_A_MINUTE: u64 = 3_000_000;
-/// The id and the name of the one store, where there is none.
-const ALL: &str = "all";
 
 /// What the user has decided.
 #[derive(Clone, Debug, Default)]
@@ -100,16 +101,18 @@ pub(crate) fn propose(
     let mut list = found.list;
     let time_zone = time_zone(catalog, &choice);
 
+    let zone = time_zone.as_ref().map_or("UTC", |zone| &zone.value);
+    for measure in &mut list {
+        orders::settle(measure, &choice, zone, probe)?;
+    }
+
     let mut select = Select::default();
-    let store_id = match store {
-        Some(store) => select.add(store.expression(), "store_id"),
-        None => select.add(Expression::Constant(ALL.into()), "store_id"),
-    };
+    let store_id = select.add(choice.store_expression(), "store_id");
     let named = |named: Option<roles::Named>, name: &str, select: &mut Select| {
         named.map(|named| Setting::new(select.add(named.expression, name), named.why))
     };
     let store_name = named(store_name, "store_name", &mut select);
-    let date = select.add(roles::date_expression(&choice.date.at, choice.form), "date");
+    let date = select.add(choice.date_expression(), "date");
     let product = named(product.map(|(named, _)| named), "product", &mut select);
     let category = named(category, "category", &mut select);
     for measure in list.iter().filter(|measure| measure.proposed) {
@@ -132,14 +135,6 @@ pub(crate) fn propose(
     }
     let query = select.query(reach);
     let joined = select.joined(reach);
-    for (measure, column) in &mut measures {
-        if let (How::Distinct(_, orders), Some(column)) = (&mut measure.how, column) {
-            let columns = columns(&choice, column, &store_id, &date, &time_zone);
-            let said = settle(orders, &query, columns, probe)?;
-            measure.why.extend(said);
-        }
-    }
-
     // A table alone goes by the names of its own columns.
     let own = |setting: Setting| match &bare {
         Some(_) => Setting { value: select.own_name(&setting.value), ..setting },
@@ -172,132 +167,6 @@ pub(crate) fn propose(
         notes,
         advice: advice::advice(catalog, &choice, &joined),
         name,
-    })
-}
-
-/// The columns of the query, as they are added.
-#[derive(Default)]
-struct Select(Vec<(Expression, String)>);
-
-impl Select {
-    /// A column, by its name in the query.
-    fn add(&mut self, expression: Expression, wanted: &str) -> String {
-        if let Some((_, name)) = self.0.iter().find(|(known, _)| *known == expression) {
-            return name.clone();
-        }
-        let taken = |name: &String| {
-            self.0.iter().any(|(_, other)| other.to_lowercase() == name.to_lowercase())
-        };
-        let names =
-            std::iter::once(wanted.to_owned()).chain((2..).map(|at| format!("{wanted}_{at}")));
-        let name = names.into_iter().find(|name| !taken(name)).unwrap_or_default();
-        self.0.push((expression, name.clone()));
-        name
-    }
-
-    /// The column of a measure, by the name that it has in its table, or else by the measure's.
-    fn measure(&mut self, measure: &Measure) -> Option<String> {
-        let expression = measure.how.expression()?;
-        let name = is_own(expression).unwrap_or(&measure.name).to_owned();
-        Some(self.add(expression.clone(), &name))
-    }
-
-    /// The table's name, if the query would say no more.
-    fn as_table(&self, reach: &Reach<'_>) -> Option<String> {
-        let own = self.0.iter().all(|(expression, _)| is_own(expression).is_some());
-        if own { reach.table(0).name.as_query() } else { None }
-    }
-
-    /// The name that a column has in its table.
-    fn own_name(&self, name: &str) -> String {
-        let found = self.0.iter().find(|(_, known)| known == name);
-        found.and_then(|(expression, _)| is_own(expression)).unwrap_or(name).to_owned()
-    }
-
-    /// The tables that the query joins: where each stands in the reach.
-    fn joined(&self, reach: &Reach<'_>) -> Vec<usize> {
-        let mut joined: Vec<usize> = (self.0.iter())
-            .flat_map(|(expression, _)| expression.tables())
-            .flat_map(|table| reach.way(table))
-            .collect();
-        joined.sort_unstable();
-        joined.dedup();
-        joined
-    }
-
-    /// The query.
-    fn query(&self, reach: &Reach<'_>) -> Query {
-        let (joins, places) = reach.joins(&self.joined(reach));
-        let place = |table: usize| places.get(&table).copied().unwrap_or(0);
-        let columns = self.0.iter().map(|(it, name)| (it.moved(&place), name.clone())).collect();
-        Query { from: reach.table(0).name.clone(), joins, columns }
-    }
-}
-
-/// The name of a column of the table itself, if that is all there is to it.
-fn is_own(expression: &Expression) -> Option<&str> {
-    match expression {
-        Expression::Column(0, name) => Some(name),
-        _ => None,
-    }
-}
-
-fn columns<'a>(
-    choice: &Choice<'_>,
-    order: &'a str,
-    store: &'a str,
-    date: &'a str,
-    time_zone: &'a Option<Setting>,
-) -> Columns<'a> {
-    let column = choice.reach.column(&choice.date.at);
-    // The query makes a text of digits.
-    let digits = choice.form == roles::DateForm::Digits;
-    let kind = column.map_or(Kind::Text, |column| if digits { Kind::Text } else { column.kind });
-    let form = column.map_or_else(Default::default, |column| column.seen.form);
-    let time_zone = time_zone.as_ref().map_or("UTC", |zone| &zone.value);
-    Columns { order, store, date, kind, form, time_zone }
-}
-
-/// Finds out whether orders can be counted within each store and day and added up; in words.
-fn settle(
-    orders: &mut Orders,
-    query: &Query,
-    columns: Columns<'_>,
-    probe: &mut dyn Probe,
-) -> Result<Vec<String>, Failure> {
-    Ok(match orders {
-        Orders::OneRow => vec![
-            "store and day are those of the order's own row, so no order spans two: exact".into(),
-        ],
-        Orders::Within | Orders::Apart => Vec::new(),
-        Orders::Ask => {
-            let spans = probe.spans(query, columns)?;
-            match spans {
-                Some(spans) if spans.spanning == 0 => {
-                    *orders = Orders::Within;
-                    let (looked, which) =
-                        (grouped(spans.lines), if spans.all { "all " } else { "" });
-                    vec![
-                        format!("none of {} orders in {which}{looked} lines spans two stores or days, so they are counted", grouped(spans.orders)),
-                        "exactly within each and added up. This is taken for granted of lines to come: if that is".into(),
-                        "wrong, remove unique_within".into(),
-                    ]
-                }
-                Some(spans) => {
-                    *orders = Orders::Apart;
-                    vec![format!(
-                        "{} of {} orders looked at span stores or days, so they are counted over all asked for: an estimate beyond 4,096",
-                        grouped(spans.spanning),
-                        grouped(spans.orders)
-                    )]
-                }
-                None => {
-                    *orders = Orders::Apart;
-                    vec!["whether an order spans stores or days took too long to find out: an estimate beyond 4,096; \
-                          if none does, add unique_within = \"partition\", which is exact".into()]
-                }
-            }
-        }
     })
 }
 

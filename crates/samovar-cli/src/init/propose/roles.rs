@@ -357,11 +357,3 @@ pub(crate) fn examples(column: &Column) -> String {
     }
     format!(" (such as {})", column.seen.examples.join(" | "))
 }
-
-/// The expression of a date.
-pub(crate) fn date_expression(at: &At, form: DateForm) -> Expression {
-    match form {
-        DateForm::Digits => Expression::Day(Box::new(at.expression())),
-        _ => at.expression(),
-    }
-}

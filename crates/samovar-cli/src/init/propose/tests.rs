@@ -268,6 +268,27 @@ fn tables_alone() {
 }
 
 #[test]
+fn ways_of_paying_are_no_orders() {
+    let tables = [
+        Made(
+            "orders",
+            9_000,
+            &[
+                "*id: id",
+                "store_id: few",
+                "payment_method_id > payment_methods.id: few",
+                "ordered_on: day",
+                "amount: money",
+            ],
+        ),
+        Made("payment_methods", 5, &["*id: id", "name: label"]),
+    ];
+    let proposal = proposed(&tables);
+    assert_eq!(short(&proposal), "orders; store_id; ordered_on; sales orders");
+    assert_eq!(proposal.measures[1].0.how, super::How::Lines);
+}
+
+#[test]
 fn orders_that_are_counted_are_added_up() {
     for name in ["orders", "order_count", "num_orders", "number of orders", "订单数"] {
         let columns = ["store: few".into(), "day: day".into(), format!("{name}: count")];

@@ -181,7 +181,7 @@ fn three(shop: &Shop, round: &str) {
         "FROM sales\nLEFT JOIN stores ON stores.store_id = sales.store_id\nLEFT JOIN products ON products.item_id = sales.item_id",
         "coalesce(products.description, CAST(sales.item_id AS text)) AS product",
         "no value of stores.store_id occurs twice, and 83 % of the values are there",
-        "each invoice was seen once: one line is taken for one order",
+        "each order has one line in all 3,000: one line is one order",
         "what shares a name counts as one",
         "CREATE UNIQUE INDEX",
     ]);
