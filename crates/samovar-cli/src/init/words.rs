@@ -162,13 +162,14 @@ impl Name {
 
     /// Whether it says one of these, and nothing but what one of the others says.
     pub(crate) fn says_only(&self, words: Words, others: &[Words]) -> bool {
-        let fits = |word: &String| {
-            // A number tells two of a kind apart, and no kind.
+        let fits = |(at, word): (usize, &String)| {
             is_one(word, words)
                 || others.iter().any(|others| is_one(word, others))
+                // A number tells two of a kind apart, and no kind; a letter or two before the rest is the table's.
                 || word.chars().all(char::is_numeric)
+                || at == 0 && word.len() <= 2 && !VOCABULARY.contains_key(word)
         };
-        self.says(words) && self.0.iter().all(fits)
+        self.says(words) && self.0.iter().enumerate().all(fits)
     }
 
     /// The place of the first of these words that it says.
@@ -304,6 +305,8 @@ mod tests {
     fn what_they_say() {
         assert!(Name::of("Shops").says(STORE) && !Name::of("restored").says(STORE));
         assert!(Name::of("store_no").says_only(STORE, &[ID]));
+        assert!(Name::of("ss_store_sk").says_only(STORE, &[ID]));
+        assert!(!Name::of("no_store").says_only(STORE, &[]));
         assert!(Name::of("store2_id").says_only(STORE, &[ID]));
         assert!(!Name::of("store_city").says_only(STORE, &[ID]));
         assert!(Name::of("sales_value").place(AMOUNT) < Name::of("amount").place(AMOUNT));

@@ -18,7 +18,8 @@ const PAGES: f64 = 25.0;
 const ROWS: usize = 5_000;
 /// Tables of no more pages are read in a moment.
 const FEW_PAGES: i64 = 400;
-/// How long a question may take.
+/// How long it may take to look at a table's rows or to count them, and to answer a question.
+const LOOKING: Duration = Duration::from_secs(5);
 const ASKING: Duration = Duration::from_secs(15);
 
 const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
@@ -91,9 +92,9 @@ impl Postgres {
     }
 
     /// Asks within a limit of time; `None` where that took too long, or the server refuses.
-    fn maybe(&mut self, text: &str) -> Result<Option<Vec<Row>>, SourceError> {
+    fn maybe(&mut self, limit: Duration, text: &str) -> Result<Option<Vec<Row>>, SourceError> {
         let limit =
-            format!("SAVEPOINT asking; SET LOCAL statement_timeout = {}", ASKING.as_millis());
+            format!("SAVEPOINT asking; SET LOCAL statement_timeout = {}", limit.as_millis());
         let asked = self.session.wait(async |client| {
             client.batch_execute(&limit).await?;
             let answered = client.query_typed(text, &[]).await;
@@ -160,7 +161,7 @@ impl Reader for Postgres {
     }
 
     fn numbers(&mut self, query: &str) -> Result<Option<Vec<i64>>, SourceError> {
-        let rows = self.maybe(query)?;
+        let rows = self.maybe(ASKING, query)?;
         Ok(rows.iter().flatten().next().map(|row| (0..row.len()).map(|at| row.get(at)).collect()))
     }
 }
@@ -191,7 +192,7 @@ impl Postgres {
             columns.join(", "),
             full(&table.name)
         );
-        let Some(rows) = self.maybe(&text)? else { return Ok(()) };
+        let Some(rows) = self.maybe(LOOKING, &text)? else { return Ok(()) };
         for (at, column) in table.columns.iter_mut().enumerate() {
             let mut looking = Looking::new();
             for row in &rows {
@@ -202,14 +203,22 @@ impl Postgres {
             }
             column.seen = looking.finish();
         }
-        if table.rows.is_none() && rows.len() < ROWS && listed.pages <= FEW_PAGES {
-            let count = self.maybe(&format!("SELECT count(*) FROM {}", full(&table.name)))?;
-            let count =
-                count.iter().flatten().next().map(|row| row.get::<_, i64>(0).unsigned_abs());
-            (table.rows, table.counted) = (count, count.is_some());
-        } else if table.rows.is_none() && table.kind != TableKind::View {
-            table.rows = Some((rows.len() as f64 * 100.0 / share) as u64);
+        if table.rows.is_some() {
+            return Ok(());
         }
+        // Before the first ANALYZE the server does not know, nor ever of a view.
+        if table.kind == TableKind::View {
+            table.rows = (rows.len() < ROWS).then_some(rows.len() as u64);
+        } else if listed.pages <= FEW_PAGES {
+            let count = format!("SELECT count(*) FROM {}", full(&table.name));
+            let count = self.maybe(LOOKING, &count)?;
+            table.rows =
+                count.iter().flatten().next().map(|row| row.get::<_, i64>(0).unsigned_abs());
+        } else {
+            table.rows = Some((rows.len() as f64 * 100.0 / share) as u64);
+            return Ok(());
+        }
+        table.counted = table.rows.is_some();
         Ok(())
     }
 }

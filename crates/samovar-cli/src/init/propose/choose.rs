@@ -7,7 +7,7 @@ use super::numbers::{amount, quantity};
 use super::reach::{Asked, At, Leads, Reach};
 use super::roles::{DateForm, Pick, dates, product, stores};
 use crate::host::Failure;
-use crate::init::words::{FACT, NOT_FACT, Name};
+use crate::init::words::{CUSTOMER, FACT, NOT_FACT, Name, PRODUCT, STORE};
 
 /// The id of the one store, where no column tells stores apart.
 const ALL: &str = "all";
@@ -183,10 +183,12 @@ fn sum(reasons: &[Reason]) -> f64 {
 fn reasons_alone(table: &Table) -> [Reason; 5] {
     let name = Name::of(&table.name.name);
     let (sold, other) = (name.says(FACT), name.says(NOT_FACT));
+    // Sales of stores are sales; a log of sales is a log.
+    let of_something = [STORE, PRODUCT, CUSTOMER].iter().any(|words| name.says(words));
     [
         (4.0, sold, "its name says that something was sold"),
         (-6.0, other && !sold, "its name says something else"),
-        (-3.0, other && sold, ""),
+        (-3.0, other && sold && !of_something, ""),
         (-1.0, table.kind == TableKind::View, ""),
         (-4.0, table.rows == Some(0), ""),
     ]

@@ -136,10 +136,11 @@ pub(crate) fn propose(
     let query = select.query(reach);
     let joined = select.joined(reach);
     // A table alone goes by the names of its own columns.
-    let own = |setting: Setting| match &bare {
-        Some(_) => Setting { value: select.own_name(&setting.value), ..setting },
-        None => setting,
+    let own_name = |name: String| match &bare {
+        Some(_) => select.own_name(&name),
+        None => name,
     };
+    let own = |setting: Setting| Setting { value: own_name(setting.value), ..setting };
     let mut query_why = choice.why.clone();
     query_why.extend(joins_in_words(reach, &joined));
     let notes = [found.notes, reach.left_out.clone(), remarks(&choice)].concat();
@@ -156,13 +157,8 @@ pub(crate) fn propose(
         product: product.map(own),
         category: category.map(own),
         currency: currency(&choice),
-        measures: measures
-            .into_iter()
-            .map(|(measure, column)| {
-                let own =
-                    |column: String| if bare.is_some() { select.own_name(&column) } else { column };
-                (measure, column.map(own))
-            })
+        measures: (measures.into_iter())
+            .map(|(measure, column)| (measure, column.map(own_name)))
             .collect(),
         notes,
         advice: advice::advice(catalog, &choice, &joined),

@@ -61,7 +61,7 @@ pub(crate) fn is_amount(column: &Column) -> bool {
 
 /// Whether a name is that of the price of one piece.
 fn is_unit_price(name: &Name) -> bool {
-    let of_all = ["total", "subtotal", "extended", "总价", "line", "sum"];
+    let of_all = ["total", "subtotal", "extended", "ext", "总价", "line", "sum"];
     name.says(PRICE) && !name.words().iter().any(|word| of_all.contains(&&**word))
 }
 
