@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 const GRACE: Duration = Duration::from_secs(5);
 
 /// Why a command ends without success: a sentence for people.
+#[derive(Debug)]
 pub(crate) struct Failure(pub(crate) String);
 
 impl<E: std::error::Error> From<E> for Failure {

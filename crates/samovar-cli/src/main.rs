@@ -4,6 +4,7 @@ mod clear;
 mod demo;
 mod host;
 mod import;
+mod init;
 mod serve;
 
 use std::process::ExitCode;
@@ -19,6 +20,7 @@ enum Cli {
     /// Serve the dashboard of your own database
     Serve(serve::ServeArgs),
     Import(import::ImportArgs),
+    Init(init::InitArgs),
     /// Empty a data directory of what is ours
     Clear(clear::ClearArgs),
 }
@@ -28,6 +30,7 @@ fn main() -> ExitCode {
         Cli::Demo(args) => demo::run(&args),
         Cli::Serve(args) => serve::run(&args),
         Cli::Import(args) => import::run(args),
+        Cli::Init(args) => init::run(&args),
         Cli::Clear(args) => clear::run(&args),
     }
 }

@@ -3,6 +3,7 @@
 mod ask;
 mod background;
 mod batch;
+pub mod catalog;
 mod cell;
 mod contract;
 mod days;

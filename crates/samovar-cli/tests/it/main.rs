@@ -3,6 +3,7 @@
 
 mod http;
 mod import;
+mod init;
 mod life;
 mod openapi;
 mod page;

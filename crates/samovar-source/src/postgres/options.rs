@@ -60,6 +60,19 @@ impl PostgresOptions {
         PostgresOptions { url: url.into(), ca_file: None }
     }
 
+    /// Whether the address holds a password, so that it should not be shown or stored where others read.
+    ///
+    /// ```
+    /// use samovar_source::PostgresOptions;
+    ///
+    /// assert!(PostgresOptions::new("postgres://reader:secret@db.example/shop").holds_password());
+    /// assert!(!PostgresOptions::new("postgres://reader@db.example/shop").holds_password());
+    /// ```
+    pub fn holds_password(&self) -> bool {
+        // What cannot be read may hold one.
+        config(&self.url).map_or(true, |config| config.get_password().is_some())
+    }
+
     /// Where rows are, whoever reads them: hosts with their ports, and the database. `None` if the address is of
     /// another form.
     ///

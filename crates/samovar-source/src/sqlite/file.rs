@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::Connection;
 
 use super::inventory::Ids;
-use super::{connect, unopened};
+use super::open_read_only;
 use crate::SourceError;
 
 /// A database by its path.
@@ -22,7 +22,7 @@ impl File {
     pub(super) fn open(path: &Path) -> Result<File, SourceError> {
         // Asked before: a file that takes the place in between is then noticed.
         let identity = identity(path);
-        let connection = connect(path).map_err(|e| unopened(path, e))?;
+        let connection = open_read_only(path)?;
         Ok(File { path: path.into(), connection, identity, opened: 1 })
     }
 
@@ -31,7 +31,7 @@ impl File {
     pub(super) fn connection(&mut self, ids: &Ids) -> Result<&mut Connection, SourceError> {
         let now = identity(&self.path);
         if now.is_some() && now != self.identity {
-            self.connection = connect(&self.path).map_err(|e| unopened(&self.path, e))?;
+            self.connection = open_read_only(&self.path)?;
             (self.identity, self.opened) = (now, self.opened.wrapping_add(1));
             ids.forget();
         }

@@ -26,7 +26,7 @@ use crate::{
 use file::File;
 use inventory::Ids;
 use value::{Columns, bounds};
-use watch::Watch;
+pub(crate) use watch::Watch;
 
 /// How long a query waits for a writer.
 const BUSY: Duration = Duration::from_secs(5);
@@ -96,11 +96,6 @@ impl SqliteSource {
         dataset: Dataset,
         limits: Limits,
     ) -> Result<SqliteSource, SourceError> {
-        let shown = path.display();
-        if !path.is_file() {
-            let message = format!("there is no SQLite database at {shown}");
-            return Err(SourceError::new(SourceErrorKind::Unreachable, message));
-        }
         let mut files = (0..limits.connections.max(1))
             .map(|_| File::open(path))
             .collect::<Result<Vec<_>, SourceError>>()?;
@@ -123,9 +118,17 @@ impl SqliteSource {
     }
 }
 
-fn unopened(path: &Path, why: rusqlite::Error) -> SourceError {
-    let message = format!("cannot open {} as a SQLite database", path.display());
-    SourceError::new(SourceErrorKind::Unreachable, message).because(why)
+/// Opens a database that is there, for reading alone.
+pub(crate) fn open_read_only(path: &Path) -> Result<Connection, SourceError> {
+    let shown = path.display();
+    if !path.is_file() {
+        let message = format!("there is no SQLite database at {shown}");
+        return Err(SourceError::new(SourceErrorKind::Unreachable, message));
+    }
+    connect(path).map_err(|e| {
+        let message = format!("cannot open {shown} as a SQLite database");
+        SourceError::new(SourceErrorKind::Unreachable, message).because(e)
+    })
 }
 
 fn connect(path: &Path) -> rusqlite::Result<Connection> {
@@ -276,6 +279,6 @@ fn read(
     Ok(())
 }
 
-fn failed(wrong: rusqlite::Error) -> SourceError {
+pub(crate) fn failed(wrong: rusqlite::Error) -> SourceError {
     SourceError::new(SourceErrorKind::Failed, "the database failed").because(wrong)
 }

@@ -14,7 +14,7 @@ use crate::SourceError;
 const STEPS: i32 = 10_000;
 
 /// Cancels its query when it is dropped.
-pub(super) struct CancelOnDrop(Arc<AtomicBool>);
+pub(crate) struct CancelOnDrop(Arc<AtomicBool>);
 
 impl Drop for CancelOnDrop {
     fn drop(&mut self) {
@@ -23,7 +23,7 @@ impl Drop for CancelOnDrop {
 }
 
 /// Watches over one query. The time that its reader takes for the batches is not counted.
-pub(super) struct Watch {
+pub(crate) struct Watch {
     clock: Arc<dyn Clock>,
     timeout: Duration,
     cancelled: Arc<AtomicBool>,
@@ -31,7 +31,7 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    pub(super) fn new(clock: Arc<dyn Clock>, timeout: Duration) -> (Watch, CancelOnDrop) {
+    pub(crate) fn new(clock: Arc<dyn Clock>, timeout: Duration) -> (Watch, CancelOnDrop) {
         let cancelled = Arc::new(AtomicBool::new(false));
         let cancel = CancelOnDrop(Arc::clone(&cancelled));
         (Watch { clock, timeout, cancelled, waited: Arc::default() }, cancel)
@@ -47,7 +47,7 @@ impl Watch {
     }
 
     /// Runs queries on a connection; they are interrupted when it is time.
-    pub(super) fn over<T>(
+    pub(crate) fn over<T>(
         &self,
         connection: &mut Connection,
         work: impl FnOnce(&Connection) -> Result<T, SourceError>,
