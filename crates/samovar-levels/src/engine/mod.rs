@@ -352,7 +352,7 @@ impl Engine {
         if let Some(members) = known {
             for partition in &partitions {
                 let block = partition.day.0.div_euclid(members.block_days);
-                self.inner.queue.push(&partition.store, block, f64::MAX);
+                self.inner.queue.push_urgently(&partition.store, block);
             }
         }
         Ok(version)

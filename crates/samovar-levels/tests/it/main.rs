@@ -4,6 +4,7 @@
 
 mod answers;
 mod background;
+mod doubtful;
 mod lost;
 mod measures;
 mod mirror;
@@ -12,3 +13,4 @@ mod queries;
 mod restart;
 mod shop;
 mod standing;
+mod trouble;

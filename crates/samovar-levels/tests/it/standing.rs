@@ -35,7 +35,7 @@ fn take_away(shop: &Shop) {
 }
 
 /// Waits until something holds.
-async fn until<F: Future<Output = bool>>(holds: impl Fn() -> F) {
+pub(crate) async fn until<F: Future<Output = bool>>(holds: impl Fn() -> F) {
     let wait = async {
         while !holds().await {
             tokio::task::yield_now().await;

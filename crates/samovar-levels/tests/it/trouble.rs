@@ -1,0 +1,45 @@
+//! What cannot be read must not keep the rest from being looked after.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use samovar_core::Mode;
+use samovar_levels::{Dataset, Engine, Missing, ProductMetrics, State};
+
+use crate::answers::{runtime, some_lines, volatile};
+use crate::doubtful::Doubtful;
+use crate::shop::{ENGLISH, Shop, partition, selection};
+use crate::standing::until;
+
+fn shop() -> Shop {
+    let shop = Shop::new(ENGLISH);
+    for line in some_lines() {
+        shop.insert(&line);
+    }
+    shop
+}
+
+#[test]
+fn a_store_that_cannot_be_read_keeps_no_other_waiting() {
+    runtime().block_on(async {
+        let shop = shop();
+        let source = Doubtful::new(&shop);
+        // A block for each day: many that fail.
+        let dataset = Dataset { block_rows: 1, ..shop.dataset(ProductMetrics::Keep) };
+        let engine = Engine::new(volatile().await, Arc::clone(&source) as _, dataset);
+        engine.members().await.unwrap();
+        source.spoil(&["3"]);
+        assert_eq!(engine.warm().await.unwrap().failed, 1);
+        // Forty by the warm-up, and most of them again.
+        until(|| async { source.reads_of("3") >= 70 }).await;
+        engine.changed(vec![partition(1, 30)], Mode::Expire, "test").await.unwrap();
+        let fresh = async {
+            let asked = selection(Some(&[1]), 25, 35);
+            while engine.diagnose(&asked, Missing::Wait).await.unwrap().proof.state != State::Fresh
+            {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), fresh).await.expect("it is read again");
+    });
+}
