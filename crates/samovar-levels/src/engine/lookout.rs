@@ -82,8 +82,8 @@ async fn lookout(weak: Weak<Inner>, grace: Duration) {
                 match last {
                     Some((seen, before)) if seen != number => {
                         // While all is being read again a further change waits for the next look, else nothing
-                        // would ever be done with.
-                        if engine.inner.queue.len() == 0 {
+                        // would ever be done with. What keeps failing is waited for by nobody.
+                        if !engine.inner.queue.gets_on() {
                             drop(engine);
                             if !judge(&weak, grace, before).await {
                                 return;

@@ -94,6 +94,13 @@ impl Queue {
         (waiting.blocks.len() + others) as u64
     }
 
+    /// Whether there is something that has not failed yet.
+    pub(crate) fn gets_on(&self) -> bool {
+        let waiting = self.lock();
+        let mut all = waiting.blocks.values().chain(&waiting.list).chain(&waiting.busy);
+        all.any(|heat| *heat >= 0.0)
+    }
+
     /// What comes next at this time of the clock: the hottest, and while there is nothing else what failed.
     fn pop(&self, seeks: bool, now: Duration) -> Next {
         let mut waiting = self.lock();
@@ -291,6 +298,25 @@ mod tests {
         queue.done();
         fail(&queue, later + 2 * PAUSE);
         assert_eq!(queue.pop(true, later + 2 * PAUSE), Next::In(PAUSE), "something went well");
+    }
+
+    #[test]
+    fn what_keeps_failing_does_not_count_as_getting_on() {
+        let (queue, store) = (Queue::default(), Arc::from("1"));
+        assert!(!queue.gets_on());
+        queue.push_list();
+        assert!(queue.gets_on());
+        fail(&queue, NOW);
+        queue.push(&store, 1, 0.0);
+        assert!(queue.gets_on());
+        fail(&queue, NOW);
+        // Neither while it waits nor while it is tried again, however often it is asked for.
+        queue.push_list();
+        queue.push(&store, 1, 7.0);
+        assert!(!queue.gets_on());
+        assert_eq!(queue.pop(true, NOW + 2 * PAUSE), Next::Job(Job::List));
+        assert!(!queue.gets_on());
+        assert_eq!(queue.len(), 2);
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! What cannot be read must not keep the rest from being looked after.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use samovar_core::Mode;
 use samovar_levels::{Dataset, Engine, Missing, ProductMetrics, State};
 
-use crate::answers::{runtime, some_lines, volatile};
+use crate::answers::{counter, runtime, some_lines, volatile};
 use crate::doubtful::Doubtful;
 use crate::shop::{ENGLISH, Shop, partition, selection};
 use crate::standing::until;
@@ -41,5 +42,23 @@ fn a_store_that_cannot_be_read_keeps_no_other_waiting() {
             }
         };
         tokio::time::timeout(Duration::from_secs(30), fresh).await.expect("it is read again");
+    });
+}
+
+#[test]
+fn a_block_that_keeps_failing_does_not_end_the_watch_for_silent_changes() {
+    runtime().block_on(async {
+        let shop = shop();
+        let source = Doubtful::new(&shop);
+        let event_grace = Some(Duration::from_millis(1));
+        let dataset = Dataset { event_grace, ..shop.dataset(ProductMetrics::Keep) };
+        let engine = Engine::new(volatile().await, Arc::clone(&source) as _, dataset);
+        engine.members().await.unwrap();
+        source.spoil(&["3"]);
+        assert_eq!(engine.warm().await.unwrap().failed, 1);
+        until(|| async { source.looks.load(Ordering::SeqCst) > 1 }).await;
+        source.number.store(1, Ordering::SeqCst);
+        until(|| async { counter(&engine, "silent_changes") == 1 }).await;
+        assert!(engine.refreshing() > 0, "it still fails");
     });
 }
