@@ -48,8 +48,8 @@ pub(super) const ONE_BY_ONE: usize = 4;
 #[derive(Debug, PartialEq)]
 enum Job {
     List,
-    /// Everything, and with it these.
-    All(Vec<((Arc<str>, i32), Heat)>),
+    /// These, and with them everything unless the source can seek.
+    Many(Vec<((Arc<str>, i32), Heat)>),
     Block(Arc<str>, i32),
 }
 
@@ -101,7 +101,16 @@ impl Queue {
         all.any(|heat| *heat >= 0.0)
     }
 
-    /// What comes next at this time of the clock: the hottest, and while there is nothing else what failed.
+    fn put_back(&self, blocks: &[((Arc<str>, i32), Heat)]) {
+        let mut waiting = self.lock();
+        for (key, heat) in blocks {
+            let of = waiting.blocks.entry(key.clone()).or_insert(*heat);
+            *of = of.max(*heat);
+        }
+    }
+
+    /// What comes next at this time of the clock: the hottest, and while there is nothing else what failed. `seeks`:
+    /// the source is known to.
     fn pop(&self, seeks: bool, now: Duration) -> Next {
         let mut waiting = self.lock();
         let hottest = waiting.blocks.iter().max_by(|a, b| a.1.total_cmp(b.1));
@@ -118,7 +127,7 @@ impl Queue {
         waiting.busy = Some(heat);
         Next::Job(match job {
             Job::Block(..) if !seeks && waiting.blocks.len() > ONE_BY_ONE => {
-                Job::All(waiting.blocks.drain().collect())
+                Job::Many(waiting.blocks.drain().collect())
             }
             Job::Block(store, block) => {
                 let key = (store, block);
@@ -154,7 +163,7 @@ impl Queue {
                 return;
             }
             Job::Block(store, block) => vec![((store, block), heat)],
-            Job::All(blocks) => blocks,
+            Job::Many(blocks) => blocks,
         };
         for (key, _) in blocks {
             let of = waiting.blocks.entry(key).or_insert(heat);
@@ -170,6 +179,16 @@ impl Engine {
     /// Number of blocks that wait to be read again, or are.
     pub fn refreshing(&self) -> u64 {
         self.inner.queue.len()
+    }
+
+    /// Reads these and many others in one pass, if the source cannot seek them; else they go back, to be read one
+    /// by one. Asked only here, where it matters: a source that cannot say is one that failed.
+    async fn read_many_again(&self, blocks: &[((Arc<str>, i32), Heat)]) -> Result<(), Error> {
+        if !self.seeks().await? {
+            return self.read_everything_again().await;
+        }
+        self.inner.queue.put_back(blocks);
+        Ok(())
     }
 
     async fn read_everything_again(&self) -> Result<(), Error> {
@@ -213,7 +232,7 @@ async fn refresher(weak: Weak<Inner>) {
     loop {
         let Some(inner) = weak.upgrade() else { return };
         let queue = Arc::clone(&inner.queue);
-        let seeks = inner.seeks.get().copied().unwrap_or(true);
+        let seeks = inner.seeks.get().copied().unwrap_or(false);
         let job = match queue.pop(seeks, inner.samovar.clock().elapsed()) {
             Next::Job(job) => job,
             waiting => {
@@ -235,7 +254,7 @@ async fn refresher(weak: Weak<Inner>) {
         let outcome = match &job {
             Job::List => engine.load_members().await.map(|_| ()),
             Job::Block(store, block) => engine.read_again(store, *block).await,
-            Job::All(_) => engine.read_everything_again().await,
+            Job::Many(blocks) => engine.read_many_again(blocks).await,
         };
         match outcome {
             Ok(()) => {

@@ -20,7 +20,7 @@ fn shop() -> Shop {
 }
 
 /// Waits until nothing is being read again.
-async fn settled(engine: &Engine) {
+pub(crate) async fn settled(engine: &Engine) {
     let settled = async {
         while engine.refreshing() > 0 {
             tokio::task::yield_now().await;

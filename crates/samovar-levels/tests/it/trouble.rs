@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use samovar_core::Mode;
 use samovar_levels::{Dataset, Engine, Missing, ProductMetrics, State};
+use samovar_source::Which;
 
-use crate::answers::{counter, runtime, some_lines, volatile};
+use crate::answers::{check, counter, runtime, some_lines, stored, volatile};
 use crate::doubtful::Doubtful;
+use crate::restart::settled;
 use crate::shop::{ENGLISH, Shop, partition, selection};
 use crate::standing::until;
 
@@ -60,5 +62,36 @@ fn a_block_that_keeps_failing_does_not_end_the_watch_for_silent_changes() {
         source.number.store(1, Ordering::SeqCst);
         until(|| async { counter(&engine, "silent_changes") == 1 }).await;
         assert!(engine.refreshing() > 0, "it still fails");
+    });
+}
+
+#[test]
+fn a_source_that_comes_back_without_an_index_is_read_in_one_pass() {
+    runtime().block_on(async {
+        let (shop, directory) = (shop(), tempfile::tempdir().unwrap());
+        shop.drop_index();
+        let source = Doubtful::new(&shop);
+        let start = async || {
+            // A block for each day: many that are stale.
+            let dataset = Dataset { block_rows: 1, ..shop.dataset(ProductMetrics::Keep) };
+            Engine::new(stored(directory.path()).await, Arc::clone(&source) as _, dataset)
+        };
+        let engine = start().await;
+        engine.warm().await.unwrap();
+        engine.close().await.unwrap();
+        drop(engine);
+        source.away.store(true, Ordering::SeqCst);
+        source.reads.lock().unwrap().clear();
+        let engine = start().await;
+        // All of it is on disk, and to be read again.
+        engine.warm().await.unwrap();
+        until(|| async { engine.warmth().trouble.is_some() }).await;
+        source.away.store(false, Ordering::SeqCst);
+        settled(&engine).await;
+        {
+            let reads = source.reads.lock().unwrap();
+            assert!(reads.contains(&Which::All) && reads.len() <= 5, "{reads:?}");
+        }
+        assert_eq!(check(&shop, &engine, None, 20, 39).await.proof.state, State::Fresh);
     });
 }
