@@ -60,7 +60,8 @@ impl Engine {
         self.found_members().await.map(|listed| listed.members)
     }
 
-    async fn found_members(&self) -> Option<Listed> {
+    /// The list as far as a tier has it, and whether it is past its time.
+    pub(super) async fn found_members(&self) -> Option<Listed> {
         self.take_over().await;
         let key = self.members_key();
         let cache = &self.inner.caches.members;

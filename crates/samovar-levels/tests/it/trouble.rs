@@ -4,14 +4,16 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use samovar_core::Mode;
+use samovar::{Samovar, Settings};
+use samovar_core::{Millis, Mode};
 use samovar_levels::{Dataset, Engine, Missing, ProductMetrics, State};
 use samovar_source::Which;
+use samovar_testkit::clock::FakeClock;
 
 use crate::answers::{check, counter, runtime, some_lines, stored, volatile};
 use crate::doubtful::Doubtful;
 use crate::restart::settled;
-use crate::shop::{ENGLISH, Shop, partition, selection};
+use crate::shop::{ENGLISH, Line, Shop, partition, selection};
 use crate::standing::until;
 
 fn shop() -> Shop {
@@ -93,5 +95,32 @@ fn a_source_that_comes_back_without_an_index_is_read_in_one_pass() {
             assert!(reads.contains(&Which::All) && reads.len() <= 5, "{reads:?}");
         }
         assert_eq!(check(&shop, &engine, None, 20, 39).await.proof.state, State::Fresh);
+    });
+}
+
+#[test]
+fn a_day_that_comes_back_while_the_list_is_read_again_is_listed() {
+    runtime().block_on(async {
+        let (shop, clock) = (shop(), FakeClock::at(Millis(1_800_000_000_000)));
+        let last = Line { day: 45, ..some_lines().swap_remove(0) };
+        let row = shop.insert(&last);
+        let source = Doubtful::new(&shop);
+        let settings = Settings { clock: clock.clone(), ..Settings::default() };
+        let samovar = Samovar::open(settings).await.unwrap();
+        let dataset = shop.dataset(ProductMetrics::Keep);
+        let engine = Engine::new(samovar, Arc::clone(&source) as _, dataset);
+        engine.warm().await.unwrap();
+        shop.delete(row);
+        // Past the lifetime of the list. Its successor is made, without the day, and not yet handed over.
+        clock.advance(Duration::from_secs(8 * 3_600));
+        let shut = source.door.lock().await;
+        let before = source.lists.load(Ordering::SeqCst);
+        engine.members().await.unwrap();
+        until(|| async { source.lists.load(Ordering::SeqCst) > before }).await;
+        shop.insert(&last);
+        engine.changed(vec![partition(last.store, 45)], Mode::Remove, "test").await.unwrap();
+        drop(shut);
+        settled(&engine).await;
+        check(&shop, &engine, None, 20, 49).await;
     });
 }
