@@ -124,3 +124,51 @@ fn a_day_that_comes_back_while_the_list_is_read_again_is_listed() {
         check(&shop, &engine, None, 20, 49).await;
     });
 }
+
+#[test]
+fn stores_that_cannot_be_sampled_are_listed_and_sampled_at_the_next_start() {
+    runtime().block_on(async {
+        let (shop, directory) = (shop(), tempfile::tempdir().unwrap());
+        // Two lines for each product and day.
+        for line in some_lines() {
+            shop.insert(&line);
+        }
+        let source = Doubtful::new(&shop);
+        let start = async || {
+            let dataset = shop.dataset(ProductMetrics::Auto);
+            Engine::new(stored(directory.path()).await, Arc::clone(&source) as _, dataset)
+        };
+        let engine = start().await;
+        source.spoil(&["1", "2", "3"]);
+        let members = engine.members().await.unwrap();
+        assert_eq!((members.stores.len(), members.lines_per_product_figure), (3, 1.0));
+        assert!(!members.product_metrics);
+        source.spoil(&[]);
+        check(&shop, &engine, None, 20, 39).await;
+        engine.close().await.unwrap();
+        drop(engine);
+        let engine = start().await;
+        until(|| async { engine.members().await.unwrap().lines_per_product_figure == 2.0 }).await;
+        assert!(engine.members().await.unwrap().product_metrics);
+        check(&shop, &engine, None, 20, 39).await;
+    });
+}
+
+#[test]
+fn a_source_that_goes_away_is_not_taken_for_one_with_bad_lines() {
+    runtime().block_on(async {
+        let shop = shop();
+        let source = Doubtful::new(&shop);
+        let dataset = shop.dataset(ProductMetrics::Auto);
+        let engine = Engine::new(volatile().await, Arc::clone(&source) as _, dataset);
+        // It lists its stores, and is gone before they are sampled.
+        let shut = source.door.lock().await;
+        let leave = async {
+            until(|| async { source.lists.load(Ordering::SeqCst) > 0 }).await;
+            source.away.store(true, Ordering::SeqCst);
+            drop(shut);
+        };
+        let (listed, ()) = tokio::join!(engine.members(), leave);
+        assert!(listed.unwrap_err().to_string().contains("nobody is there"));
+    });
+}
