@@ -125,7 +125,9 @@ impl Engine {
             unplaced: inventory.unplaced,
         };
         let parts: Parts = Arc::from([Part { span: None, stamp }]);
-        Ok(self.inner.caches.members.put(&self.members_key().id, members, parts))
+        let members = self.inner.caches.members.put(&self.members_key().id, members, parts);
+        self.inner.progress.lists(&members);
+        Ok(members)
     }
 
     /// How blocks are cut and whether product metrics are kept: as before, else decided now.

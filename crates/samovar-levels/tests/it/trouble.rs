@@ -172,3 +172,24 @@ fn a_source_that_goes_away_is_not_taken_for_one_with_bad_lines() {
         assert!(listed.unwrap_err().to_string().contains("nobody is there"));
     });
 }
+
+#[test]
+fn stores_that_come_and_go_are_counted_as_the_list_has_them() {
+    runtime().block_on(async {
+        let shop = shop();
+        let engine = shop.engine(volatile().await, ProductMetrics::Keep);
+        engine.warm().await.unwrap();
+        let counts = || (engine.warmth().stores, engine.warmth().stores_warm);
+        assert_eq!(counts(), (3, 3));
+        let row = shop.insert(&Line { store: 9, day: 30, ..some_lines().swap_remove(0) });
+        let changed = || engine.changed(vec![partition(9, 30)], Mode::Remove, "test");
+        changed().await.unwrap();
+        until(|| async { counts().1 == 4 }).await;
+        assert_eq!(counts(), (4, 4));
+        shop.delete(row);
+        changed().await.unwrap();
+        engine.refresh(&selection(None, 20, 39)).await.unwrap();
+        assert_eq!(counts(), (3, 3));
+        assert!(engine.warmth().ready);
+    });
+}
