@@ -67,7 +67,7 @@ pub struct Proof {
     pub oldest: Option<Millis>,
     /// Number of partitions it covers, of both periods.
     pub covered: u64,
-    /// Number of partitions it should cover and does not.
+    /// Number of partitions it should cover and does not, or that the ranking of its stores lacked.
     pub missing: u64,
     /// Number of blocks that are being read again because of it.
     pub refreshing: u64,

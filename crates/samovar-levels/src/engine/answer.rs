@@ -184,7 +184,7 @@ impl Engine {
             version: asked.token.version,
             oldest: standing.oldest,
             covered: gathered.covered,
-            missing: gathered.standing.missing,
+            missing: standing.missing,
             refreshing: standing.stale,
         };
         let whole = standing.missing == 0;
@@ -222,6 +222,8 @@ impl Engine {
 
     fn merge(&self, asked: &Asked, gathered: &Gathered, digest: u128) -> Result<Vec<u8>, Error> {
         let names = asked.members.names(&asked.stores);
+        // What the ranking lacked is missing too: other stores might have been chosen.
+        let standing = gathered.standing.and(&asked.standing);
         let question = Question {
             schema: &self.inner.dataset.schema,
             rules: &self.inner.dataset.rules,
@@ -229,7 +231,7 @@ impl Engine {
             selection: &asked.selection,
             stores: &names,
             within: gathered.within,
-            missing: (gathered.standing.missing, gathered.standing.missing_stores),
+            missing: (standing.missing, standing.missing_stores),
             covered: gathered.covered,
             digest,
         };

@@ -55,30 +55,35 @@ impl Engine {
 
 /// Holds the engine only while it looks, so that dropping the engine ends it.
 pub(super) async fn lookout(weak: Weak<Inner>, grace: Duration) {
-    // What was seen last, and how many events had been accepted by then.
+    // What was seen last, and how many events had been accepted before.
     let mut last: Option<(u64, u64)> = None;
     loop {
         let Some(inner) = weak.upgrade() else { return };
         let engine = Engine { inner };
+        // First: the event of a change that the number tells of may be yet to come, and must not count as over.
+        let events = engine.inner.events.so_far();
         match engine.inner.source.change_number().await {
-            Ok(Some(number)) => {
-                let events = engine.inner.events.so_far();
-                match last {
-                    Some((seen, before)) if seen != number => {
-                        // While all is being read again a further change waits for the next look, else nothing
-                        // would ever be done with.
-                        if engine.inner.queue.len() == 0 {
-                            drop(engine);
-                            if !judge(&weak, grace, before).await {
-                                return;
+            Ok(Some(number)) => match last {
+                Some((seen, before)) if seen != number => {
+                    // While all is being read again a further change waits for the next look, else nothing
+                    // would ever be done with. What keeps failing is waited for by nobody.
+                    if !engine.inner.queue.gets_on() {
+                        drop(engine);
+                        match judge(&weak, grace, before).await {
+                            Judged::Gone => return,
+                            Judged::Announced => last = Some((number, events)),
+                            // There may have been further changes since the number was seen, and these events
+                            // theirs: looked at anew, at once.
+                            Judged::AnnouncedLate => {
+                                last = None;
+                                continue;
                             }
-                            let Some(inner) = weak.upgrade() else { return };
-                            last = Some((number, inner.events.so_far()));
+                            Judged::Silent => last = Some((number, before)),
                         }
                     }
-                    _ => last = Some((number, events)),
                 }
-            }
+                _ => last = Some((number, events)),
+            },
             // A source that cannot tell, ever.
             Ok(None) => return,
             // One that is away has trouble enough, which others tell of.
@@ -88,22 +93,32 @@ pub(super) async fn lookout(weak: Weak<Inner>, grace: Duration) {
     }
 }
 
-/// Waits for the event of a change: one that came since the last look, or comes within the grace. False if the
-/// engine is gone.
-async fn judge(weak: &Weak<Inner>, grace: Duration, before: u64) -> bool {
+/// What a change was.
+enum Judged {
+    /// An event had come since the last look.
+    Announced,
+    /// One came within the grace.
+    AnnouncedLate,
+    Silent,
+    /// The engine is.
+    Gone,
+}
+
+/// Waits for the event of a change: one that came since the last look, or comes within the grace.
+async fn judge(weak: &Weak<Inner>, grace: Duration, before: u64) -> Judged {
     let mut waited = false;
     loop {
-        let Some(inner) = weak.upgrade() else { return false };
+        let Some(inner) = weak.upgrade() else { return Judged::Gone };
         let engine = Engine { inner };
         if engine.inner.events.so_far() != before {
             count(&engine.inner.counters.announced_changes, 1);
-            return true;
+            return if waited { Judged::AnnouncedLate } else { Judged::Announced };
         }
         if waited {
             if let Err(failed) = engine.changed_silently().await {
                 engine.inner.progress.trouble(&failed);
             }
-            return true;
+            return Judged::Silent;
         }
         drop(engine);
         tokio::time::sleep(grace).await;

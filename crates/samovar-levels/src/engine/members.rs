@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use futures_util::StreamExt;
 use samovar_core::{Day, Error, ErrorKind, Key, Millis, Part, Parts, Stamp, Token, Verdict};
-use samovar_source::{Ask, Days, Store, Which};
+use samovar_source::{Ask, Days, SourceErrorKind, Store, Which};
 
-use super::retry::unless_lost;
+use super::retry::{kind_of, unless_lost};
 use super::values::{Cut, Member, Members};
 use super::{Engine, LIST, PAYS, ProductMetrics, count};
 use crate::background::on_thread;
@@ -20,6 +20,9 @@ const SAMPLE_ROWS: usize = 20_000;
 
 /// So many stores are tried for that.
 const SAMPLED_STORES: usize = 3;
+
+/// The ratio that is kept where no store could be sampled: the next start tries again.
+const UNSAMPLED: f64 = 0.0;
 
 /// The list as it was found.
 pub(crate) struct Listed {
@@ -59,7 +62,8 @@ impl Engine {
         self.found_members().await.map(|listed| listed.members)
     }
 
-    async fn found_members(&self) -> Option<Listed> {
+    /// The list as far as a tier has it, and whether it is past its time.
+    pub(super) async fn found_members(&self) -> Option<Listed> {
         self.take_over().await;
         let key = self.members_key();
         let cache = &self.inner.caches.members;
@@ -120,7 +124,9 @@ impl Engine {
             unplaced: inventory.unplaced,
         };
         let parts: Parts = Arc::from([Part { span: None, stamp }]);
-        Ok(self.inner.caches.members.put(&self.members_key().id, members, parts))
+        let members = self.inner.caches.members.put(&self.members_key().id, members, parts);
+        self.inner.progress.lists(&members);
+        Ok(members)
     }
 
     /// How blocks are cut and whether product metrics are kept: as before, else decided now.
@@ -130,14 +136,22 @@ impl Engine {
         }
         let key = self.key("", 0);
         let kept = self.inner.caches.cut.get(&key).await;
-        let cut = match kept.filter(|found| found.verdict != Verdict::Refused) {
-            // What is configured now counts, whatever was decided before.
-            Some(found) => Cut {
-                product_metrics: self.keeps(found.value.lines_per_product_figure),
-                ..*found.value
-            },
+        let kept = kept.filter(|found| found.verdict != Verdict::Refused).map(|found| *found.value);
+        let kept = match kept {
+            Some(kept) if kept.lines_per_product_figure != UNSAMPLED => kept,
+            // Blocks that were cut stay as they are.
+            Some(kept) => {
+                Cut { lines_per_product_figure: self.sampled_ratio(stores).await?, ..kept }
+            }
             None => self.decide(stores).await?,
         };
+        let ratio = match kept.lines_per_product_figure {
+            UNSAMPLED => 1.0,
+            ratio => ratio,
+        };
+        // What is configured now counts, whatever was decided before.
+        let product_metrics = self.keeps(ratio);
+        let cut = Cut { product_metrics, lines_per_product_figure: ratio, ..kept };
         // An empty dataset decides nothing for when it has lines.
         if stores.is_empty() {
             return Ok(cut);
@@ -145,7 +159,7 @@ impl Engine {
         // Kept anew also where it was known: it ages by the marks of restarts as all entries do, and to forget it
         // is to forget every block.
         let parts: Parts = Arc::from([Part { span: None, stamp }]);
-        self.inner.caches.cut.put(&key, cut, parts);
+        self.inner.caches.cut.put(&key, kept, parts);
         Ok(*self.inner.cut.get_or_init(|| cut))
     }
 
@@ -160,19 +174,18 @@ impl Engine {
         Ok(Cut { block_days, product_metrics: self.keeps(ratio), lines_per_product_figure: ratio })
     }
 
-    /// Lines for each product figure, of the largest store that can be read: one line that cannot must not keep
-    /// all stores from being listed.
+    /// Lines for each product figure, of the largest store that can be read: lines that cannot must not keep all
+    /// stores from being listed. [`UNSAMPLED`] if none of a few can.
     async fn sampled_ratio(&self, stores: &[Store]) -> Result<f64, Error> {
         let mut largest: Vec<&Store> = stores.iter().collect();
         largest.sort_by_key(|store| std::cmp::Reverse(store.lines));
-        let mut ratio = Ok(1.0);
         for store in largest.into_iter().take(SAMPLED_STORES) {
-            ratio = self.lines_per_figure(&store.id, store.first).await;
-            if ratio.is_ok() {
-                break;
+            match self.lines_per_figure(&store.id, store.first).await {
+                Err(failed) if is_of_its_lines(&failed) => {}
+                outcome => return outcome,
             }
         }
-        ratio
+        Ok(UNSAMPLED)
     }
 
     /// Whether product metrics are kept, at so many lines for each figure.
@@ -211,4 +224,9 @@ impl Engine {
         }
         Ok(rows as f64 / figures.len().max(1) as f64)
     }
+}
+
+/// Whether a failure is of the lines that were read, and not of the source as a whole.
+fn is_of_its_lines(failed: &Error) -> bool {
+    matches!(kind_of(failed), Some(SourceErrorKind::Value | SourceErrorKind::TooManyRows))
 }

@@ -48,6 +48,7 @@ use crate::standout::StandoutRules;
 use blocks::Blocks;
 use heat::HeatMap;
 use lookout::{Events, lookout};
+use members::Listed;
 use recent::Recent;
 use refresh::{Queue, refresher};
 use share::Share;
@@ -294,9 +295,10 @@ impl Engine {
             return Err(Error::new(ErrorKind::Invalid, "an event names at least one partition"));
         }
         let mut scopes: Vec<Scope> = partitions.iter().cloned().map(Scope::Partition).collect();
-        let known = self.known_members().await;
+        let known = self.found_members().await;
         let listed = |partition: &Partition| {
-            let members = known.as_ref()?;
+            // One that is past its time says nothing of the one that may be on its way, read before the change.
+            let members = &known.as_ref().filter(|listed| !listed.is_stale)?.members;
             let (first, last) = members.stores[members.find(&partition.store)?].dates;
             (first <= partition.day && partition.day <= last).then_some(())
         };
@@ -305,10 +307,10 @@ impl Engine {
         }
         self.inner.events.accepted();
         let version = self.inner.samovar.mark(scopes, mode, reason).await?;
-        if let Some(members) = known {
+        if let Some(Listed { members, .. }) = known {
             for partition in &partitions {
                 let block = partition.day.0.div_euclid(members.block_days);
-                self.inner.queue.push(&partition.store, block, f64::MAX);
+                self.inner.queue.push_urgently(&partition.store, block);
             }
         }
         Ok(version)

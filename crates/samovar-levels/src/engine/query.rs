@@ -66,6 +66,8 @@ impl Engine {
             first += some.len();
         }
         count(&self.inner.counters.results_computed, 1);
+        // What the ranking lacked is missing too: other stores might have been chosen.
+        let standing = sum.standing.and(&asked.standing);
         let whole = Whole {
             shape: self.inner.data_shape ^ self.inner.answer_shape,
             selection: Selection {
@@ -78,7 +80,7 @@ impl Engine {
                 ..selection.clone()
             },
             covered: sum.covered,
-            missing: (sum.standing.missing, sum.standing.missing_stores),
+            missing: (standing.missing, standing.missing_stores),
         };
         let engine = self.clone();
         let page = async move {
@@ -91,7 +93,6 @@ impl Engine {
             Ok(made) => made,
             Err(none) => return Ok(Queried::None(none)),
         };
-        let standing = sum.standing.and(&asked.standing);
         let proof = Proof {
             level: sum.level,
             tier: sum.tier,
@@ -99,7 +100,7 @@ impl Engine {
             version: asked.token.version,
             oldest: standing.oldest,
             covered: sum.covered,
-            missing: sum.standing.missing,
+            missing: standing.missing,
             refreshing: standing.stale,
         };
         self.count_hit(&proof);

@@ -28,7 +28,11 @@ where
 }
 
 fn was_lost(failed: &Error) -> bool {
-    std::error::Error::source(failed)
-        .and_then(|cause| cause.downcast_ref::<SourceError>())
-        .is_some_and(|cause| cause.kind() == SourceErrorKind::Lost)
+    kind_of(failed) == Some(SourceErrorKind::Lost)
+}
+
+/// What kind of failure of the source an error is because of.
+pub(super) fn kind_of(failed: &Error) -> Option<SourceErrorKind> {
+    let cause = std::error::Error::source(failed)?;
+    cause.downcast_ref::<SourceError>().map(SourceError::kind)
 }

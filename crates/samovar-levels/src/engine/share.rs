@@ -67,7 +67,7 @@ impl Share {
 }
 
 /// Looked up anew so often: a clock that a test turns is not the runtime's.
-const LONGEST_NAP: Duration = Duration::from_secs(1);
+pub(super) const LONGEST_NAP: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {

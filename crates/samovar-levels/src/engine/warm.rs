@@ -67,8 +67,9 @@ pub(crate) struct Progress(Mutex<Stand>);
 #[derive(Default)]
 struct Stand {
     phase: Phase,
-    stores: usize,
-    /// The stores in memory, by id.
+    /// The stores of the list, by id.
+    stores: HashSet<Arc<str>>,
+    /// Those of them that are in memory.
     warm: HashSet<Arc<str>>,
     /// The stores that readiness waits for.
     hot: HashSet<Arc<str>>,
@@ -86,6 +87,19 @@ impl Stand {
         let any = || self.hot.is_empty() || self.hot.iter().any(|id| self.warm.contains(id));
         self.hot_tried && !self.poisoned && any()
     }
+
+    /// A list may have come meanwhile that lacks it.
+    fn is_warm(&mut self, store: &Arc<str>) {
+        if self.stores.contains(store) {
+            self.warm.insert(Arc::clone(store));
+        }
+    }
+
+    fn lists(&mut self, members: &Members) {
+        self.stores = members.stores.iter().map(|store| Arc::clone(&store.id)).collect();
+        self.warm.retain(|id| self.stores.contains(id));
+        self.hot.retain(|id| self.stores.contains(id));
+    }
 }
 
 impl Progress {
@@ -93,9 +107,14 @@ impl Progress {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Takes note of a list of stores that has come.
+    pub(crate) fn lists(&self, members: &Members) {
+        self.lock().lists(members);
+    }
+
     /// All blocks of a store are in memory.
     fn warm(&self, store: &Arc<str>) {
-        self.lock().warm.insert(Arc::clone(store));
+        self.lock().is_warm(store);
     }
 
     pub(crate) fn trouble(&self, failed: &Error) {
@@ -150,7 +169,7 @@ impl Engine {
         let stand = self.inner.progress.lock();
         Warmth {
             phase: stand.phase,
-            stores: stand.stores,
+            stores: stand.stores.len(),
             stores_warm: stand.warm.len(),
             ready: stand.is_ready(),
             trouble: stand.trouble.clone(),
@@ -180,7 +199,7 @@ impl Engine {
         let (first, rest) = order.split_at(hot);
         {
             let mut stand = progress.lock();
-            stand.stores = order.len();
+            stand.lists(&members);
             stand.warm.clear();
             stand.hot = first.iter().map(|at| Arc::clone(&members.stores[*at].id)).collect();
             stand.hot_tried = false;

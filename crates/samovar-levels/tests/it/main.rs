@@ -4,6 +4,7 @@
 
 mod answers;
 mod background;
+mod doubtful;
 mod lost;
 mod measures;
 mod mirror;
@@ -12,5 +13,6 @@ mod queries;
 mod restart;
 mod shop;
 mod standing;
+mod trouble;
 mod waits;
 mod warm_up;

@@ -527,6 +527,31 @@ fn what_is_not_warm_is_left_out_and_said() {
 }
 
 #[test]
+fn what_a_ranking_of_stores_lacked_is_said() {
+    runtime().block_on(async {
+        let shop = Shop::new(ENGLISH);
+        for line in some_lines() {
+            shop.insert(&line);
+        }
+        let engine = shop.engine(volatile().await, ProductMetrics::Keep);
+        let mut query = by(&[Dimension::StoreId], &[SALES]);
+        query.selection.stores = Stores::These(vec!["1".into()]);
+        ask(&engine, &query).await.unwrap();
+        query.selection.stores = Stores::Top(1);
+        let write = |page: samovar_levels::Page| page.write(Format::Json);
+        let query = Arc::new(query);
+        let Queried::Page(json, proof) = engine.query(&query, Missing::Allow, write).await.unwrap()
+        else {
+            panic!("no page");
+        };
+        let json: Value = serde_json::from_slice(&json).unwrap();
+        assert_eq!(rows(&json)[0]["store_id"], "1", "the others were not there");
+        assert_eq!((proof.state, proof.missing), (State::Incomplete, 2 * 40));
+        assert_eq!(json["missing"], json!({ "partitions": 80, "stores": 2, "values": {} }));
+    });
+}
+
+#[test]
 fn the_top_stores_are_chosen_before_conditions() {
     runtime().block_on(async {
         let (shop, engine) = shop_with_engine(ProductMetrics::Keep).await;

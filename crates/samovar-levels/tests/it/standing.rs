@@ -39,8 +39,13 @@ fn a_ranking_of_stores_some_of_which_are_missing_is_incomplete() {
         check(&shop, &engine, Some(&[1]), 20, 39).await;
         // Only the first is there, so it wins: whoever is told so must be told why.
         let answer = engine.diagnose(&top(1), Missing::Allow).await.unwrap();
-        assert_eq!(json(&answer)["ranking"][0]["store_id"], "1");
+        let body = json(&answer);
+        assert_eq!(body["ranking"][0]["store_id"], "1");
         assert_eq!(answer.proof.state, State::Incomplete);
+        // What it lacks is what the ranking lacked.
+        assert_eq!(body["missing"]["stores"], 2);
+        assert_eq!(body["missing"]["partitions"], answer.proof.missing);
+        assert!(answer.proof.missing > 0);
         let answer = engine.diagnose(&top(1), Missing::Wait).await.unwrap();
         assert_eq!(json(&answer)["ranking"][0]["store_id"], "3");
         assert_eq!(answer.proof.state, State::Fresh);
