@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use samovar_core::Day;
 
-use crate::decimal::{Decimal, fraction};
+use crate::decimal::{Decimal, fixed_of_digits, fraction};
 use crate::{SourceError, SourceErrorKind};
 
 const SECONDS_OF_A_DAY: i64 = 86_400;
@@ -82,7 +82,11 @@ impl Cell<'_> {
             Cell::Real(number) => number * scale as f64,
             Cell::Single(number) => f64::from(*number) * scale as f64,
             Cell::Text(bytes) => {
-                std::str::from_utf8(bytes).ok()?.trim().parse::<f64>().ok()? * scale as f64
+                let text = std::str::from_utf8(bytes).ok()?.trim();
+                if let Ok(fixed) = fixed_of_digits(text, decimals) {
+                    return fixed;
+                }
+                text.parse::<f64>().ok()? * scale as f64
             }
             _ => return None,
         };
@@ -157,6 +161,9 @@ mod tests {
         assert_eq!(Cell::Single(19.99).fixed(2), Some(1_999));
         assert_eq!(Cell::Integer(-7).fixed(2), Some(-700));
         assert_eq!(Cell::Text(b" 1234.56 ").fixed(2), Some(123_456));
+        assert_eq!(Cell::Text(b"1.005").fixed(2), Some(101));
+        assert_eq!(Cell::Text(b"90071992547409.93").fixed(2), Some(9_007_199_254_740_993));
+        assert_eq!(Cell::Text(b"1.5e3").fixed(2), Some(150_000));
         assert_eq!(Cell::Bool(true).fixed(0), Some(1));
         for value in [
             Cell::Real(f64::INFINITY),

@@ -85,6 +85,27 @@ impl<'a> Decimal<'a> {
     }
 }
 
+/// A number written in plain digits times 10 to the power of `decimals`, rounded as [`Decimal::fixed`] rounds: a float
+/// would lose digits first. `Err` if it is written in another way; `Ok(None)` if it does not fit.
+pub(crate) fn fixed_of_digits(text: &str, decimals: u8) -> Result<Option<i64>, ()> {
+    let is_negative = text.starts_with('-');
+    let size = text.strip_prefix(['-', '+']).unwrap_or(text);
+    let (whole, part) = size.split_once('.').unwrap_or((size, ""));
+    let are_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if size.len() - usize::from(size.contains('.')) == 0 || !are_digits(whole) || !are_digits(part)
+    {
+        return Err(());
+    }
+    let decimals = usize::from(decimals.min(18));
+    let mut kept = whole.bytes().chain(part.bytes().chain(std::iter::repeat(b'0')).take(decimals));
+    let rest = part.as_bytes().get(decimals).is_some_and(|digit| *digit >= b'5');
+    // Summed up below zero, where there is one number more.
+    let sum = kept
+        .try_fold(0i64, |sum, digit| sum.checked_mul(10)?.checked_sub(i64::from(digit - b'0')))
+        .and_then(|sum| sum.checked_sub(i64::from(rest)));
+    Ok(sum.and_then(|sum| if is_negative { Some(sum) } else { sum.checked_neg() }))
+}
+
 /// Writes what follows a point, `width` places of it, without zeros at the end.
 pub(crate) fn fraction(to: &mut dyn fmt::Write, mut places: i64, mut width: usize) -> fmt::Result {
     while places != 0 && places % 10 == 0 {
@@ -160,8 +181,21 @@ mod tests {
         bytes
     }
 
+    /// In both forms, which must agree.
     fn fixed(number: &str, decimals: u8) -> Option<i64> {
-        Decimal::read(&binary(number)).unwrap().fixed(decimals)
+        let fixed = Decimal::read(&binary(number)).unwrap().fixed(decimals);
+        assert_eq!(fixed_of_digits(number, decimals), Ok(fixed), "{number}");
+        fixed
+    }
+
+    #[test]
+    fn digits_and_nothing_else() {
+        for (text, cents) in [("5.", 500), (".5", 50), ("+7", 700), ("-.005", -1), ("007", 700)] {
+            assert_eq!(fixed_of_digits(text, 2), Ok(Some(cents)), "{text}");
+        }
+        for text in ["", ".", "-", "+.", "1e3", "1,5", "1.2.3", "--1", " 1", "٣", "nan", "0x1"] {
+            assert_eq!(fixed_of_digits(text, 2), Err(()), "{text}");
+        }
     }
 
     #[test]
