@@ -53,16 +53,16 @@ fn pairs(query: &str) -> impl Iterator<Item = (&str, &str)> {
 
 /// The parameters that all questions have.
 #[derive(Default)]
-struct Asking {
-    stores: Vec<String>,
+struct Asking<'a> {
+    stores: Vec<Cow<'a, str>>,
     from: Option<Day>,
     to: Option<Day>,
     incomplete: bool,
 }
 
-impl Asking {
+impl<'a> Asking<'a> {
     /// Whether the parameter is one of these.
-    fn take(&mut self, name: &str, value: &str) -> Result<bool, Refusal> {
+    fn take(&mut self, name: &str, value: &'a str) -> Result<bool, Refusal> {
         match name {
             "stores" => self.stores.extend(list("stores", value)?),
             "from" => self.from = Some(day("from", &decode("from", value)?)?),
@@ -117,7 +117,7 @@ fn day(field: &'static str, text: &str) -> Result<Day, Refusal> {
     text.parse().map_err(|_| Refusal::field(field, text, "a date of the form YYYY-MM-DD"))
 }
 
-fn stores_of(ids: &[String]) -> Result<Stores, Refusal> {
+fn stores_of(ids: &[Cow<'_, str>]) -> Result<Stores, Refusal> {
     match ids {
         [one] if one == "all" => Ok(Stores::All),
         [one] if one.starts_with("top:") => top(one),
@@ -137,7 +137,7 @@ fn top(text: &str) -> Result<Stores, Refusal> {
     }
 }
 
-fn these(ids: &[String]) -> Result<Stores, Refusal> {
+fn these(ids: &[Cow<'_, str>]) -> Result<Stores, Refusal> {
     if ids.len() > MAX_STORES {
         let allowed = format!("at most {MAX_STORES} ids; for more ask for all");
         return Err(Refusal::field("stores", &format!("{} ids", ids.len()), allowed));

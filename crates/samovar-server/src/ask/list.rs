@@ -1,15 +1,24 @@
 //! Lists in a query: items joined by commas, or the parameter once for each.
 
+use std::borrow::Cow;
+
 use super::decode;
 use crate::error::Refusal;
 
 /// The items of a list; nothing is an empty list. It is decoded before it is cut, because clients that encode for
 /// themselves encode the commas between items, too. `\,` is a comma within an item, `\\` a backslash.
-pub(super) fn list(field: &'static str, value: &str) -> Result<Vec<String>, Refusal> {
-    let text = decode(field, value)?;
-    if text.is_empty() {
-        return Ok(Vec::new());
+pub(super) fn list<'a>(field: &'static str, value: &'a str) -> Result<Vec<Cow<'a, str>>, Refusal> {
+    match decode(field, value)? {
+        Cow::Borrowed("") => Ok(Vec::new()),
+        // Nearly all are: nothing is copied.
+        Cow::Borrowed(plain) if !plain.contains('\\') => {
+            Ok(plain.split(',').map(Cow::Borrowed).collect())
+        }
+        text => cut(field, &text),
     }
+}
+
+fn cut<'a>(field: &'static str, text: &str) -> Result<Vec<Cow<'a, str>>, Refusal> {
     let mut items = vec![String::new()];
     let mut characters = text.chars();
     while let Some(character) = characters.next() {
@@ -20,7 +29,7 @@ pub(super) fn list(field: &'static str, value: &str) -> Result<Vec<String>, Refu
             }
             '\\' => match characters.next() {
                 Some(escaped @ (',' | '\\')) => escaped,
-                _ => return Err(Refusal::field(field, &text, "\\, or \\\\ where it has a \\")),
+                _ => return Err(Refusal::field(field, text, "\\, or \\\\ where it has a \\")),
             },
             other => other,
         };
@@ -28,7 +37,7 @@ pub(super) fn list(field: &'static str, value: &str) -> Result<Vec<String>, Refu
             item.push(taken);
         }
     }
-    Ok(items)
+    Ok(items.into_iter().map(Cow::Owned).collect())
 }
 
 #[cfg(test)]

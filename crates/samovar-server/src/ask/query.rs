@@ -1,5 +1,6 @@
 //! The question of `/api/query`.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use samovar_levels::{By, Condition, Dimension, Is, Order, Query, Schema};
@@ -83,7 +84,7 @@ fn known_measures(schema: &Schema) -> String {
     format!("some of {}", names.join(", "))
 }
 
-fn measures_of(names: &[String], schema: &Schema) -> Result<Vec<usize>, Refusal> {
+fn measures_of(names: &[Cow<'_, str>], schema: &Schema) -> Result<Vec<usize>, Refusal> {
     let unknown = |name: &str| Refusal::field("measures", name, known_measures(schema));
     if names.is_empty() {
         return Err(unknown("nothing"));
@@ -111,7 +112,7 @@ fn dimension(field: &'static str, name: &str, schema: &Schema) -> Result<Dimensi
     })
 }
 
-fn dimensions(names: &[String], schema: &Schema) -> Result<Vec<Dimension>, Refusal> {
+fn dimensions(names: &[Cow<'_, str>], schema: &Schema) -> Result<Vec<Dimension>, Refusal> {
     let found = names.iter().map(|name| dimension("by", name, schema));
     let found = found.collect::<Result<Vec<_>, _>>()?;
     once("by", &found, |dimension| dimension.as_str().into())?;
