@@ -20,7 +20,10 @@ pub(crate) const NAMES: &[&str] = &["http_cached_over_static_ratio", "resident_m
 
 const ROUNDS: usize = 5;
 const CONNECTIONS: usize = 32;
-const ROUND: Duration = Duration::from_secs(3);
+/// A side is loaded for so long at a time, in turns: the machine's own speed drifts within seconds.
+const TURN: Duration = Duration::from_millis(250);
+/// Turns of each side in a round.
+const TURNS: usize = 12;
 const STORES: usize = 10;
 
 /// Where the peer finds the bytes that it returns.
@@ -49,9 +52,11 @@ pub(crate) fn measure() -> Outcome<Vec<String>> {
     let (_peer, bare): (_, SocketAddr) = child::start("bare", shop)?;
     for round in 0..ROUNDS {
         let mut rates = [0.0; 2];
-        for side in if round % 2 == 0 { [0, 1] } else { [1, 0] } {
-            let load = per_second([address, bare][side], &path, CONNECTIONS, bytes.len(), ROUND);
-            rates[side] = runtime.block_on(load)?;
+        for turn in 0..TURNS {
+            for side in if (round + turn) % 2 == 0 { [0, 1] } else { [1, 0] } {
+                let load = per_second([address, bare][side], &path, CONNECTIONS, bytes.len(), TURN);
+                rates[side] += runtime.block_on(load)? / TURNS as f64;
+            }
         }
         eprintln!("round {}: {:.0}/s, bare {:.0}/s", round + 1, rates[0], rates[1]);
         ratios.push(rates[0] / rates[1]);

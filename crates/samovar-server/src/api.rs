@@ -1,7 +1,6 @@
 //! The doors that answer questions and take events.
 
 use std::collections::HashSet;
-use std::fmt::{self, Write as _};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +10,6 @@ use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use bytes::BytesMut;
 use samovar_core::{Error, ErrorKind, Millis};
 use samovar_levels::{
     Answer, Better, Encoded, Encoding, Engine, Level, Missing, Phase, Proof, Selection, Stores,
@@ -20,9 +18,10 @@ use samovar_levels::{
 use serde_json::{Value, json};
 
 use crate::app::App;
-use crate::ask;
+use crate::ask::{self, Asked};
 use crate::encoding;
 use crate::error::Refusal;
+use crate::questions::{Head, Question, value};
 
 const PROOF: HeaderName = HeaderName::from_static("samovar-proof");
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
@@ -35,10 +34,11 @@ pub(crate) async fn diagnosis(
 ) -> Result<Response, Refusal> {
     let engine = app.engine()?;
     let begun = engine.samovar().clock().elapsed();
-    let asked = ask::diagnosis(request.uri().query().unwrap_or(""))?;
-    let missing = if asked.incomplete { Missing::Allow } else { Missing::Wait };
-    let answered = engine.diagnose(&asked.selection, missing).await;
-    answer(engine, &asked.selection, answered, request.headers(), begun).await
+    let question = app.questions().diagnosis(request.uri().query().unwrap_or(""))?;
+    let Asked { selection, incomplete } = &question.asked;
+    let missing = if *incomplete { Missing::Allow } else { Missing::Wait };
+    let answered = engine.diagnose(selection, missing).await;
+    answer(engine, &question, answered, request.headers(), begun).await
 }
 
 /// `POST /api/refresh`
@@ -51,23 +51,26 @@ pub(crate) async fn refresh(
     let begun = engine.samovar().clock().elapsed();
     let selection = ask::refresh(&body?)?;
     let answered = engine.refresh(&selection).await;
-    answer(engine, &selection, answered, &headers, begun).await
+    let question = Question::from(Asked { selection, incomplete: false });
+    answer(engine, &question, answered, &headers, begun).await
 }
 
 /// The answer to a question that began at a time, or why there is none.
 async fn answer(
     engine: &Engine,
-    selection: &Selection,
+    question: &Question,
     answered: Result<Answer, Error>,
     asked: &HeaderMap,
     begun: Duration,
 ) -> Result<Response, Refusal> {
     let answer = match answered {
         Ok(answer) => answer,
-        Err(failed) => return Err(refused(engine, selection, failed).await),
+        Err(failed) => return Err(refused(engine, &question.asked.selection, failed).await),
     };
     let clock = engine.samovar().clock();
-    Ok(tell(sent(&answer, asked), asked, clock.now(), clock.elapsed().saturating_sub(begun)))
+    let sent = sent(&answer, asked);
+    let head = question.head(sent.body.tag, &sent.proof);
+    Ok(tell(sent, head.as_deref(), asked, clock.now(), clock.elapsed().saturating_sub(begun)))
 }
 
 /// Why the engine did not answer; of stores that it does not know, the first by name.
@@ -109,9 +112,15 @@ fn sent(answer: &Answer, asked: &HeaderMap) -> Sent {
 }
 
 /// The answer over HTTP: all that differs by request stands in the headers.
-pub(crate) fn tell(sent: Sent, asked: &HeaderMap, now: Millis, took: Duration) -> Response {
-    let Sent { body: Encoded { bytes, tag }, encoding, proof, .. } = sent;
-    let etag = encoding::etag(tag);
+pub(crate) fn tell(
+    sent: Sent,
+    head: Option<&Head>,
+    asked: &HeaderMap,
+    now: Millis,
+    took: Duration,
+) -> Response {
+    let Sent { body: Encoded { bytes, .. }, encoding, proof, .. } = sent;
+    let etag = head.map_or("", |head| head.etag.to_str().unwrap_or(""));
     let unchanged = asked
         .get_all(header::IF_NONE_MATCH)
         .iter()
@@ -119,24 +128,21 @@ pub(crate) fn tell(sent: Sent, asked: &HeaderMap, now: Millis, took: Duration) -
         .flat_map(|value| value.split(','))
         .any(|tag| tag.trim().trim_start_matches("W/") == etag || tag.trim() == "*");
     let mut headers = HeaderMap::with_capacity(HEADERS);
-    let mut values = Values::default();
-    let mut set = |name: HeaderName, value: fmt::Arguments<'_>| {
-        if let Some(value) = values.value(value) {
-            headers.insert(name, value);
-        }
-    };
-    set(header::ETAG, format_args!("{etag}"));
-    if let Some(next) = &sent.next {
-        set(header::LINK, format_args!("<{next}>; rel=\"next\""));
+    if let Some(head) = head {
+        headers.insert(header::ETAG, head.etag.clone());
+        headers.insert(PROOF, head.proof.clone());
+    }
+    if let Some(next) = &sent.next
+        && let Some(link) = value(format_args!("<{next}>; rel=\"next\""))
+    {
+        headers.insert(header::LINK, link);
     }
     let age = proof.oldest.and_then(|oldest| now.since(oldest)).unwrap_or_default();
-    set(header::AGE, format_args!("{}", age.as_secs()));
+    headers.insert(header::AGE, age.as_secs().into());
     let micros = took.as_micros();
     let (millis, thousandths) = (micros / 1_000, micros % 1_000);
-    set(SERVER_TIMING, format_args!("total;dur={millis}.{thousandths:03}"));
-    match proof.oldest.and_then(|at| jiff::Timestamp::from_millisecond(at.0).ok()) {
-        Some(oldest) => set(PROOF, format_args!("{proof}; oldest={oldest}")),
-        None => set(PROOF, format_args!("{proof}; oldest=")),
+    if let Some(timing) = value(format_args!("total;dur={millis}.{thousandths:03}")) {
+        headers.insert(SERVER_TIMING, timing);
     }
     let mut set = |name: HeaderName, value: &'static str| {
         headers.insert(name, HeaderValue::from_static(value));
@@ -156,25 +162,8 @@ pub(crate) fn tell(sent: Sent, asked: &HeaderMap, now: Millis, took: Duration) -
     response
 }
 
-/// More headers than an answer has: the map never grows.
-const HEADERS: usize = 24;
-
-/// Values of headers, written one behind the other: a cached answer takes about as long as the allocations it makes.
-struct Values(BytesMut);
-
-impl Default for Values {
-    fn default() -> Values {
-        Values(BytesMut::with_capacity(512))
-    }
-}
-
-impl Values {
-    /// Built from numbers, words, dates and what came as an address: always a valid value.
-    fn value(&mut self, text: fmt::Arguments<'_>) -> Option<HeaderValue> {
-        self.0.write_fmt(text).ok()?;
-        HeaderValue::from_maybe_shared(self.0.split().freeze()).ok()
-    }
-}
+/// No answer has more headers: the map never grows.
+const HEADERS: usize = 12;
 
 /// Whether the answer was cached, and how far (RFC 9211).
 fn cache_status(level: Level) -> &'static str {

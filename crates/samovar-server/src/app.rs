@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use samovar_levels::Engine;
 
 use crate::error::Refusal;
+use crate::questions::Questions;
 use crate::settings::Settings;
 
 /// What the page and the API tell about a dataset beside its figures.
@@ -50,6 +51,7 @@ struct Inner {
     tokens: Tokens,
     hosts: OnceLock<Arc<[String]>>,
     engine: OnceLock<Engine>,
+    questions: Questions,
     generated: AtomicU64,
     to_generate: AtomicU64,
 }
@@ -62,6 +64,7 @@ impl App {
             tokens,
             hosts: OnceLock::new(),
             engine: OnceLock::new(),
+            questions: Questions::default(),
             generated: AtomicU64::new(0),
             to_generate: AtomicU64::new(0),
         };
@@ -96,6 +99,10 @@ impl App {
 
     pub(crate) fn engine(&self) -> Result<&Engine, Refusal> {
         self.inner.engine.get().ok_or(Refusal::Preparing)
+    }
+
+    pub(crate) fn questions(&self) -> &Questions {
+        &self.inner.questions
     }
 
     /// Rows made and to make.

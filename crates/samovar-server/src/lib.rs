@@ -18,6 +18,7 @@ mod openapi;
 mod ops;
 mod page;
 mod query;
+mod questions;
 mod settings;
 
 use axum::Router;

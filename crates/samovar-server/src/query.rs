@@ -12,6 +12,7 @@ use crate::app::App;
 use crate::ask;
 use crate::encoding;
 use crate::error::Refusal;
+use crate::questions::Head;
 
 /// `GET /api/query`
 pub(crate) async fn query(
@@ -58,7 +59,9 @@ pub(crate) async fn query(
         next: next.map(|cursor| address(&text, &cursor)),
         proof,
     };
-    Ok(api::tell(sent, &headers, clock.now(), clock.elapsed().saturating_sub(begun)))
+    let head = Head::new(sent.body.tag, &sent.proof);
+    let now = clock.now();
+    Ok(api::tell(sent, head.as_ref(), &headers, now, clock.elapsed().saturating_sub(begun)))
 }
 
 /// The same question from a cursor on.
