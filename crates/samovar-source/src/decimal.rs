@@ -5,6 +5,18 @@ use std::fmt;
 /// Decimal digits to a digit of the binary form.
 const WIDTH: i32 = 4;
 const BASE: i64 = 10_000;
+/// So many digits of the binary form are few.
+const SHORT: usize = 4;
+/// 10 to the power of the place.
+const POWERS: [i64; 19] = {
+    let mut powers = [1; 19];
+    let mut at = 1;
+    while at < powers.len() {
+        powers[at] = powers[at - 1] * 10;
+        at += 1;
+    }
+    powers
+};
 
 /// A number: its digits in base 10,000, the first times 10,000 to the power of `weight`.
 #[derive(Clone, Copy, Debug)]
@@ -19,21 +31,35 @@ pub(crate) struct Decimal<'a> {
 enum Sign {
     Positive,
     Negative,
-    /// No number, or one without end: its word.
-    None(&'static str),
+    NotANumber,
+    Infinity,
+    NegativeInfinity,
+}
+
+impl Sign {
+    /// The word for what is no number, or one without end.
+    fn word(self) -> Option<&'static str> {
+        match self {
+            Sign::Positive | Sign::Negative => None,
+            Sign::NotANumber => Some("NaN"),
+            Sign::Infinity => Some("Infinity"),
+            Sign::NegativeInfinity => Some("-Infinity"),
+        }
+    }
 }
 
 impl<'a> Decimal<'a> {
     /// From the binary form; `None` if it is none.
+    #[inline]
     pub(crate) fn read(bytes: &'a [u8]) -> Option<Decimal<'a>> {
         let (header, digits) = bytes.split_first_chunk::<8>()?;
         let [n, m, weight, eight, sign, zero, ..] = *header;
         let sign = match u16::from_be_bytes([sign, zero]) {
             0x0000 => Sign::Positive,
             0x4000 => Sign::Negative,
-            0xC000 => Sign::None("NaN"),
-            0xD000 => Sign::None("Infinity"),
-            0xF000 => Sign::None("-Infinity"),
+            0xC000 => Sign::NotANumber,
+            0xD000 => Sign::Infinity,
+            0xF000 => Sign::NegativeInfinity,
             _ => return None,
         };
         let is_whole = digits.len() == 2 * usize::from(u16::from_be_bytes([n, m]));
@@ -46,10 +72,35 @@ impl<'a> Decimal<'a> {
         digits.iter().map(|digit| i64::from(u16::from_be_bytes(*digit)))
     }
 
+    /// The same as [`Decimal::fixed`] for numbers of few digits, as nearly all are: one division at most. `None` if it is
+    /// not one of them.
+    #[inline]
+    pub(crate) fn short(&self, decimals: u8) -> Option<i64> {
+        let (digits, _) = self.digits.as_chunks::<2>();
+        if digits.len() > SHORT {
+            return None;
+        }
+        // Below 10 to the 16th.
+        let sum = digits
+            .iter()
+            .fold(0, |sum: i64, digit| sum * BASE + i64::from(u16::from_be_bytes(*digit)));
+        let places = (self.weight + 1 - digits.len() as i32) * WIDTH + i32::from(decimals.min(18));
+        let one = *POWERS.get(places.unsigned_abs() as usize)?;
+        let size = if places >= 0 { sum.checked_mul(one)? } else { (sum + one / 2) / one };
+        match self.sign {
+            Sign::Positive => Some(size),
+            Sign::Negative => Some(-size),
+            _ => None,
+        }
+    }
+
     /// Times 10 to the power of `decimals`, rounded half away from zero; `None` if it is no number, or does not fit.
     pub(crate) fn fixed(&self, decimals: u8) -> Option<i64> {
-        if matches!(self.sign, Sign::None(_)) {
+        if self.sign.word().is_some() {
             return None;
+        }
+        if let Some(fixed) = self.short(decimals) {
+            return Some(fixed);
         }
         // Summed up below zero, where there is one number more.
         let mut sum = 0i64;
@@ -117,7 +168,7 @@ pub(crate) fn fraction(to: &mut dyn fmt::Write, mut places: i64, mut width: usiz
 /// In plain digits, without zeros at the end: equal numbers read alike.
 impl fmt::Display for Decimal<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Sign::None(word) = self.sign {
+        if let Some(word) = self.sign.word() {
             return f.write_str(word);
         }
         let count = self.digits().rposition(|digit| digit != 0).map_or(0, |last| last + 1);

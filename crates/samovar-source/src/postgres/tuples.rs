@@ -1,8 +1,9 @@
 //! The stream of a binary COPY: tuples out of chunks of bytes.
 
-use super::form::Form;
-use crate::batch::Row;
+use super::form::{Form, Kind};
+use crate::batch::{Glance, Row};
 use crate::cell::Cell;
+use crate::decimal::Decimal;
 use crate::{SourceError, SourceErrorKind};
 
 const SIGNATURE: &[u8; 11] = b"PGCOPY\n\xff\r\n\0";
@@ -15,16 +16,20 @@ pub(super) struct Tuples<'a> {
     /// Where what is not yet read begins.
     at: usize,
     header: bool,
-    /// Where the values of the last tuple stand.
-    fields: Vec<Option<(usize, usize)>>,
+    /// Where the values of the last tuple begin and end; NULL ends before it begins.
+    fields: Box<[(usize, usize)]>,
 }
+
+/// Where NULL stands.
+const NOWHERE: (usize, usize) = (1, 0);
 
 /// One tuple.
 pub(super) struct Tuple<'a>(&'a Tuples<'a>);
 
 impl<'a> Tuples<'a> {
     pub(super) fn of(columns: &'a [(String, Form)]) -> Tuples<'a> {
-        Tuples { columns, bytes: Vec::new(), at: 0, header: true, fields: Vec::new() }
+        let fields = vec![NOWHERE; columns.len()].into();
+        Tuples { columns, bytes: Vec::new(), at: 0, header: true, fields }
     }
 
     /// Where to append the next chunk.
@@ -48,7 +53,6 @@ impl<'a> Tuples<'a> {
 
     /// Finds the values of the next tuple, and its end.
     fn walk(&mut self) -> Result<Option<usize>, SourceError> {
-        self.fields.clear();
         let bytes = &self.bytes[..];
         let Some((count, mut rest)) = bytes[self.at..].split_first_chunk::<2>() else {
             return Ok(None);
@@ -59,30 +63,57 @@ impl<'a> Tuples<'a> {
             count if usize::try_from(count) != Ok(self.columns.len()) => return Err(garbled()),
             _ => {}
         }
-        for _ in self.columns {
+        for field in &mut self.fields {
             let Some((length, after)) = rest.split_first_chunk::<4>() else { return Ok(None) };
             rest = after;
             let length = i32::from_be_bytes(*length);
             if length == -1 {
-                self.fields.push(None);
+                *field = NOWHERE;
                 continue;
             }
             let length = usize::try_from(length).map_err(|_| garbled())?;
             let from = bytes.len() - rest.len();
             let Some(after) = rest.get(length..) else { return Ok(None) };
-            self.fields.push(Some((from, from + length)));
+            *field = (from, from + length);
             rest = after;
         }
         Ok(Some(bytes.len() - rest.len()))
     }
 }
 
+impl Tuple<'_> {
+    /// The bytes of a value; `None` for NULL.
+    #[inline]
+    fn bytes(&self, at: usize) -> Option<&[u8]> {
+        let (from, to) = self.0.fields[at];
+        self.0.bytes.get(from..to)
+    }
+}
+
 impl Row for Tuple<'_> {
+    #[inline]
+    fn fixed(&self, at: usize, decimals: u8) -> Glance<i64> {
+        let Some(bytes) = self.bytes(at) else { return Glance::Null };
+        let number = match self.0.columns[at].1.kind {
+            Kind::Numeric => Decimal::read(bytes).and_then(|number| number.short(decimals)),
+            _ => None,
+        };
+        number.map_or(Glance::Look, Glance::Is)
+    }
+
+    #[inline]
+    fn text(&self, at: usize) -> Glance<&[u8]> {
+        match (self.bytes(at), self.0.columns[at].1.kind) {
+            (None, _) => Glance::Null,
+            (Some(bytes), Kind::Text) => Glance::Is(bytes),
+            _ => Glance::Look,
+        }
+    }
+
     fn cell(&self, at: usize) -> Result<Cell<'_>, SourceError> {
-        let Tuples { columns, fields, bytes, .. } = self.0;
-        let Some((from, to)) = fields[at] else { return Ok(Cell::Null) };
-        let (name, form) = &columns[at];
-        form.kind.cell(&bytes[from..to]).ok_or_else(|| {
+        let Some(bytes) = self.bytes(at) else { return Ok(Cell::Null) };
+        let (name, form) = &self.0.columns[at];
+        form.kind.cell(bytes).ok_or_else(|| {
             let message = format!(
                 "column {name} is not of the type that it was at the start; start again after changing a table"
             );
