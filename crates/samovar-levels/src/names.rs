@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, PoisonError, RwLock, RwLockReadGuard};
 
-use xxhash_rust::xxh3::Xxh3;
+use xxhash_rust::xxh3::xxh3_128;
 
 /// A product with its category; either may be unknown.
 pub(crate) type Name = (Option<Arc<str>>, Option<Arc<str>>);
@@ -15,7 +15,7 @@ pub(crate) type Name = (Option<Arc<str>>, Option<Arc<str>>);
 #[derive(Default)]
 pub(crate) struct Items {
     /// By digest: 128 bits tell all names apart that a shop can have.
-    numbers: HashMap<u128, u32>,
+    numbers: HashMap<u128, u32, foldhash::fast::RandomState>,
     names: Vec<Name>,
     digests: Vec<u128>,
 }
@@ -61,18 +61,19 @@ impl Items {
 }
 
 fn digest(texts: [Option<&str>; 2]) -> u128 {
-    let mut hash = Xxh3::new();
+    // In one piece: a hash of pieces costs more to begin than to feed.
+    let mut bytes = Vec::with_capacity(128);
     for text in texts {
         match text {
             Some(text) => {
-                hash.update(&[1]);
-                hash.update(&(text.len() as u64).to_le_bytes());
-                hash.update(text.as_bytes());
+                bytes.push(1);
+                bytes.extend((text.len() as u64).to_le_bytes());
+                bytes.extend(text.as_bytes());
             }
-            None => hash.update(&[0]),
+            None => bytes.push(0),
         }
     }
-    hash.digest128()
+    xxh3_128(&bytes)
 }
 
 #[cfg(test)]

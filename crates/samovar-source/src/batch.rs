@@ -18,6 +18,9 @@ pub(crate) const ID: &str = "a number or text in UTF-8";
 /// A dictionary is begun anew when it has more texts than a batch has rows, and more than this.
 const FEW_TEXTS: usize = 1_000;
 
+/// Room is made for so many rows at once: what grows step by step is copied at each.
+const ROOM: usize = 16_384;
+
 /// A text column while rows arrive. The dictionary goes on from one batch to the next: a text keeps its
 /// number, and where nothing new appeared the array is the very same.
 #[derive(Default)]
@@ -30,6 +33,10 @@ struct Texts {
 }
 
 impl Texts {
+    fn with_room(rows: usize) -> Texts {
+        Texts { keys: Vec::with_capacity(rows), ..Texts::default() }
+    }
+
     /// Takes a text; `None` if it is not in UTF-8.
     fn push(&mut self, text: &[u8]) -> Option<()> {
         let number = match self.numbers.get(text) {
@@ -49,13 +56,14 @@ impl Texts {
     }
 
     fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
-        let keys = Int32Array::from(std::mem::take(&mut self.keys));
+        let next = Vec::with_capacity(self.keys.capacity());
+        let keys = Int32Array::from(std::mem::replace(&mut self.keys, next));
         let texts = self
             .array
             .get_or_insert_with(|| Arc::new(StringArray::from_iter_values(&self.texts)))
             .clone();
         if self.texts.len() > keys.len().max(FEW_TEXTS) {
-            *self = Texts::default();
+            *self = Texts::with_room(self.keys.capacity());
         }
         Ok(Arc::new(DictionaryArray::try_new(keys, texts)?))
     }
@@ -135,6 +143,8 @@ impl<'a> Batcher<'a> {
         one_store: Option<&str>,
         limits: Limits,
     ) -> Batcher<'a> {
+        let limits = Limits { batch_size: limits.batch_size.max(1), ..limits };
+        let room = limits.batch_size.min(ROOM);
         let mut fields = Vec::new();
         if one_store.is_none() {
             fields.push(Field::new("store_id", text_type(), false));
@@ -144,15 +154,16 @@ impl<'a> Batcher<'a> {
         for (word, name) in [("product", &dataset.product), ("category", &dataset.category)] {
             if let Some(name) = name {
                 fields.push(Field::new(word, text_type(), true));
-                columns.push((name, Growing::Text(Texts::default())));
+                columns.push((name, Growing::Text(Texts::with_room(room))));
             }
         }
         for column in &dataset.columns {
             let (kind, growing) = match column.kind {
-                ColumnKind::Fixed { decimals } => {
-                    (DataType::Int64, Growing::Fixed { decimals, values: Int64Builder::new() })
-                }
-                ColumnKind::Text => (text_type(), Growing::Text(Texts::default())),
+                ColumnKind::Fixed { decimals } => (
+                    DataType::Int64,
+                    Growing::Fixed { decimals, values: Int64Builder::with_capacity(room) },
+                ),
+                ColumnKind::Text => (text_type(), Growing::Text(Texts::with_room(room))),
             };
             fields.push(Field::new(&column.name, kind, true));
             columns.push((&column.name, growing));
@@ -160,11 +171,11 @@ impl<'a> Batcher<'a> {
         Batcher {
             dataset,
             schema: Arc::new(Schema::new(fields)),
-            limits: Limits { batch_size: limits.batch_size.max(1), ..limits },
+            limits,
             taken: 0,
             wanted,
             dates: Dates::new(dataset),
-            days: Vec::new(),
+            days: Vec::with_capacity(room),
             last: None,
             store: one_store.unwrap_or_default().to_string(),
             scratch: String::new(),
@@ -214,7 +225,8 @@ impl<'a> Batcher<'a> {
         if self.days.is_empty() {
             return Ok(None);
         }
-        let days = std::mem::replace(&mut self.days, Vec::with_capacity(self.limits.batch_size));
+        let room = self.limits.batch_size.min(ROOM);
+        let days = std::mem::replace(&mut self.days, Vec::with_capacity(room));
         let build = || {
             let mut arrays: Vec<ArrayRef> = Vec::new();
             if let Some(stores) = &mut self.stores {
@@ -223,7 +235,10 @@ impl<'a> Batcher<'a> {
             arrays.push(Arc::new(Date32Array::from(days)));
             for (_, column) in &mut self.columns {
                 arrays.push(match column {
-                    Growing::Fixed { values, .. } => Arc::new(values.finish()),
+                    Growing::Fixed { values, .. } => {
+                        let next = Int64Builder::with_capacity(room);
+                        Arc::new(std::mem::replace(values, next).finish())
+                    }
                     Growing::Text(texts) => texts.finish()?,
                 });
             }
