@@ -9,13 +9,19 @@ use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Sleep, sleep};
 
 /// So many bytes of rows wait for their reader before the socket is left alone, and the server waits.
 const AHEAD: usize = 256 * 1024;
 /// So many bytes are read at once.
 const ROOM: usize = 64 * 1024;
+/// A server sends 8 kB at a time, and both sides pay for whoever is woken for each. So once so many bytes of rows have
+/// come in one go and little is there, the socket is left alone for a moment, in which more gathers.
+const LONG: usize = 256 * 1024;
+const PAUSE: Duration = Duration::from_millis(1);
 /// The type of a message and the length of what follows, itself included.
 const HEAD: usize = 5;
 /// The type of messages of rows.
@@ -112,6 +118,10 @@ pub(super) struct Aside<S> {
     /// How much of the current message has not arrived, and whether it is a row.
     left: usize,
     is_row: bool,
+    /// So many bytes of rows have come one after the other.
+    run: usize,
+    /// Until when the socket is left alone.
+    pause: Option<Pin<Box<Sleep>>>,
     /// Nothing more is written.
     shut: bool,
     /// It has shut down only when the server has closed its end too.
@@ -129,6 +139,8 @@ impl<S> Aside<S> {
             head: Vec::with_capacity(HEAD),
             left: 0,
             is_row: false,
+            run: 0,
+            pause: None,
             shut: false,
             awaits_end: false,
         }
@@ -165,7 +177,10 @@ impl<S> Aside<S> {
                     || io::Error::new(io::ErrorKind::InvalidData, "this is no PostgreSQL");
                 self.left = length.checked_sub(4).ok_or_else(garbled)?;
                 self.is_row = *kind == COPY_DATA;
-                if !self.is_row {
+                if self.is_row {
+                    self.run += self.left;
+                } else {
+                    self.run = 0;
                     self.kept.extend_from_slice(&self.head);
                 }
                 self.head.clear();
@@ -200,12 +215,20 @@ impl<S: AsyncRead + Unpin> AsyncRead for Aside<S> {
             if !this.rows.has_room(context) {
                 return Poll::Pending;
             }
+            if let Some(pause) = &mut this.pause {
+                ready!(pause.as_mut().poll(context));
+                this.pause = None;
+            }
             let mut room = ReadBuf::new(&mut this.room);
             ready!(Pin::new(&mut this.stream).poll_read(context, &mut room))?;
-            match room.filled().len() {
+            let arrived = room.filled().len();
+            if arrived == 0 {
                 // The end.
-                0 => return Poll::Ready(Ok(())),
-                arrived => this.sort(arrived)?,
+                return Poll::Ready(Ok(()));
+            }
+            this.sort(arrived)?;
+            if this.run > LONG && arrived < ROOM / 2 {
+                this.pause = Some(Box::pin(sleep(PAUSE)));
             }
         }
     }
@@ -243,9 +266,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Aside<S> {
 #[cfg(test)]
 mod tests {
     use std::collections::VecDeque;
+    use std::future::poll_fn;
 
     use futures_util::task::noop_waker_ref;
     use proptest::prelude::*;
+    use tokio::runtime::{Builder, Runtime};
 
     use super::*;
 
@@ -272,6 +297,10 @@ mod tests {
 
     fn aside(bytes: &[u8], size: usize, rows: &Arc<Rows>) -> Aside<Pieces> {
         Aside::new(Pieces(bytes.chunks(size).map(<[u8]>::to_vec).collect()), Arc::clone(rows))
+    }
+
+    fn runtime() -> Runtime {
+        Builder::new_current_thread().enable_time().build().unwrap()
     }
 
     /// Reads until the end, or until there is no room; what came for the driver.
@@ -316,6 +345,8 @@ mod tests {
 
     #[test]
     fn the_socket_waits_for_a_slow_reader_and_not_for_none() {
+        let runtime = runtime();
+        let _inside = runtime.enter();
         let row = message(COPY_DATA, &[7; 1_000]);
         let sent = row.repeat(3 * AHEAD / row.len());
         let rows = Arc::new(Rows::default());
@@ -340,6 +371,38 @@ mod tests {
         assert_eq!(read(&mut again).unwrap(), b"");
         assert!(again.stream.0.is_empty(), "all was read");
         assert!(!rows.wanted().take(&mut taken, &context), "and thrown away");
+    }
+
+    #[test]
+    fn a_trickle_is_left_alone_for_a_moment_and_comes_whole() {
+        let row = message(COPY_DATA, &[7; 1_000]);
+        let mut sent = row.repeat(2 * LONG / row.len());
+        let count = sent.len() / row.len();
+        sent.extend(message(b'c', b""));
+        let rows = Arc::new(Rows::default());
+        let wanted = rows.wanted();
+        let mut aside = aside(&sent, 8_192, &rows);
+        let (mut taken, mut moments) = (Vec::new(), 0);
+        runtime()
+            .block_on(poll_fn(|context| {
+                loop {
+                    wanted.take(&mut taken, context);
+                    let mut few = [0; 7];
+                    let mut to = ReadBuf::new(&mut few);
+                    match Pin::new(&mut aside).poll_read(context, &mut to) {
+                        Poll::Ready(read) if to.filled().is_empty() => return Poll::Ready(read),
+                        Poll::Ready(_) => {}
+                        Poll::Pending if aside.pause.is_some() => {
+                            moments += 1;
+                            return Poll::Pending;
+                        }
+                        Poll::Pending => {}
+                    }
+                }
+            }))
+            .unwrap();
+        assert!(moments > 1, "{moments}");
+        assert_eq!(taken.len(), 1_000 * count);
     }
 
     #[test]
