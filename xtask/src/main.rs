@@ -14,6 +14,10 @@ mod tools;
 #[path = "../../crates/samovar-testkit/src/browser/find.rs"]
 mod browser;
 
+/// The same for servers.
+#[path = "../../crates/samovar-testkit/src/programs.rs"]
+mod programs;
+
 /// The same for PostgreSQL's programs.
 #[allow(unreachable_pub)]
 #[path = "../../crates/samovar-testkit/src/postgres/find.rs"]

@@ -7,6 +7,10 @@ pub mod gate;
 pub mod log;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+#[cfg(feature = "postgres")]
+mod programs;
 pub mod skip;
 pub mod source;
 pub mod tier;
+#[cfg(feature = "postgres")]
+mod watch;
