@@ -23,6 +23,11 @@ mod programs;
 #[path = "../../crates/samovar-testkit/src/postgres/find.rs"]
 mod postgres;
 
+/// The same for Redis's programs.
+#[allow(unreachable_pub)]
+#[path = "../../crates/samovar-testkit/src/redis/find.rs"]
+mod redis;
+
 /// The same for the client that holds the doors against their description.
 #[path = "../../crates/samovar-cli/tests/it/openapi/find.rs"]
 mod schemathesis;

@@ -25,3 +25,20 @@ pub(crate) fn find(
         .find(|folder| programs.iter().all(|program| folder.join(program).is_file()))
         .ok_or_else(|| format!("{install}, or name the folder of its programs in {variable}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::find;
+
+    #[test]
+    fn programs_are_found_or_it_is_said_what_to_do() {
+        let unset = "SAMOVAR_NOBODY_SETS_THIS";
+        let found = find(unset, &["sh", "env"], Vec::new(), "no shell").unwrap();
+        assert!(found.join("sh").is_file());
+        let wrong = find(unset, &["sh", "no-such-program"], Vec::new(), "no shell").unwrap_err();
+        assert!(wrong.starts_with("no shell, or name") && wrong.ends_with(unset), "{wrong}");
+        // Where a folder is named, nothing is looked for elsewhere.
+        let wrong = find("PATH", &["sh"], vec![found], "no shell").unwrap_err();
+        assert!(wrong.starts_with("PATH names") && wrong.ends_with("no sh"), "{wrong}");
+    }
+}
