@@ -211,10 +211,15 @@ fn sentinels_and_clusters_keep_to_passwords_and_certificates() {
     let said = |lines: &str| ask(encrypted(set_of.sentinel(0), &setup), lines).unwrap();
     assert!(said(&asks).starts_with("-NOAUTH"), "{}", said(&asks));
     assert!(set_of.urls()[0].starts_with("rediss://ann:geheim@"));
+    set_of.cut_off(1).unwrap();
     set_of.cut_off(2).unwrap();
+    set(set_of.node(0), "tea", "black");
     set_of.node(0).kill().unwrap();
     set_of.fail_over(2).unwrap();
-    assert_eq!(get(set_of.node(1), "tea"), "green");
+    assert_eq!(
+        (get(set_of.node(1), "tea"), get(set_of.node(2), "tea")),
+        ("green".into(), "green".into())
+    );
     drop(set_of);
 
     let cluster = Cluster::launch(&setup).unwrap();
