@@ -14,10 +14,19 @@ mod tools;
 #[path = "../../crates/samovar-testkit/src/browser/find.rs"]
 mod browser;
 
+/// The same for servers.
+#[path = "../../crates/samovar-testkit/src/programs.rs"]
+mod programs;
+
 /// The same for PostgreSQL's programs.
 #[allow(unreachable_pub)]
 #[path = "../../crates/samovar-testkit/src/postgres/find.rs"]
 mod postgres;
+
+/// The same for Redis's programs.
+#[allow(unreachable_pub)]
+#[path = "../../crates/samovar-testkit/src/redis/find.rs"]
+mod redis;
 
 /// The same for the client that holds the doors against their description.
 #[path = "../../crates/samovar-cli/tests/it/openapi/find.rs"]

@@ -8,18 +8,23 @@ use std::{env, fs, process};
 
 use crate::browser::CHROMIUM;
 use crate::count::Tally;
-use crate::postgres::BIN;
 use crate::run::{cargo, show};
 use crate::schemathesis::SCHEMATHESIS;
-use crate::{house, tools};
+use crate::{house, postgres, redis, tools};
 
 /// The file to which tests append why they skip; `samovar_testkit::skip` writes it.
 const SKIPS: &str = "SAMOVAR_SKIPS";
 
 /// Runs everything and goes on after a failure. `fast` leaves out the documentation.
 pub(crate) fn run(root: &Path, fast: bool) -> ExitCode {
-    let mut run =
-        Run { root, chromium: None, postgres: None, schemathesis: None, steps: Vec::new() };
+    let mut run = Run {
+        root,
+        chromium: None,
+        postgres: None,
+        redis: None,
+        schemathesis: None,
+        steps: Vec::new(),
+    };
     run.step("tools", |run| {
         let components = tools::components().map(|()| println!("rustfmt, clippy: found"));
         let chromium = tools::chromium().map(|program| {
@@ -30,6 +35,10 @@ pub(crate) fn run(root: &Path, fast: bool) -> ExitCode {
             println!("database: {}", folder.display());
             run.postgres = Some(folder);
         });
+        let redis = tools::redis().map(|folder| {
+            println!("redis: {}", folder.display());
+            run.redis = Some(folder);
+        });
         let target = env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
         // Tests run in other folders.
         let target = std::path::absolute(run.root.join(&target)).unwrap_or(target.into());
@@ -38,7 +47,7 @@ pub(crate) fn run(root: &Path, fast: bool) -> ExitCode {
             run.schemathesis = Some(program);
         });
         Tally::one(
-            [components, chromium, postgres, schemathesis]
+            [components, chromium, postgres, redis, schemathesis]
                 .into_iter()
                 .filter_map(Result::err)
                 .map(|e| println!("{e}"))
@@ -80,6 +89,7 @@ struct Run<'a> {
     root: &'a Path,
     chromium: Option<PathBuf>,
     postgres: Option<PathBuf>,
+    redis: Option<PathBuf>,
     schemathesis: Option<PathBuf>,
     steps: Vec<Step>,
 }
@@ -107,8 +117,11 @@ impl Run<'_> {
         if let Some(chromium) = &self.chromium {
             command.env(CHROMIUM, chromium);
         }
-        if let Some(postgres) = &self.postgres {
-            command.env(BIN, postgres);
+        if let Some(folder) = &self.postgres {
+            command.env(postgres::BIN, folder);
+        }
+        if let Some(folder) = &self.redis {
+            command.env(redis::BIN, folder);
         }
         if let Some(schemathesis) = &self.schemathesis {
             command.env(SCHEMATHESIS, schemathesis);

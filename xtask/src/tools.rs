@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 
 use crate::browser;
 use crate::postgres;
+use crate::redis;
 use crate::run::{cargo, show, succeeds};
 use crate::schemathesis;
 
@@ -33,32 +34,70 @@ pub(crate) fn components() -> Result<(), String> {
 
 /// Finds a Chromium that runs; else installs it from the distribution's packages, if it may.
 pub(crate) fn chromium() -> Result<PathBuf, String> {
-    match browser::find().and_then(|program| runs(&program)) {
-        Ok(program) => return Ok(program),
-        // Named, but wrong: not ours to mend.
-        Err(problem) if std::env::var_os(browser::CHROMIUM).is_some() => return Err(problem),
-        Err(_) => {}
-    }
-    if apt_get(&["update"]) && apt_get(&["install", "--yes", "--no-install-recommends", "chromium"])
-    {
-        println!("installed Chromium from the distribution's packages");
-    }
-    browser::find().and_then(|program| runs(&program))
+    let find = || {
+        let program = browser::find()?;
+        // A program of this name may be a stub that only says where to get the real one.
+        runs(&program, "another Chromium or Chrome and name it", browser::CHROMIUM)?;
+        Ok(program)
+    };
+    installed(find, browser::CHROMIUM, "chromium")
 }
 
 /// Finds the programs of a PostgreSQL server that run; else installs it from the distribution's packages, if it may.
 pub(crate) fn postgres() -> Result<PathBuf, String> {
-    match postgres::find().and_then(serves) {
-        Ok(folder) => return Ok(folder),
-        Err(problem) if std::env::var_os(postgres::BIN).is_some() => return Err(problem),
+    let find = || {
+        let folder = postgres::find()?;
+        let initdb = folder.join("initdb");
+        runs(&initdb, "another PostgreSQL and name its folder", postgres::BIN)?;
+        Ok(folder)
+    };
+    installed(find, postgres::BIN, "postgresql")
+}
+
+/// Finds the programs of a Redis server that run; else installs it from the distribution's packages, if it may.
+pub(crate) fn redis() -> Result<PathBuf, String> {
+    let find = || {
+        let folder = redis::find()?;
+        let server = folder.join("redis-server");
+        runs(&server, "another Redis and name its folder", redis::BIN)?;
+        let told = Command::new(&server).arg("--version").output();
+        let told = told.map_err(|e| format!("cannot run {}: {e}", server.display()))?;
+        let told = String::from_utf8_lossy(&told.stdout);
+        if is_new_enough(&told) {
+            return Ok(folder);
+        }
+        Err(format!(
+            "{} is no Redis 7.0 or newer ({}). Install one and name its folder in {}",
+            server.display(),
+            told.trim_end(),
+            redis::BIN
+        ))
+    };
+    installed(find, redis::BIN, "redis-server")
+}
+
+/// Whether Redis is new enough, by what it tells of itself: `Redis server v=7.0.15 sha=…`.
+fn is_new_enough(told: &str) -> bool {
+    let version = told.split_once("v=").and_then(|(_, version)| version.split_once('.'));
+    version.is_some_and(|(major, _)| major.parse().is_ok_and(|major: u32| major >= 7))
+}
+
+/// What is found; else it is looked for again after its package was installed, if `variable` does not name it.
+fn installed(
+    find: impl Fn() -> Result<PathBuf, String>,
+    variable: &str,
+    package: &str,
+) -> Result<PathBuf, String> {
+    match find() {
+        Ok(found) => return Ok(found),
+        // Named, but wrong: not ours to mend.
+        Err(problem) if std::env::var_os(variable).is_some() => return Err(problem),
         Err(_) => {}
     }
-    if apt_get(&["update"])
-        && apt_get(&["install", "--yes", "--no-install-recommends", "postgresql"])
-    {
-        println!("installed PostgreSQL from the distribution's packages");
+    if apt_get(&["update"]) && apt_get(&["install", "--yes", "--no-install-recommends", package]) {
+        println!("installed {package} from the distribution's packages");
     }
-    postgres::find().and_then(serves)
+    find()
 }
 
 /// Finds the Schemathesis that the tests ask; else installs it into an environment of its own below `target`.
@@ -95,28 +134,12 @@ pub(crate) fn schemathesis(target: &Path) -> Result<PathBuf, String> {
     })
 }
 
-fn serves(folder: PathBuf) -> Result<PathBuf, String> {
-    let initdb = folder.join("initdb");
-    if succeeds(Command::new(&initdb).arg("--version").stdin(Stdio::null())) {
-        return Ok(folder);
-    }
-    let initdb = initdb.display();
-    Err(format!(
-        "{initdb} does not run. Install another PostgreSQL and name its folder in {}",
-        postgres::BIN
-    ))
-}
-
-/// A program of this name may be a stub that only says where to get the real one.
-fn runs(program: &Path) -> Result<PathBuf, String> {
+fn runs(program: &Path, instead: &str, variable: &str) -> Result<(), String> {
     if succeeds(Command::new(program).arg("--version").stdin(Stdio::null())) {
-        return Ok(program.to_owned());
+        return Ok(());
     }
     let program = program.display();
-    Err(format!(
-        "{program} does not run. Install another Chromium or Chrome and name it in {}",
-        browser::CHROMIUM
-    ))
+    Err(format!("{program} does not run. Install {instead} in {variable}"))
 }
 
 /// Runs `apt-get` if there is one, and if we are root or may become it without a password.
@@ -135,4 +158,29 @@ fn apt_get(words: &[&str]) -> bool {
         return false;
     };
     show(command.args(["DEBIAN_FRONTEND=noninteractive", "apt-get", "--quiet"]).args(words)).ok
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_old_redis_is_none() {
+        assert!(is_new_enough(
+            "Redis server v=7.0.15 sha=00000000:0 malloc=jemalloc-5.3.0 bits=64"
+        ));
+        assert!(is_new_enough("Redis server v=10.2.0 sha=00000000:0"));
+        assert!(!is_new_enough("Redis server v=6.2.14 sha=00000000:0"));
+        assert!(!is_new_enough(""));
+    }
+
+    #[test]
+    fn what_is_named_is_not_mended() {
+        let problem = || Err("wrong".to_owned());
+        // Cargo sets this one, so nothing may be installed.
+        assert_eq!(
+            installed(problem, "CARGO_MANIFEST_DIR", "no-such-package"),
+            Err("wrong".into())
+        );
+    }
 }

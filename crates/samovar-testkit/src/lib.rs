@@ -7,6 +7,12 @@ pub mod gate;
 pub mod log;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+#[cfg(any(feature = "postgres", feature = "redis"))]
+mod programs;
+#[cfg(feature = "redis")]
+pub mod redis;
 pub mod skip;
 pub mod source;
 pub mod tier;
+#[cfg(any(feature = "postgres", feature = "redis"))]
+mod watch;

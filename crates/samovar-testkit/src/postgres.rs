@@ -1,8 +1,7 @@
 //! A real PostgreSQL for tests.
 //!
 //! [`Server`] starts one of its own: in a folder that is thrown away, on a free port, without care for what a loss of
-//! power would do. A shell watches over it that waits for its standard input to close; so a test that dies in
-//! whatever way takes its server along, and nothing is left behind.
+//! power would do. A test that dies in whatever way takes its server along, and nothing is left behind.
 //!
 //! PostgreSQL does not run as root: there it runs as the user `postgres`, which the distribution's package makes.
 
@@ -10,10 +9,8 @@ mod find;
 mod table;
 
 use std::io::Write;
-use std::net::TcpListener;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -22,27 +19,12 @@ use std::{fmt, fs, thread};
 pub use find::BIN;
 pub use table::Types;
 
+use crate::watch::{self, Watched};
+
 /// How long a server may take to be there: generous, since it only ever passes when the test fails.
 const STARTING: Duration = Duration::from_secs(60);
 /// Tries to get a port that nobody else takes in between.
 const TRIES: usize = 3;
-
-/// Starts what its arguments are and ends it when standard input closes, which it does with whoever holds the other
-/// end. The folder is removed then, unless that end says to keep it.
-const WATCH: &str = r#"
-    exec 3<&0
-    folder=$1; shift
-    "$@" </dev/null >>"$folder/log" 2>&1 &
-    server=$!
-    {
-        read -r word <&3
-        kill -QUIT $server
-        while kill -0 $server; do sleep 0.02; done
-        [ "$word" = keep ] || rm -rf "$folder"
-    } >/dev/null 2>&1 &
-    exec 3<&-
-    wait $server
-"#;
 
 /// Anybody may come in, but for the user `guarded`, who needs a password.
 const WHO_MAY: &str =
@@ -84,7 +66,8 @@ pub struct Server {
     programs: PathBuf,
     folder: PathBuf,
     port: u16,
-    watch: Child,
+    /// Ended by hand when this is dropped, before the folder is removed.
+    watch: Option<Watched>,
     databases: AtomicU32,
 }
 
@@ -116,10 +99,10 @@ impl Server {
             (1..TRIES).fold(try_once(), |last, _| last.or_else(|_| try_once()))
         });
         if started.is_err() {
-            let _ = fs::remove_dir_all(&folder);
+            watch::remove(&folder);
         }
         let (watch, port) = started?;
-        Ok(Server { programs, folder, port, watch, databases: AtomicU32::new(0) })
+        Ok(Server { programs, folder, port, watch: Some(watch), databases: AtomicU32::new(0) })
     }
 
     /// The port on 127.0.0.1.
@@ -146,18 +129,9 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        stop(&mut self.watch);
-        let _ = fs::remove_dir_all(&self.folder);
+        drop(self.watch.take());
+        watch::remove(&self.folder);
     }
-}
-
-/// Ends a server, and leaves the folder to us.
-fn stop(watch: &mut Child) {
-    if let Some(mut stdin) = watch.stdin.take() {
-        // If nobody reads it, the server has ended already.
-        let _ = stdin.write_all(b"keep\n");
-    }
-    let _ = watch.wait();
 }
 
 /// A database of a server.
@@ -239,32 +213,9 @@ fn watched(
     folder: &Path,
     user: Option<&str>,
     with: impl FnOnce(&mut Command),
-) -> Result<Child> {
-    let mut command = match user {
-        Some(user) => {
-            let mut as_user = Command::new("setpriv");
-            as_user.arg(format!("--reuid={user}")).arg(format!("--regid={user}"));
-            as_user.args(["--init-groups", "--", "sh"]);
-            as_user
-        }
-        None => Command::new("sh"),
-    };
-    command.args(["-c", WATCH, "watch"]).arg(folder).arg(program);
-    with(&mut command);
-    // A folder where that user may be, and a group of its own: what ends the test's group leaves time to clean up.
-    command
-        .current_dir(folder)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .process_group(0)
-        .spawn()
-        .map_err(wrong("cannot start PostgreSQL"))
-}
-
-/// What a program said so far.
-fn log(folder: &Path) -> String {
-    fs::read_to_string(folder.join("log")).unwrap_or_default()
+) -> Result<Watched> {
+    // Its way to end at once, whoever is connected.
+    Watched::start(program, folder, user, "QUIT", with).map_err(wrong("cannot start PostgreSQL"))
 }
 
 /// Makes a server's data folder; gives the user it belongs to, if that is not us.
@@ -284,16 +235,15 @@ fn prepare(programs: &Path, folder: &Path, files: &[(&str, &str)]) -> Result<Opt
         let how = ["--encoding=UTF8", "--locale=C", "--auth=trust", "--no-sync"];
         initdb.arg("--username=postgres").args(how).arg("-D").arg(&data);
     })?;
-    // Not `wait`, which would close its input and so end it.
     let done = loop {
-        match made.try_wait().map_err(wrong("cannot wait for initdb"))? {
+        match made.ended().map_err(wrong("cannot wait for initdb"))? {
             Some(done) => break done,
-            None => thread::sleep(Duration::from_millis(5)),
+            None => thread::sleep(watch::PAUSE),
         }
     };
-    stop(&mut made);
+    drop(made);
     if !done.success() {
-        return Err(PostgresError(format!("initdb failed: {}", log(folder))));
+        return Err(PostgresError(format!("initdb failed: {}", watch::log(folder))));
     }
     let all = files.iter().copied().chain([("pg_hba.conf", WHO_MAY)]);
     for (name, text) in all {
@@ -312,11 +262,8 @@ fn start(
     folder: &Path,
     user: Option<&str>,
     settings: &[(&str, &str)],
-) -> Result<(Child, u16)> {
-    let port = TcpListener::bind(("127.0.0.1", 0))
-        .and_then(|listener| listener.local_addr())
-        .map_err(wrong("cannot find a free port"))?
-        .port();
+) -> Result<(Watched, u16)> {
+    let port = watch::free_port().map_err(wrong("cannot find a free port"))?;
     let usual = [
         ("listen_addresses", "127.0.0.1"),
         ("fsync", "off"),
@@ -338,17 +285,19 @@ fn start(
         if state.lines().nth(7).is_some_and(|line| line.starts_with("ready")) {
             return Ok((watch, port));
         }
-        let ended = watch.try_wait().map_err(wrong("cannot wait for PostgreSQL"))?;
+        let ended = watch.ended().map_err(wrong("cannot wait for PostgreSQL"))?;
         if ended.is_some() || Instant::now() > deadline {
-            stop(&mut watch);
-            return Err(PostgresError(format!("PostgreSQL did not start: {}", log(folder))));
+            drop(watch);
+            return Err(PostgresError(format!("PostgreSQL did not start: {}", watch::log(folder))));
         }
-        thread::sleep(Duration::from_millis(5));
+        thread::sleep(watch::PAUSE);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpListener;
+
     use super::*;
 
     #[test]

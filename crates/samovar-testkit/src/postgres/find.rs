@@ -1,8 +1,9 @@
 //! Where PostgreSQL's programs are. `cargo xtask` compiles this file too: both must find the same ones.
 
-use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
+
+use crate::programs;
 
 /// Names the folder of PostgreSQL's programs (`initdb`, `postgres`, `psql`), before all other places.
 pub const BIN: &str = "SAMOVAR_POSTGRES_BIN";
@@ -13,16 +14,12 @@ const VERSIONS: &str = "/usr/lib/postgresql";
 /// What a server of our own needs.
 const PROGRAMS: [&str; 3] = ["initdb", "postgres", "psql"];
 
+const INSTALL: &str = "no PostgreSQL found. Install its server (Debian, Ubuntu: `apt-get install \
+    postgresql`; Fedora: `dnf install postgresql-server`; macOS: `brew install postgresql`)";
+
 /// The folder that [`BIN`] names, or else that of the newest version installed, or the first one on the search path
 /// that has all programs; or a sentence that says what to install.
 pub(crate) fn find() -> Result<PathBuf, String> {
-    if let Some(named) = env::var_os(BIN).filter(|named| !named.is_empty()) {
-        let named = PathBuf::from(named);
-        let missing = PROGRAMS.into_iter().find(|program| !named.join(program).is_file());
-        return missing.map_or(Ok(named.clone()), |program| {
-            Err(format!("{BIN} names {named:?}, where there is no {program}"))
-        });
-    }
     let version = |folder: &Path| -> Option<u32> { folder.file_name()?.to_str()?.parse().ok() };
     let mut versions: Vec<PathBuf> = fs::read_dir(VERSIONS)
         .into_iter()
@@ -31,17 +28,6 @@ pub(crate) fn find() -> Result<PathBuf, String> {
         .filter(|folder| version(folder).is_some())
         .collect();
     versions.sort_by_key(|folder| std::cmp::Reverse(version(folder)));
-    let path = env::var_os("PATH").unwrap_or_default();
-    versions
-        .into_iter()
-        .map(|folder| folder.join("bin"))
-        .chain(env::split_paths(&path))
-        .find(|folder| PROGRAMS.iter().all(|program| folder.join(program).is_file()))
-        .ok_or_else(|| {
-            format!(
-                "no PostgreSQL found. Install its server (Debian, Ubuntu: `apt-get install \
-                 postgresql`; Fedora: `dnf install postgresql-server`; macOS: `brew install \
-                 postgresql`), or name the folder of its programs in {BIN}"
-            )
-        })
+    let places = versions.into_iter().map(|folder| folder.join("bin")).collect();
+    programs::find(BIN, &PROGRAMS, places, INSTALL)
 }
