@@ -4,6 +4,7 @@
 mod bursts;
 mod cache;
 mod clear;
+mod codecs;
 mod contracts;
 mod damage;
 mod flights;
