@@ -30,7 +30,7 @@ use crate::codec::CodecId;
 ///
 /// Types that serde knows need none of this: see [`crate::codec::Json`] and [`crate::codec::MessagePack`].
 pub trait Value: Send + Sync + Sized + 'static {
-    /// What the stored form is called, for readers that do not know the type.
+    /// What a [`crate::codec::Frame`] says of the stored form, for readers that do not know the type.
     const CODEC: CodecId = CodecId::BYTES;
 
     /// Appends the stored form to `out`.

@@ -1,17 +1,23 @@
-//! How values become bytes that other programs can read.
+//! How values become bytes that other programs can read: codecs, compression, and the frame around them.
 //!
 //! * [`Json`] and [`MessagePack`] make a [`crate::Value`] of any type that serde knows; a [`Codec`] of your own
 //!   does the same for another encoding.
+//! * [`CompressionPolicy`] says what is compressed, and how; it is kept only if it pays.
+//! * A [`Frame`] carries a value with its stamps, tags and lifetime. `docs/frame.md` describes its layout.
 
 mod coded;
+mod compression;
+mod frame;
 mod json;
 mod messagepack;
 
 pub use coded::{Codec, Coded};
+pub use compression::{Compression, CompressionPolicy, Sizes};
+pub use frame::{Encoded, Frame, FrameError};
 pub use json::{Json, JsonCodec};
 pub use messagepack::{MessagePack, MessagePackCodec};
 
-/// How the bytes of a value are encoded, as readers are told that do not know the type.
+/// How the bytes of a value are encoded, as a frame tells it to readers that do not know the type.
 ///
 /// Ids up to 127 are given by this project; those from 128 on are an application's own.
 ///

@@ -24,7 +24,7 @@ fn product(id: u64) -> Product {
 }
 
 /// The bytes that they occupy, counted by hand.
-fn occupied(products: &[Product]) -> usize {
+fn occupied_by(products: &[Product]) -> usize {
     let one = |p: &Product| {
         let tags = p.tags.iter().map(|tag| size_of::<String>() + tag.len()).sum::<usize>();
         size_of::<Product>() + p.name.len() + tags
@@ -43,8 +43,10 @@ fn comes_back<C: Codec>() {
     // Whichever way it was come by, it weighs the same, and about what it occupies.
     let weight = Coded::<_, C>::new(value.clone().into_inner()).weight();
     assert_eq!([found.weight(), value.weight()], [weight; 2]);
-    let occupied = occupied(&value);
+    let occupied = occupied_by(&value);
     assert!((occupied * 7 / 10..occupied * 2).contains(&weight), "{weight} for {occupied}");
+    let (one, weight) = (vec![product(1)], Coded::<_, C>::new(product(1)).weight());
+    assert!((occupied_by(&one)..occupied_by(&one) * 2).contains(&weight), "{weight}");
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod codecs;
 mod contracts;
 mod damage;
 mod flights;
+mod frames;
 mod histories;
 mod kill;
 mod late;
