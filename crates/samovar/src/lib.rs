@@ -39,6 +39,7 @@
 //!   source was read: the one rule that callers must keep.
 //! * [`Samovar::mark`] covers a key, a partition, a cache or everything; `Remove` means never again, `Expire`
 //!   means labelled as stale until it is read again.
+//! * [`codec::Json`] and [`codec::MessagePack`] make values of any type that serde knows.
 //! * [`flight::Flights`] shares loads among those who ask at once.
 //!
 //! It needs no runtime: files are written and read on threads of its own, and everything else happens on the
@@ -46,6 +47,7 @@
 
 mod background;
 mod cache;
+pub mod codec;
 mod counters;
 mod directory;
 pub mod fence;

@@ -2,6 +2,8 @@
 
 use samovar_core::Error;
 
+use crate::codec::CodecId;
+
 /// A value of a named cache: how it is written to disk, and how much memory it takes.
 ///
 /// ```
@@ -25,7 +27,12 @@ use samovar_core::Error;
 ///     }
 /// }
 /// ```
+///
+/// Types that serde knows need none of this: see [`crate::codec::Json`] and [`crate::codec::MessagePack`].
 pub trait Value: Send + Sync + Sized + 'static {
+    /// What a [`crate::codec::Frame`] says of the stored form, for readers that do not know the type.
+    const CODEC: CodecId = CodecId::BYTES;
+
     /// Appends the stored form to `out`.
     ///
     /// # Errors
@@ -44,6 +51,8 @@ pub trait Value: Send + Sync + Sized + 'static {
 }
 
 impl Value for String {
+    const CODEC: CodecId = CodecId::TEXT;
+
     fn encode(&self, out: &mut Vec<u8>) -> Result<(), Error> {
         out.extend_from_slice(self.as_bytes());
         Ok(())

@@ -4,9 +4,11 @@
 mod bursts;
 mod cache;
 mod clear;
+mod codecs;
 mod contracts;
 mod damage;
 mod flights;
+mod frames;
 mod histories;
 mod kill;
 mod late;

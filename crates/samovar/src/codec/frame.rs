@@ -1,0 +1,140 @@
+//! The frame in which a value stands where other programs can read it.
+
+mod error;
+mod layout;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use samovar_core::{Error, ErrorKind, Lifetime, Millis, Parts};
+
+pub use error::FrameError;
+
+use super::{CodecId, Compression, CompressionPolicy, Sizes};
+use crate::value::Value;
+
+/// A value with all that decides whether it may be served, as one run of bytes. Its layout is described in
+/// `docs/frame.md`, for programs in any language.
+///
+/// A frame is bound to the *name* under which it stands, in Redis its key: read under another one, as after a mix-up
+/// of answers or a rename, it counts as damaged. Durations are kept in whole milliseconds.
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::time::Duration;
+///
+/// use bytes::Bytes;
+/// use samovar::codec::{CodecId, Compression, CompressionPolicy, Frame, FrameError};
+/// use samovar_core::{Entry, Epoch, Lifetime, Millis, Stamp, Tick, Version};
+///
+/// let lifetime =
+///     Lifetime { ttl: Duration::from_secs(60), stale_window: Duration::from_secs(3_600) };
+/// let version = Version { epoch: Epoch(7), seq: 42 };
+/// let stamp = Stamp { version, tick: Tick(0), read_at: Millis(1_790_000_000_000) };
+/// let entry = Entry::whole(Bytes::from("tea ".repeat(1_000)), stamp, lifetime);
+///
+/// let frame = Frame {
+///     codec: CodecId::TEXT,
+///     value: Some(entry.value),
+///     parts: entry.parts,
+///     tags: Arc::from([Arc::from("category:tea")]),
+///     created: Millis(1_790_000_000_250),
+///     lifetime: entry.lifetime,
+/// };
+/// let encoded = frame.encode(b"product_info:42", &CompressionPolicy::by(Compression::Lz4))?;
+/// assert!(encoded.bytes.len() < 200 && encoded.sizes.compressed == 1);
+///
+/// let found = Frame::decode(b"product_info:42", &encoded.bytes)?;
+/// assert_eq!(found, frame);
+/// assert_eq!(found.read::<String>()?, Some("tea ".repeat(1_000)));
+///
+/// let elsewhere = Frame::decode(b"product_info:43", &encoded.bytes);
+/// assert!(matches!(elsewhere, Err(FrameError::Damaged(_))));
+/// # Ok::<(), samovar_core::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Frame {
+    /// How the value's bytes are encoded: [`Value::CODEC`]. Of no meaning, and 0 when decoded, where there is none.
+    pub codec: CodecId,
+    /// The value, at most [`Frame::MAX_VALUE`] bytes; `None`: the source has none, and this is what is remembered.
+    pub value: Option<Bytes>,
+    /// When it was read: one or more. Ticks mean nothing elsewhere: they are left out, and 0 when decoded.
+    pub parts: Parts,
+    /// The tags by which marks may cover it.
+    pub tags: Arc<[Arc<str>]>,
+    /// Wall clock when the frame was made; for people.
+    pub created: Millis,
+    /// How long its parts may be served, from when each was read.
+    pub lifetime: Lifetime,
+}
+
+/// A frame as bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Encoded {
+    /// To be stored as they are.
+    pub bytes: Bytes,
+    /// What compression came to, to be added up.
+    pub sizes: Sizes,
+}
+
+impl Frame {
+    /// The format that is written, and the newest that is read.
+    pub const FORMAT: u8 = 1;
+
+    /// The most bytes that a value may have before compression, 256 MiB: half of what Redis takes as one string,
+    /// so that the frame fits as well.
+    pub const MAX_VALUE: usize = 256 << 20;
+
+    /// The bytes to be stored under `name`.
+    ///
+    /// # Errors
+    /// Of kind [`ErrorKind::Invalid`] if something is larger than the layout allows: a value of more than
+    /// [`Frame::MAX_VALUE`] bytes, a tag or the name of a store of more than 65,535 bytes, or more than so many of
+    /// them; or if there is no part, or one that ends before it begins.
+    pub fn encode(&self, name: &[u8], policy: &CompressionPolicy) -> Result<Encoded, Error> {
+        let plain = self.value.as_deref().unwrap_or_default();
+        if plain.len() > Frame::MAX_VALUE {
+            let problem = format!(
+                "a value of {} bytes is too large to be shared: {} are the most",
+                plain.len(),
+                Frame::MAX_VALUE
+            );
+            return Err(Error::new(ErrorKind::Invalid, problem));
+        }
+        let (compression, stored) = policy.compress(plain)?;
+        let bytes = layout::write(self, name, compression, &stored)?;
+        let sizes = Sizes {
+            values: u64::from(self.value.is_some()),
+            compressed: u64::from(compression != Compression::None),
+            plain: plain.len() as u64,
+            stored: stored.len() as u64,
+        };
+        Ok(Encoded { bytes: Bytes::from(bytes), sizes })
+    }
+
+    /// Reads what stands under `name`. Never panics, and allots nothing that the bytes cannot come to; a value that
+    /// is not compressed shares them.
+    ///
+    /// # Errors
+    /// If they are not a frame, not one that this version knows, or not what was written under this name.
+    pub fn decode(name: &[u8], bytes: &Bytes) -> Result<Frame, FrameError> {
+        layout::read(name, bytes)
+    }
+
+    /// The value as the type that it was made of; `None` if the source has none.
+    ///
+    /// # Errors
+    /// Of kind [`ErrorKind::Format`] if it was encoded by another codec than `V`'s, or is no `V`.
+    pub fn read<V: Value>(&self) -> Result<Option<V>, Error> {
+        let Some(bytes) = &self.value else { return Ok(None) };
+        if self.codec != V::CODEC {
+            let problem = format!(
+                "the stored value is encoded by codec {}, where {} is expected",
+                self.codec.0,
+                V::CODEC.0
+            );
+            return Err(Error::new(ErrorKind::Format, problem));
+        }
+        V::decode(bytes).map(Some)
+    }
+}
