@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use samovar_core::Day;
 
-use crate::decimal::{Decimal, fixed_of_digits, fraction};
+use crate::decimal::{Decimal, POWERS, fixed_of_digits, fraction};
 use crate::{SourceError, SourceErrorKind};
 
 const SECONDS_OF_A_DAY: i64 = 86_400;
@@ -73,8 +73,9 @@ impl Cell<'_> {
 
     /// Times 10 to the power of `decimals` (at most 18), rounded half away from zero; `None` if it is no number,
     /// or does not fit.
+    #[inline]
     pub(crate) fn fixed(&self, decimals: u8) -> Option<i64> {
-        let scale = 10i64.pow(u32::from(decimals.min(18)));
+        let scale = POWERS[usize::from(decimals.min(18))];
         let scaled = match self {
             Cell::Integer(number) => return number.checked_mul(scale),
             Cell::Bool(truth) => return Some(i64::from(*truth) * scale),

@@ -8,7 +8,7 @@ const BASE: i64 = 10_000;
 /// So many digits of the binary form are few.
 const SHORT: usize = 4;
 /// 10 to the power of the place.
-const POWERS: [i64; 19] = {
+pub(crate) const POWERS: [i64; 19] = {
     let mut powers = [1; 19];
     let mut at = 1;
     while at < powers.len() {

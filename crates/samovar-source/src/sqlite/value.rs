@@ -5,7 +5,7 @@ use rusqlite::types::{Value, ValueRef};
 use samovar_core::Day;
 
 use super::failed;
-use crate::batch;
+use crate::batch::{self, Glance};
 use crate::cell::Cell;
 use crate::days::{self, Edge, Order};
 use crate::{Dataset, DateKind, SourceError};
@@ -14,6 +14,24 @@ use crate::{Dataset, DateKind, SourceError};
 pub(super) struct Columns<'a>(pub(super) &'a Row<'a>);
 
 impl batch::Row for Columns<'_> {
+    #[inline]
+    fn fixed(&self, at: usize, decimals: u8) -> Glance<i64> {
+        match self.0.get_ref(at).map(cell) {
+            Ok(Cell::Null) => Glance::Null,
+            Ok(number) => number.fixed(decimals).map_or(Glance::Look, Glance::Is),
+            Err(_) => Glance::Look,
+        }
+    }
+
+    #[inline]
+    fn text(&self, at: usize) -> Glance<&[u8]> {
+        match self.0.get_ref(at) {
+            Ok(ValueRef::Null) => Glance::Null,
+            Ok(ValueRef::Text(bytes)) => Glance::Is(bytes),
+            _ => Glance::Look,
+        }
+    }
+
     fn cell(&self, at: usize) -> Result<Cell<'_>, SourceError> {
         self.0.get_ref(at).map(cell).map_err(failed)
     }
