@@ -22,11 +22,24 @@ impl Key {
     pub fn new(cache: impl Into<Arc<str>>, id: impl Into<Arc<str>>) -> Self {
         Key { cache: cache.into(), id: id.into() }
     }
+
+    /// The name that a [`crate::Pattern`] is compared with, as Redis would know the key: a prefix that belongs to
+    /// the cache, then the key within it.
+    ///
+    /// The prefix is the cache's name and a colon. So `product:*` covers the cache `product`.
+    ///
+    /// ```
+    /// # use samovar_core::Key;
+    /// assert_eq!(Key::full("product", "42"), "product:42");
+    /// ```
+    pub fn full(cache: &str, id: &str) -> String {
+        [cache, ":", id].concat()
+    }
 }
 
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.cache, self.id)
+        f.write_str(&Key::full(&self.cache, &self.id))
     }
 }
 

@@ -1,7 +1,7 @@
 //! The words and contracts of Samovar. No I/O and no runtime: every other crate speaks in these types.
 //!
 //! * [`Version`], [`Token`]: when a read of the source began, in numbers of the mark log.
-//! * [`Mark`], [`Scope`]: an invalidation and what it covers.
+//! * [`Mark`], [`Scope`], [`Pattern`]: an invalidation and what it covers.
 //! * [`Key`], [`Partition`], [`Span`], [`Part`], [`Entry`]: what is cached, and the stamps by which a read decides
 //!   whether it may still be served.
 //! * [`Tier`], [`MarkLog`], [`Judge`], [`Clock`]: the contracts; their implementations live elsewhere.
@@ -16,6 +16,7 @@ mod entry;
 mod error;
 mod log;
 mod mark;
+mod pattern;
 mod tier;
 mod version;
 
@@ -26,5 +27,6 @@ pub use error::{Error, ErrorKind};
 pub use futures_core::future::BoxFuture;
 pub use log::{MarkLog, Snapshot};
 pub use mark::{Mark, MarkId, Mode, Numbered, Scope};
+pub use pattern::Pattern;
 pub use tier::{CacheUsage, Judge, Keep, Tier, TierName, Usage, Verdict};
 pub use version::{Epoch, History, Tick, Token, Version};
