@@ -2,7 +2,7 @@
 //!
 //! * [`Version`], [`Token`]: when a read of the source began, in numbers of the mark log.
 //! * [`Mark`], [`Scope`], [`Pattern`]: an invalidation and what it covers.
-//! * [`Key`], [`Partition`], [`Span`], [`Part`], [`Entry`]: what is cached, and the stamps by which a read decides
+//! * [`Key`], [`Partition`], [`Span`], [`Part`], [`Tags`], [`Entry`]: what is cached, and the stamps by which a read decides
 //!   whether it may still be served.
 //! * [`Tier`], [`MarkLog`], [`Judge`], [`Clock`]: the contracts; their implementations live elsewhere.
 //!
@@ -17,16 +17,18 @@ mod error;
 mod log;
 mod mark;
 mod pattern;
+mod tags;
 mod tier;
 mod version;
 
 pub use clock::{Clock, Millis, SystemClock};
 pub use day::{Day, DayParseError, Partition, Span};
-pub use entry::{Entry, Key, Lifetime, Part, Parts, Stamp};
+pub use entry::{Claim, Entry, Key, Lifetime, Part, Parts, Stamp};
 pub use error::{Error, ErrorKind};
 pub use futures_core::future::BoxFuture;
 pub use log::{MarkLog, Snapshot};
 pub use mark::{Mark, MarkId, Mode, Numbered, Scope};
 pub use pattern::Pattern;
+pub use tags::Tags;
 pub use tier::{CacheUsage, Judge, Keep, Tier, TierName, Usage, Verdict};
 pub use version::{Epoch, History, Tick, Token, Version};

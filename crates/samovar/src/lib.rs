@@ -56,7 +56,7 @@ mod settings;
 pub mod tier;
 mod value;
 
-pub use crate::cache::{Answer, Cache, Found, Outcome};
+pub use crate::cache::{Answer, Cache, Found, Loaded, Outcome, PutOptions};
 pub use crate::counters::{Counters, Event, Notice, Outcomes, Snapshot};
 pub use crate::directory::{Cleared, clear};
 pub use crate::fence::Fence;

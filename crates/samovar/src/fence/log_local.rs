@@ -43,7 +43,7 @@ const STATE: TableDefinition<'static, (), &[u8]> = TableDefinition::new("state")
 /// Encoded scope → encoded marks of that scope that still count, by ascending number.
 const MARKS: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("marks");
 
-const LAYOUT: Layout<Loaded> = Layout { page_cache: 4 << 20, format: 1, create, load };
+const LAYOUT: Layout<Loaded> = Layout { page_cache: 4 << 20, format: 1, since: 1, create, load };
 
 /// What the file says of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

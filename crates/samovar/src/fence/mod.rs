@@ -36,8 +36,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use futures_channel::oneshot;
 use parking_lot::RwLock;
 use samovar_core::{
-    Clock, Epoch, Error, ErrorKind, History, Judge, Keep, Key, Lifetime, Mark, Millis, Numbered,
-    Part, Parts, Scope, Snapshot, Tick, Token, Verdict, Version,
+    Claim, Clock, Epoch, Error, ErrorKind, History, Judge, Keep, Key, Mark, Millis, Numbered,
+    Parts, Scope, Snapshot, Tick, Token, Verdict, Version,
 };
 
 pub(crate) use log_local::FILE as MARKS_FILE;
@@ -175,12 +175,11 @@ impl Fence {
         scopes.iter().any(touches)
     }
 
-    /// The verdict on a part of what lies in memory under `key`. Asked about one day of a part
-    /// ([`Part::only`]) it answers for that day.
-    pub fn judge_memory(&self, key: &Key, part: &Part, lifetime: Lifetime) -> Verdict {
+    /// The verdict on what lies in memory under `key`: that of its worst part. Asked about one day of a part
+    /// ([`samovar_core::Part::only`]) it answers for that day.
+    pub fn judge_memory(&self, key: &Key, claim: Claim<'_>) -> Verdict {
         let now = self.inner.clock.now();
-        let parts = std::slice::from_ref(part);
-        self.survey(&key.cache, &key.id, parts, lifetime, Tick(0), now).verdict
+        self.survey(&key.cache, &key.id, claim, Tick(0), now).verdict
     }
 
     /// The verdicts on an entry in memory that is known to be clean up to `clean`.
@@ -188,8 +187,7 @@ impl Fence {
         &self,
         cache: &str,
         id: &str,
-        parts: &[Part],
-        lifetime: Lifetime,
+        claim: Claim<'_>,
         clean: Tick,
         now: Millis,
     ) -> Survey {
@@ -198,15 +196,16 @@ impl Fence {
         let tick = self.tick();
         let mut survey = Survey {
             verdict: Verdict::Fresh,
-            verdicts: Vec::with_capacity(parts.len()),
+            verdicts: Vec::with_capacity(claim.parts.len()),
             dead: true,
             marked: false,
             tick,
         };
-        for part in parts {
+        let over = state.table.over(cache, id, claim.tags);
+        for part in claim.parts {
             let since = Since::Tick(clean.max(part.stamp.tick));
-            let cover = state.table.cover(cache, id, part.span.as_ref(), since);
-            let ruling = rule(&cover, part.stamp.read_at, lifetime, now);
+            let cover = over.cover(part.span.as_ref(), since);
+            let ruling = rule(&cover, part.stamp.read_at, claim.lifetime, now);
             survey.verdict = survey.verdict.max(ruling.verdict);
             survey.verdicts.push(ruling.verdict);
             survey.dead &= ruling.dead;
@@ -220,17 +219,18 @@ impl Fence {
     ///
     /// `before` is the tick that was read before the lookup: a mark that acted since may not have been
     /// seen by what was looked up.
-    pub(crate) fn recall(&self, key: &Key, parts: &[Part], before: Tick) -> Option<Parts> {
+    pub(crate) fn recall(&self, key: &Key, claim: Claim<'_>, before: Tick) -> Option<Parts> {
         let state = self.inner.state.read();
-        parts
+        let over = state.table.over(&key.cache, &key.id, claim.tags);
+        claim
+            .parts
             .iter()
             .map(|part| {
                 let version = part.stamp.version;
                 if !state.holds(version) {
                     return None;
                 }
-                let since = Since::Seq(version.seq);
-                let cover = state.table.cover(&key.cache, &key.id, part.span.as_ref(), since);
+                let cover = over.cover(part.span.as_ref(), Since::Seq(version.seq));
                 let mut part = part.clone();
                 part.stamp.tick = match cover.first.tick {
                     Some(first) => before.min(Tick(first.saturating_sub(1))),
@@ -354,19 +354,19 @@ impl State {
 }
 
 impl Judge for Fence {
-    fn judge_stored(&self, key: &Key, parts: &[Part], lifetime: Lifetime) -> Keep {
+    fn judge_stored(&self, key: &Key, claim: Claim<'_>) -> Keep {
         let now = self.inner.clock.now();
         let state = self.inner.state.read();
         let mut first = None;
         let mut dead = true;
-        for part in parts {
+        let over = state.table.over(&key.cache, &key.id, claim.tags);
+        for part in claim.parts {
             let version = part.stamp.version;
             if !state.holds(version) {
                 return Keep::Drop;
             }
-            let since = Since::Seq(version.seq);
-            let cover = state.table.cover(&key.cache, &key.id, part.span.as_ref(), since);
-            let Ruling { dead: gone, .. } = rule(&cover, part.stamp.read_at, lifetime, now);
+            let cover = over.cover(part.span.as_ref(), Since::Seq(version.seq));
+            let Ruling { dead: gone, .. } = rule(&cover, part.stamp.read_at, claim.lifetime, now);
             dead &= gone;
             first = [first, cover.first.seq].into_iter().flatten().min();
         }

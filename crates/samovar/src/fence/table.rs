@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use samovar_core::{Day, Mark, MarkId, Millis, Mode, Scope, Span, Tick};
+use samovar_core::{Day, Mark, MarkId, Millis, Mode, Scope, Span, Tags, Tick};
 
 /// Beyond so many `expire`s of one scope the two nearest in time are merged.
 pub(crate) const EXPIRES_KEPT: usize = 8;
@@ -184,7 +184,7 @@ struct CacheMarks {
 pub(crate) struct Table {
     everything: Standing,
     caches: HashMap<Arc<str>, CacheMarks>,
-    stores: HashMap<Arc<str>, BTreeMap<Day, Standing>>,
+    stores: Stores,
 }
 
 impl Table {
@@ -224,16 +224,33 @@ impl Table {
         acted.is_some()
     }
 
-    /// The marks after `since` that cover what lies under a key and was derived from a span.
-    pub(crate) fn cover(&self, cache: &str, id: &str, span: Option<&Span>, since: Since) -> Cover {
+    /// What stands over an entry.
+    pub(crate) fn over(&self, cache: &str, id: &str, _tags: &Tags) -> Over<'_> {
+        let mut whole = vec![&self.everything];
+        if let Some(marks) = self.caches.get(cache) {
+            whole.push(&marks.whole);
+            whole.extend(marks.keys.get(id));
+        }
+        Over { whole, stores: &self.stores }
+    }
+}
+
+type Stores = HashMap<Arc<str>, BTreeMap<Day, Standing>>;
+
+/// The marks that may cover an entry: looked up once for all its parts.
+pub(crate) struct Over<'a> {
+    /// Those that cover all of it.
+    whole: Vec<&'a Standing>,
+    stores: &'a Stores,
+}
+
+impl Over<'_> {
+    /// The marks after `since` that cover a part which was derived from a span.
+    pub(crate) fn cover(&self, span: Option<&Span>, since: Since) -> Cover {
         let mut cover = Cover::default();
         let (whole, first) = (&mut cover.whole, &mut cover.first);
-        self.everything.cover(since, whole, first);
-        if let Some(marks) = self.caches.get(cache) {
-            marks.whole.cover(since, whole, first);
-            if let Some(standing) = marks.keys.get(id) {
-                standing.cover(since, whole, first);
-            }
+        for standing in &self.whole {
+            standing.cover(since, whole, first);
         }
         if let Some(span) = span
             && span.from <= span.to
@@ -370,7 +387,7 @@ mod tests {
             let table = table(&marks);
             let span = span.map(|(a, b)| Span { store: "0".into(), from: Day(a.min(b)), to: Day(a.max(b)) });
             for since in [Since::Tick(Tick(since)), Since::Seq(since)] {
-                let cover = table.cover("a", "k", span.as_ref(), since);
+                let cover = table.over("a", "k", &Tags::NONE).cover(span.as_ref(), since);
                 let (whole, days) = naive(&marks, span.as_ref(), since);
                 prop_assert!(agree(cover.whole, whole), "{:?} {:?}", cover, whole);
                 prop_assert!(agree(cover.days, days), "{:?} {:?}", cover, days);
@@ -388,10 +405,10 @@ mod tests {
         ) {
             let table = table(&marks);
             let span = span.map(|(a, b)| Span { store: "0".into(), from: Day(a.min(b)), to: Day(a.max(b)) });
-            let below = table.cover("a", "k", span.as_ref(), Since::Seq(seq));
+            let below = table.over("a", "k", &Tags::NONE).cover(span.as_ref(), Since::Seq(seq));
             let now = marks.len() as u64;
             let tick = below.first.tick.map_or(now, |first| now.min(first - 1));
-            let above = table.cover("a", "k", span.as_ref(), Since::Tick(Tick(tick)));
+            let above = table.over("a", "k", &Tags::NONE).cover(span.as_ref(), Since::Tick(Tick(tick)));
             for (above, below) in [(above.whole, below.whole), (above.days, below.days)] {
                 prop_assert!(above.removed >= below.removed);
                 prop_assert!(above.expired.is_some() >= below.expired.is_some());

@@ -13,3 +13,4 @@ mod late;
 mod model;
 mod restart;
 mod support;
+mod tags;

@@ -323,13 +323,11 @@ impl Tier for DiskTier {
     /// is let in the writer decides, inside its transaction, by the fence of that moment and by what stands there.
     fn put(&self, key: &Key, entry: Entry<Bytes>) {
         let judge = &*self.shared.judge;
-        let refused = judge.judge_stored(key, &entry.parts, entry.lifetime) == Keep::Drop;
+        let refused = judge.judge_stored(key, entry.claim()) == Keep::Drop;
         let mut queue = self.shared.queue.lock();
         // The writer passes over what waits for what comes behind it.
         let late = match queue.waiting.get(key) {
-            Some((_, Waiting::Put(kept))) => {
-                store::stays(key, &kept.parts, kept.lifetime, &entry.parts, judge)
-            }
+            Some((_, Waiting::Put(kept))) => store::stays(key, kept.claim(), &entry.parts, judge),
             _ => false,
         };
         if refused || late {

@@ -7,7 +7,7 @@ use redb::{
     Database, ReadTransaction, ReadableDatabase, ReadableTable, Table, TableDefinition,
     WriteTransaction,
 };
-use samovar_core::{Entry, Epoch, Judge, Keep, Key, Lifetime, Part, Version};
+use samovar_core::{Claim, Entry, Epoch, Judge, Keep, Key, Part, Version};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::frame::{Head, chunks, footprint};
@@ -30,7 +30,8 @@ pub(super) struct Loaded {
 }
 
 pub(super) fn layout(page_cache: usize) -> Layout<Loaded> {
-    Layout { page_cache, format: 1, create, load }
+    // Since 2 frames have tags.
+    Layout { page_cache, format: 2, since: 1, create, load }
 }
 
 fn create(transaction: &WriteTransaction) -> Result<(), Trouble> {
@@ -95,8 +96,8 @@ pub(super) fn read(database: &Database, key: &Key, judge: &dyn Judge) -> Result<
             part.stamp.version = clean;
         }
     }
-    let lifetime = head.lifetime;
-    Ok(Read::Found(Entry { value, parts: parts.into(), lifetime }))
+    let Head { tags, lifetime, .. } = head;
+    Ok(Read::Found(Entry { value, parts: parts.into(), tags, lifetime }))
 }
 
 fn read_value(transaction: &ReadTransaction, head: &Head) -> Result<Option<Bytes>, Trouble> {
@@ -136,16 +137,10 @@ pub(super) enum Fill {
 
 /// Whether what was kept under a key stays although other parts are to be put: it was read later, its versions lie
 /// on the history (only then do their numbers tell), and not all of it is refused.
-pub(super) fn stays(
-    key: &Key,
-    kept: &[Part],
-    lifetime: Lifetime,
-    put: &[Part],
-    judge: &dyn Judge,
-) -> bool {
-    is_late(put, kept, |stamp| stamp.version.seq)
+pub(super) fn stays(key: &Key, kept: Claim<'_>, put: &[Part], judge: &dyn Judge) -> bool {
+    is_late(put, kept.parts, |stamp| stamp.version.seq)
         && put.iter().all(|part| judge.holds(part.stamp.version))
-        && judge.judge_stored(key, kept, lifetime) != Keep::Drop
+        && judge.judge_stored(key, kept) != Keep::Drop
 }
 
 /// A write transaction with its tables.
@@ -174,7 +169,7 @@ impl<'t> Tables<'t> {
         max_bytes: u64,
         index: &parking_lot::Mutex<Index>,
     ) -> Result<Fill, Trouble> {
-        let Keep::CleanTo(clean_to) = judge.judge_stored(key, &entry.parts, entry.lifetime) else {
+        let Keep::CleanTo(clean_to) = judge.judge_stored(key, entry.claim()) else {
             return Ok(Fill::Refused);
         };
         // Asked here as well, where nothing can be written in between.
@@ -182,7 +177,7 @@ impl<'t> Tables<'t> {
             return Ok(Fill::Refused);
         }
         let id = index.lock().new_id();
-        let head = Head::new(id, &entry.value, &entry.parts, entry.lifetime);
+        let head = Head::new(id, &entry.value, entry.claim());
         let row = head.encode(key);
         let bytes = footprint(key, row.as_ref().map_or(0, Vec::len), head.length);
         let Some(row) = row.filter(|_| bytes <= max_bytes) else {
@@ -207,7 +202,7 @@ impl<'t> Tables<'t> {
     fn stays(&self, key: &Key, parts: &[Part], judge: &dyn Judge) -> Result<bool, Trouble> {
         let row = self.heads.get((&*key.cache, &*key.id)).map_err(trouble)?;
         let head = row.and_then(|row| Head::decode(&key.cache, &key.id, row.value()));
-        Ok(head.is_some_and(|head| stays(key, &head.parts(), head.lifetime, parts, judge)))
+        Ok(head.is_some_and(|head| stays(key, head.claim(&head.parts()), parts, judge)))
     }
 
     fn lower_clean(&mut self, to: u64) -> Result<(), Trouble> {
@@ -260,7 +255,7 @@ impl<'t> Tables<'t> {
             let (key, row) = row.map_err(trouble)?;
             let (cache, id) = key.value();
             let (key, head) = (Key::new(cache, id), Head::decode(cache, id, row.value()));
-            match head.map(|head| judge.judge_stored(&key, &head.parts(), head.lifetime)) {
+            match head.map(|head| judge.judge_stored(&key, head.claim(&head.parts()))) {
                 Some(Keep::CleanTo(to)) => clean_to = clean_to.min(to),
                 Some(Keep::Drop) | None => refused.push(key),
             }

@@ -1,0 +1,61 @@
+//! Tags: they go with a value wherever it goes.
+
+use std::sync::Arc;
+
+use samovar::{Loaded, PutOptions};
+use samovar_core::{Tags, TierName};
+use samovar_testkit::clock::FakeClock;
+use tempfile::tempdir;
+
+use crate::support::{START, block_on, get, open, policy, whole};
+
+fn tags() -> Tags {
+    Tags::new(["supplier:7", "summer"]).unwrap()
+}
+
+#[test]
+fn a_value_bears_its_tags_in_every_tier() {
+    let (directory, clock) = (tempdir().unwrap(), FakeClock::at(START));
+    let samovar = open(Some(directory.path()), &clock);
+    let cache = samovar.cache::<String>(policy("c"));
+    for (id, below) in [("above", false), ("below", true)] {
+        let options = PutOptions { tags: tags(), below };
+        cache.put_with(id, "v".to_owned(), whole(&samovar), options);
+        assert_eq!(get(&cache, id).unwrap().tags, tags(), "{id}: at once");
+    }
+    let load = |_| async { Ok(Loaded { value: "v".to_owned(), tags: tags() }) };
+    block_on(cache.get_or_load("loaded", load)).unwrap();
+    cache.put("plain", "v".to_owned(), whole(&samovar));
+    assert_eq!(cache.peek("plain").unwrap().tags, Tags::NONE);
+    block_on(samovar.flush()).unwrap();
+    block_on(samovar.close()).unwrap();
+
+    let samovar = open(Some(directory.path()), &clock);
+    let cache = samovar.cache::<String>(policy("c"));
+    for id in ["above", "below", "loaded"] {
+        for tier in [TierName::Disk, TierName::Memory] {
+            let found = get(&cache, id).unwrap();
+            assert_eq!((found.tier, &found.tags), (tier, &tags()), "{id}");
+            assert_eq!(found.clone().tags, tags());
+        }
+    }
+    assert_eq!(get(&cache, "plain").unwrap().tags, Tags::NONE);
+    block_on(samovar.close()).unwrap();
+}
+
+#[test]
+fn tags_are_counted_in_bytes() {
+    let samovar = open(None, &FakeClock::at(START));
+    let cache = samovar.cache::<String>(policy("c"));
+    let bytes = |tags| {
+        cache.put_with(
+            "k",
+            Arc::new("v".to_owned()),
+            whole(&samovar),
+            PutOptions { tags, below: false },
+        );
+        samovar.usage()[0].1.total().bytes
+    };
+    let long = Tags::new(["x".repeat(200), "y".repeat(200)]).unwrap();
+    assert!(bytes(long) >= bytes(Tags::NONE) + 400);
+}
