@@ -406,7 +406,7 @@ impl<V: Value> Cache<V> {
         self.flights
             .join(
                 &full,
-                |scope| scope.covers(&full),
+                |scope| scope.may_cover(&full),
                 move |token| async move {
                     if let Some(answer) = cache.get(&id).await.and_then(|found| cache.answer(found))
                     {

@@ -26,7 +26,7 @@ use samovar_core::{
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
-use super::table::{EXPIRES_KEPT, nearest_pair};
+use super::standing::{EXPIRES_KEPT, nearest_pair};
 use crate::background::Worker;
 use crate::file::{Layout, Trouble, guarded, trouble};
 
@@ -43,7 +43,8 @@ const STATE: TableDefinition<'static, (), &[u8]> = TableDefinition::new("state")
 /// Encoded scope → encoded marks of that scope that still count, by ascending number.
 const MARKS: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("marks");
 
-const LAYOUT: Layout<Loaded> = Layout { page_cache: 4 << 20, format: 1, since: 1, create, load };
+/// Since 2 scopes may be patterns and tags.
+const LAYOUT: Layout<Loaded> = Layout { page_cache: 4 << 20, format: 2, since: 1, create, load };
 
 /// What the file says of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

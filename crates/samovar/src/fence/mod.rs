@@ -1,6 +1,7 @@
 //! The fence: fills are not trusted, reads decide.
 //!
-//! * `table`: the marks that were applied here, found by what they cover.
+//! * `table`: the marks that were applied here, found by what they cover; `standing`: those of one scope; `patterns`:
+//!   those of patterns.
 //! * `fresh`: the one predicate.
 //! * [`LocalLog`]: where marks become durable on a single node.
 //!
@@ -26,6 +27,8 @@
 
 mod fresh;
 mod log_local;
+mod patterns;
+mod standing;
 mod table;
 
 use std::collections::VecDeque;
@@ -44,7 +47,8 @@ pub(crate) use log_local::FILE as MARKS_FILE;
 pub use log_local::LocalLog;
 
 use fresh::{Ruling, rule};
-use table::{Since, Table};
+use standing::Since;
+use table::Table;
 
 /// How many of the last marks [`Fence::acted_since`] can tell apart.
 const RECENT: usize = 4_096;

@@ -502,7 +502,7 @@ fn acted_since_knows_the_recent_marks() {
     let samovar = open(None, &FakeClock::at(START));
     let of = |id: &str| {
         let key = Key::new("c", id);
-        move |scope: &Scope| scope.covers(&key)
+        move |scope: &Scope| scope.may_cover(&key)
     };
     let start = fence(&samovar).tick();
     assert!(!fence(&samovar).acted_since(start, |_| true));

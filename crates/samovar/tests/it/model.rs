@@ -11,8 +11,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_channel::oneshot;
 use proptest::prelude::*;
-use samovar::{Answer, Cache, Found, Samovar, Settings};
-use samovar_core::{Day, Error, Key, Mode, Part, Partition, Scope, Span, Stamp, Verdict, Version};
+use samovar::{Answer, Cache, Found, Loaded, PutOptions, Samovar, Settings};
+use samovar_core::{
+    Day, Error, Key, Mode, Part, Partition, Scope, Span, Stamp, Tags, Verdict, Version,
+};
 use samovar_testkit::clock::FakeClock;
 use samovar_testkit::log::StepLog;
 use tempfile::{TempDir, tempdir};
@@ -48,12 +50,33 @@ impl Item {
             Item::Block(store) => Key::new("blocks", store.to_string()),
         }
     }
+
+    /// Each bears a tag of its own, and one that all plain keys and blocks but the first key have in common.
+    fn tags(self) -> Tags {
+        let key = self.key();
+        let common = (self != Item::Plain(0)).then(|| "common".to_owned());
+        Tags::new([format!("{}-{}", key.cache, key.id)].into_iter().chain(common)).unwrap()
+    }
 }
+
+/// Patterns, and what they cover.
+const PATTERNS: [(&str, &[Item]); 6] = [
+    ("plain:*", &[Item::Plain(0), Item::Plain(1)]),
+    ("plain:[^0]", &[Item::Plain(1)]),
+    ("*:0", &[Item::Plain(0), Item::Block(0)]),
+    ("bl??ks:*", &[Item::Block(0)]),
+    ("plain:?1", &[]),
+    ("*", &[Item::Plain(0), Item::Plain(1), Item::Block(0)]),
+];
 
 #[derive(Clone, Debug)]
 enum Covers {
     Item(Item),
     Day(u8, u8),
+    /// The tag that an item has to itself.
+    OwnTag(Item),
+    CommonTag,
+    Pattern(usize),
     Plains,
     Blocks,
     Everything,
@@ -66,6 +89,11 @@ impl Covers {
             Covers::Day(store, day) => {
                 Scope::Partition(Partition::new(store.to_string(), Day(i32::from(*day))))
             }
+            Covers::OwnTag(item) => {
+                Scope::Tag(format!("{}-{}", item.key().cache, item.key().id).into())
+            }
+            Covers::CommonTag => Scope::Tag("common".into()),
+            Covers::Pattern(at) => Scope::Pattern(PATTERNS[*at].0.parse().unwrap()),
             Covers::Plains => Scope::Cache("plain".into()),
             Covers::Blocks => Scope::Cache("blocks".into()),
             Covers::Everything => Scope::Everything,
@@ -74,7 +102,9 @@ impl Covers {
 
     fn cells(&self) -> Vec<usize> {
         match self {
-            Covers::Item(item) => item.cells(),
+            Covers::Item(item) | Covers::OwnTag(item) => item.cells(),
+            Covers::CommonTag => (1..CELLS).collect(),
+            Covers::Pattern(at) => PATTERNS[*at].1.iter().flat_map(|item| item.cells()).collect(),
             Covers::Day(store, day) => vec![Item::Block(*store).cells()[*day as usize]],
             Covers::Plains => (0..PLAIN as usize).collect(),
             Covers::Blocks => (PLAIN as usize..CELLS).collect(),
@@ -111,6 +141,9 @@ fn covers() -> impl Strategy<Value = Covers> {
     prop_oneof![
         3 => item().prop_map(Covers::Item),
         4 => (0..STORES, 0..DAYS as u8).prop_map(|(store, day)| Covers::Day(store, day)),
+        2 => item().prop_map(Covers::OwnTag),
+        1 => Just(Covers::CommonTag),
+        3 => (0..PATTERNS.len()).prop_map(Covers::Pattern),
         1 => Just(Covers::Plains),
         1 => Just(Covers::Blocks),
         1 => Just(Covers::Everything),
@@ -237,11 +270,8 @@ impl World {
         let parts = [World::part(item, 0..=DAYS - 1, stamp)].into();
         let id = item.key().id;
         let pending = self.samovar.fence().pending() > 0;
-        if memory {
-            self.cache(item).put(&id, value, parts);
-        } else {
-            self.cache(item).put_below(&id, value, parts);
-        }
+        let options = PutOptions { tags: item.tags(), below: !memory };
+        self.cache(item).put_with(&id, value, parts, options);
         for cell in cells {
             self.cells[cell].warm = memory;
             self.cells[cell].warm_below = !pending;
@@ -273,7 +303,8 @@ impl World {
                 }
             }
         }
-        self.blocks.put(&id, value, parts.into());
+        let options = PutOptions { tags: found.tags, below: false };
+        self.blocks.put_with(&id, value, parts.into(), options);
     }
 
     /// By day (a plain key has one): verdict, value and stamp.
@@ -370,7 +401,8 @@ impl World {
                 let value = source[key as usize].load(Ordering::SeqCst);
                 seen.store(value, Ordering::SeqCst);
                 let _ = held.await;
-                Ok(value.to_le_bytes().to_vec())
+                let value = value.to_le_bytes().to_vec();
+                Ok(Loaded { value, tags: Item::Plain(key).tags() })
             };
             cache.get_or_load(&key.to_string(), load).await
         });

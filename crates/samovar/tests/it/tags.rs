@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use futures_channel::oneshot;
 use samovar::{Loaded, PutOptions};
-use samovar_core::{Tags, TierName};
+use samovar_core::{Mode, Scope, Tags, TierName};
 use samovar_testkit::clock::FakeClock;
 use tempfile::tempdir;
 
-use crate::support::{START, block_on, get, open, policy, whole};
+use crate::support::{START, Stepped, block_on, get, mark, open, policy, whole};
 
 fn tags() -> Tags {
     Tags::new(["supplier:7", "summer"]).unwrap()
@@ -41,6 +42,32 @@ fn a_value_bears_its_tags_in_every_tier() {
     }
     assert_eq!(get(&cache, "plain").unwrap().tags, Tags::NONE);
     block_on(samovar.close()).unwrap();
+}
+
+/// A load that is under way when a tag is marked may bring that tag: who asks afterwards must not be given what it read.
+#[test]
+fn who_asks_after_a_mark_on_a_tag_does_not_join_what_began_before() {
+    let samovar = open(None, &FakeClock::at(START));
+    let cache = samovar.cache::<String>(policy("c"));
+    let asks = |value: &str, held: oneshot::Receiver<()>| {
+        let (cache, value) = (cache.clone(), value.to_owned());
+        let load = |_| async move {
+            held.await.unwrap();
+            Ok(Loaded { value, tags: tags() })
+        };
+        Stepped::new(async move { cache.get_or_load("k", load).await.unwrap().value })
+    };
+    let ((go, held), (go_again, held_again)) = (oneshot::channel(), oneshot::channel());
+    let mut before = asks("old", held);
+    assert!(before.step().is_none());
+    mark(&samovar, Scope::Tag("summer".into()), Mode::Remove);
+    let mut after = asks("new", held_again);
+    assert!(after.step().is_none());
+    go.send(()).unwrap();
+    assert_eq!(*before.finish(), "old", "who joined before is given it");
+    assert!(cache.peek("k").is_none(), "nobody else is");
+    go_again.send(()).unwrap();
+    assert_eq!(*after.finish(), "new");
 }
 
 #[test]
