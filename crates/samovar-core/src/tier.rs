@@ -133,4 +133,8 @@ pub trait Judge: Send + Sync + 'static {
 
     /// Whether a version lies on the history of the log, as far as it is known here.
     fn holds(&self, version: Version) -> bool;
+
+    /// A tier that outlives the process says up to where what it keeps counts as clean, when it is opened and whenever
+    /// that changes; `None`: of nothing. Marks after that are not forgotten while there is room for more.
+    fn swept(&self, clean: Option<Version>);
 }

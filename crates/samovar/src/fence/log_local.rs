@@ -1,7 +1,8 @@
 //! The mark log of a single node: a file of its own, group commit.
 //!
-//! For each scope the file holds the marks that a later one of the same scope has not made redundant, so it is
-//! bounded by the number of distinct scopes. The appends that wait while one transaction is being made
+//! For each scope the file holds the marks that a later one of the same scope has not made redundant. If there are too
+//! many scopes it forgets the oldest, and holds a `remove` over all that each of them could have covered in its
+//! place, at its number: whoever begins with this log has the same floors. The appends that wait while one transaction is being made
 //! durable go into the next one, up to a bound; an append beyond it is spread over several.
 //!
 //! What the tail has not taken stays in memory, however much that is. It cannot be read from the file instead:
@@ -9,7 +10,7 @@
 //! all the same by the marks whose callers still wait: [`crate::Samovar::mark`] returns only when the tail has
 //! taken its marks.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
@@ -18,14 +19,18 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use futures_channel::oneshot;
 use parking_lot::Mutex;
 use redb::backends::InMemoryBackend;
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
+use redb::{
+    Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, Table, TableDefinition,
+    WriteTransaction,
+};
 use samovar_core::{
-    BoxFuture, Epoch, Error, ErrorKind, History, Mark, MarkLog, Millis, Mode, Numbered, Snapshot,
-    Version,
+    BoxFuture, Epoch, Error, ErrorKind, History, Mark, MarkLog, Millis, Mode, Numbered, Scope,
+    Snapshot, Version,
 };
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
+use super::forget::{choose, room, widened};
 use super::standing::{EXPIRES_KEPT, nearest_pair};
 use crate::background::Worker;
 use crate::file::{Layout, Trouble, guarded, trouble};
@@ -109,14 +114,17 @@ impl LocalLog {
     /// damaged, where it was moved, and that the log was founded again: under a new epoch's name, so that
     /// nothing cached before is served.
     ///
+    /// Beyond twice `marks_max` scopes it forgets the oldest. A fence that remembers `marks_max` has mostly forgotten
+    /// them before, when it cost least.
+    ///
     /// # Errors
     /// If the file cannot be read or written, or is of a newer format or no mark log at all.
-    pub fn open(directory: &Path) -> Result<(LocalLog, Option<String>), Error> {
+    pub fn open(directory: &Path, marks_max: usize) -> Result<(LocalLog, Option<String>), Error> {
         let opened = LAYOUT.open(&directory.join(FILE))?;
         let notice = opened.notice.map(|said| {
             format!("{said}; the mark log was founded again, so what is on disk is not served")
         });
-        Ok((LocalLog::start(opened.database, opened.loaded.state)?, notice))
+        Ok((LocalLog::start(opened.database, opened.loaded.state, marks_max)?, notice))
     }
 
     /// Whether there is a log in a directory.
@@ -124,20 +132,20 @@ impl LocalLog {
         directory.join(FILE).metadata().is_ok_and(|found| found.len() > 0)
     }
 
-    /// A log that ends with the process: for caches in memory alone.
+    /// A log that ends with the process: for caches in memory alone. It forgets as [`LocalLog::open`] says.
     ///
     /// # Errors
     /// If no thread can be started.
-    pub fn volatile() -> Result<LocalLog, Error> {
+    pub fn volatile(marks_max: usize) -> Result<LocalLog, Error> {
         let fails = |trouble: Trouble| trouble.into_error(Path::new(FILE));
         let database = Database::builder()
             .create_with_backend(InMemoryBackend::new())
             .map_err(|e| fails(trouble(e)))?;
         let loaded = LAYOUT.fill(&database).map_err(fails)?;
-        LocalLog::start(database, loaded.state)
+        LocalLog::start(database, loaded.state, marks_max)
     }
 
-    fn start(database: Database, state: State) -> Result<LocalLog, Error> {
+    fn start(database: Database, state: State, marks_max: usize) -> Result<LocalLog, Error> {
         let database = Arc::new(database);
         let shared = Arc::new(Shared {
             database: Mutex::new(Some(Arc::clone(&database))),
@@ -147,7 +155,7 @@ impl LocalLog {
         let (own, last) = (Arc::clone(&shared), Arc::clone(&shared));
         let worker = Worker::spawn(
             "samovar-log",
-            move || Writer { database, shared: own, state }.run(&inbox),
+            move || Writer { database, shared: own, state, marks_max }.run(&inbox),
             move |_| {
                 last.database.lock().take();
                 let waiters = {
@@ -244,6 +252,68 @@ fn absorb(kept: &mut Vec<Stored>, new: Stored) {
     kept.push(new);
 }
 
+/// Puts a `remove` at the place of one that is forgotten.
+fn raise(kept: &mut Vec<Stored>, floor: Stored) {
+    kept.retain(|stored| stored.seq > floor.seq);
+    if kept.iter().all(|stored| stored.mark.mode != Mode::Remove) {
+        kept.insert(0, floor);
+    }
+}
+
+/// The rows of `marks` while they are written.
+struct Scopes<'a, 't> {
+    table: Table<'t, &'static [u8], &'static [u8]>,
+    /// The sum of the checksums of all rows.
+    digest: &'a mut u64,
+}
+
+impl Scopes<'_, '_> {
+    /// Changes the marks of a scope. Without any its row goes.
+    fn change(&mut self, scope: &Scope, how: impl FnOnce(&mut Vec<Stored>)) -> Result<(), Trouble> {
+        let scope = encode(scope)?;
+        let mut kept: Vec<Stored> = match self.table.get(&*scope).map_err(trouble)? {
+            Some(row) => {
+                *self.digest = self.digest.wrapping_sub(checksum(&scope, row.value()));
+                decode(row.value())?
+            }
+            None => Vec::new(),
+        };
+        how(&mut kept);
+        if kept.is_empty() {
+            self.table.remove(&*scope).map_err(trouble)?;
+            return Ok(());
+        }
+        let row = encode(&kept)?;
+        *self.digest = self.digest.wrapping_add(checksum(&scope, &row));
+        self.table.insert(&*scope, &*row).map_err(trouble)?;
+        Ok(())
+    }
+
+    /// Forgets the oldest scopes until about `room` are left.
+    fn forget(&mut self, room: usize) -> Result<(), Trouble> {
+        let mut scopes = Vec::new();
+        for row in self.table.iter().map_err(trouble)? {
+            let (scope, kept) = row.map_err(trouble)?;
+            // By ascending number: what the last stands for is later than all else.
+            if let Some(last) = decode::<Vec<Stored>>(kept.value())?.pop() {
+                scopes.push((decode::<Scope>(scope.value())?, last.seq, last.mark));
+            }
+        }
+        let mut floors = HashMap::<Scope, Stored>::new();
+        for (scope, seq, mark) in choose(scopes, room) {
+            self.change(&scope, Vec::clear)?;
+            let scope = widened(&scope);
+            if floors.get(&scope).is_none_or(|floor| floor.seq < seq) {
+                let mark = Mark { scope: scope.clone(), mode: Mode::Remove, ..mark };
+                floors.insert(scope, Stored { seq, mark });
+            }
+        }
+        floors
+            .into_iter()
+            .try_for_each(|(scope, floor)| self.change(&scope, |kept| raise(kept, floor)))
+    }
+}
+
 type Reply = oneshot::Sender<Result<Version, Error>>;
 
 /// Owns all writing.
@@ -251,6 +321,7 @@ struct Writer {
     database: Arc<Database>,
     shared: Arc<Shared>,
     state: State,
+    marks_max: usize,
 }
 
 impl Writer {
@@ -336,23 +407,17 @@ impl Writer {
         let mut state = State { head, ..self.state };
         let transaction = self.database.begin_write().map_err(trouble)?;
         {
-            let mut table = transaction.open_table(MARKS).map_err(trouble)?;
+            let mut scopes = Scopes {
+                table: transaction.open_table(MARKS).map_err(trouble)?,
+                digest: &mut state.digest,
+            };
             for numbered in marks {
-                let scope = encode(&numbered.mark.scope)?;
-                let mut kept: Vec<Stored> = match table.get(&*scope).map_err(trouble)? {
-                    Some(row) => {
-                        state.digest = state.digest.wrapping_sub(checksum(&scope, row.value()));
-                        decode(row.value())?
-                    }
-                    None => Vec::new(),
-                };
-                absorb(
-                    &mut kept,
-                    Stored { seq: numbered.version.seq, mark: numbered.mark.clone() },
-                );
-                let row = encode(&kept)?;
-                state.digest = state.digest.wrapping_add(checksum(&scope, &row));
-                table.insert(&*scope, &*row).map_err(trouble)?;
+                let stored = Stored { seq: numbered.version.seq, mark: numbered.mark.clone() };
+                scopes.change(&numbered.mark.scope, |kept| absorb(kept, stored))?;
+            }
+            let most = self.marks_max.saturating_mul(2);
+            if scopes.table.len().map_err(trouble)? > most as u64 {
+                scopes.forget(room(most))?;
             }
         }
         write_state(&transaction, &state)?;

@@ -5,9 +5,17 @@
 //! * `fresh`: the one predicate.
 //! * [`LocalLog`]: where marks become durable on a single node.
 //!
-//! Known limit: a scope that was marked once is remembered for good, in memory (about 200 bytes) and in the
-//! log. Who marks ever new keys and never a whole cache makes both grow. Forgetting needs floors, which are to
-//! come; nothing else here depends on it.
+//! * `forget`: which marks are forgotten when there are too many.
+//!
+//! # Forgetting
+//!
+//! A scope that was marked takes about 200 bytes here. Beyond `marks_max` of them the oldest are forgotten, each widened
+//! to a `remove` over all that it could have covered. What was read before that is refused; what memory has found clean
+//! since is newer by its tick, and what the disk was swept of is newer by *clean as of*. So a mark is not forgotten before the
+//! disk says that it was swept of it, up to twice as many marks.
+//!
+//! The log forgets by the same rule at twice as many: it stores the wider `remove` in place of what it forgot, so
+//! a restart knows of it. A restart that finds more in the log than was remembered here is only warmer for it.
 //!
 //! # Ticks
 //!
@@ -25,6 +33,7 @@
 //! and by all that are pending; then it is given the greatest tick before the first of those (or the tick
 //! that was read before the lookup, if there are none), so that from then on ticks decide the same.
 
+mod forget;
 mod fresh;
 mod log_local;
 mod patterns;
@@ -46,6 +55,7 @@ use samovar_core::{
 pub(crate) use log_local::FILE as MARKS_FILE;
 pub use log_local::LocalLog;
 
+use forget::room;
 use fresh::{Ruling, rule};
 use standing::Since;
 use table::Table;
@@ -89,6 +99,13 @@ struct State {
     /// The last marks that acted, by tick: dense, up to the current one.
     recent: VecDeque<Scope>,
     waiters: Vec<(u64, oneshot::Sender<()>)>,
+    /// About so many scopes are remembered.
+    marks_max: usize,
+    /// Beyond so many some are forgotten: more than that, if that was in vain.
+    forget_at: usize,
+    forgotten: u64,
+    /// The number up to which what lies below memory is clean. `None`: no tier has said anything.
+    swept: Option<u64>,
     failed: Option<Error>,
 }
 
@@ -108,11 +125,11 @@ pub(crate) struct Survey {
 }
 
 impl Fence {
-    /// A fence that has applied what a log holds.
+    /// A fence that has applied what a log holds. It remembers about `marks_max` scopes.
     ///
     /// # Errors
     /// If the log has no epoch.
-    pub fn new(log: &Snapshot, clock: Arc<dyn Clock>) -> Result<Fence, Error> {
+    pub fn new(log: &Snapshot, clock: Arc<dyn Clock>, marks_max: usize) -> Result<Fence, Error> {
         if !log.history.holds(log.head) {
             return Err(Error::new(
                 ErrorKind::Format,
@@ -133,6 +150,10 @@ impl Fence {
             pending: 0,
             recent: VecDeque::new(),
             waiters: Vec::new(),
+            marks_max,
+            forget_at: marks_max,
+            forgotten: 0,
+            swept: None,
             failed: None,
         };
         let inner = Inner { tick: AtomicU64::new(tick), state: RwLock::new(state), clock };
@@ -158,6 +179,17 @@ impl Fence {
     /// How many marks were accepted here and have not come back through the log yet.
     pub fn pending(&self) -> usize {
         self.inner.state.read().pending
+    }
+
+    /// Whatever of a cache was read before this number of the log is refused, whatever its key: because all of it was
+    /// removed, or because marks were forgotten.
+    pub fn floor(&self, cache: &str) -> u64 {
+        self.inner.state.read().table.floor(cache)
+    }
+
+    /// How many scopes were forgotten in this process.
+    pub fn forgotten(&self) -> u64 {
+        self.inner.state.read().forgotten
     }
 
     /// Whether a mark that `touches` selects has acted since a tick. Exact for the last 4,096 marks; for what lies
@@ -291,6 +323,7 @@ impl Fence {
                 Ok(())
             });
             self.inner.tick.store(tick.0, Ordering::Release);
+            state.forget();
             let seq = state.seq;
             let (done, waiting) =
                 std::mem::take(&mut state.waiters).into_iter().partition(|(want, _)| *want <= seq);
@@ -349,6 +382,21 @@ impl State {
         self.history.holds(version) && (version.epoch != self.epoch || version.seq <= self.seq)
     }
 
+    /// Forgets marks if there are too many. What was found clean up to the current tick stays so: nothing acts here.
+    fn forget(&mut self) {
+        if self.table.scopes() <= self.forget_at {
+            return;
+        }
+        let most = self.marks_max;
+        let mut forgotten = self.table.forget(room(most), self.swept.unwrap_or(u64::MAX));
+        let hard = most.saturating_mul(2);
+        if self.table.scopes() > hard {
+            forgotten += self.table.forget(room(hard), u64::MAX);
+        }
+        self.forgotten += forgotten as u64;
+        self.forget_at = most.max(self.table.scopes() + most / 8);
+    }
+
     fn remember(&mut self, scope: &Scope) {
         if self.recent.len() == RECENT {
             self.recent.pop_front();
@@ -384,6 +432,14 @@ impl Judge for Fence {
 
     fn holds(&self, version: Version) -> bool {
         self.inner.state.read().holds(version)
+    }
+
+    fn swept(&self, clean: Option<Version>) {
+        let mut state = self.inner.state.write();
+        let clean = clean.filter(|clean| state.holds(*clean)).map_or(0, |clean| clean.seq);
+        state.swept = Some(clean);
+        state.forget_at = state.marks_max;
+        state.forget();
     }
 }
 

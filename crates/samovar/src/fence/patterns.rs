@@ -40,6 +40,11 @@ impl Patterns {
         lengths.filter_map(|(length, prefixes)| prefixes.get(name.get(..*length)?)).flatten()
     }
 
+    /// All of them.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&Pattern, &Standing)> {
+        self.by_length.values().flat_map(HashMap::values).flatten()
+    }
+
     /// Drops those for which `stays` is false.
     pub(super) fn retain(&mut self, mut stays: impl FnMut(&mut Standing) -> bool) {
         self.by_length.retain(|_, prefixes| {

@@ -13,6 +13,11 @@ pub(super) struct Place {
 }
 
 impl Place {
+    /// The later of the two in each order.
+    pub(super) fn later(self, other: Place) -> Place {
+        Place { seq: self.seq.max(other.seq), tick: self.tick.max(other.tick) }
+    }
+
     /// Whether it comes later in one order or the other.
     fn outlives(self, other: Place) -> bool {
         self.seq > other.seq || self.tick > other.tick
@@ -60,12 +65,7 @@ impl Standing {
                 // Two removes of a scope act as one that is the later in both orders. An `expire` is
                 // absorbed only by a remove that is later in both: else an entry that lies between
                 // them in one order would lose its label.
-                self.removed = Some(match self.removed {
-                    Some(old) => {
-                        Place { seq: old.seq.max(place.seq), tick: old.tick.max(place.tick) }
-                    }
-                    None => place,
-                });
+                self.removed = Some(self.removed.map_or(place, |old| old.later(place)));
                 self.expired.retain(|e| e.place.outlives(place));
             }
             Mode::Expire => {
@@ -75,19 +75,36 @@ impl Standing {
                     let first = nearest_pair(&ats);
                     let earlier = self.expired.remove(first);
                     let later = &mut self.expired[first];
-                    later.place.seq = later.place.seq.max(earlier.place.seq);
-                    later.place.tick = later.place.tick.max(earlier.place.tick);
+                    later.place = later.place.later(earlier.place);
                     later.at = later.at.min(earlier.at);
                 }
             }
         }
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.removed.is_none() && self.expired.is_empty() && self.pending.is_empty()
+    }
+
+    /// Where its `remove` stands.
+    pub(super) fn removed(&self) -> Option<Place> {
+        self.removed
+    }
+
+    /// The first place that none of its marks comes after, in either order. `None` while one is pending: nobody can say then.
+    pub(super) fn last(&self) -> Option<Place> {
+        if !self.pending.is_empty() {
+            return None;
+        }
+        let expired = self.expired.iter().map(|expired| expired.place);
+        expired.chain(self.removed).reduce(Place::later)
+    }
+
     /// A `remove` of a wider scope absorbs what is earlier than it in both orders. False if nothing is left.
     pub(super) fn outlives(&mut self, place: Place) -> bool {
         self.removed = self.removed.filter(|removed| removed.outlives(place));
         self.expired.retain(|expired| expired.place.outlives(place));
-        self.removed.is_some() || !self.expired.is_empty() || !self.pending.is_empty()
+        !self.is_empty()
     }
 
     pub(super) fn cover(&self, since: Since, reach: &mut Reach, first: &mut First) {

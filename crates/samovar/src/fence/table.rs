@@ -1,15 +1,15 @@
 //! The marks that were applied here, found by what they cover.
 //!
 //! For each scope stand the newest `remove` and the `expire`s after it; whatever a later mark of the same
-//! scope makes redundant is absorbed, and so is what a `remove` over a whole cache or everything covers. So the table
-//! is bounded by the number of distinct scopes. (Forgetting scopes altogether needs floors; until those exist a
-//! source that marks ever new scopes makes it grow.)
+//! scope makes redundant is absorbed, and so is what a `remove` over a whole cache or everything covers. Of distinct
+//! scopes there may be ever more: then the oldest are forgotten ([`Table::forget`]).
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use samovar_core::{Day, Mark, Mode, Scope, Span, Tags, Tick};
+use samovar_core::{Day, Key, Mark, Millis, Mode, Partition, Scope, Span, Tags, Tick};
 
+use super::forget::{choose, widened};
 use super::patterns::Patterns;
 use super::standing::{Cover, Place, Since, Standing};
 
@@ -29,6 +29,8 @@ pub(crate) struct Table {
     stores: Stores,
     tags: HashMap<Arc<str>, Standing>,
     patterns: Patterns,
+    /// The scopes here, or somewhat more.
+    scopes: usize,
 }
 
 impl Table {
@@ -56,16 +58,21 @@ impl Table {
 
     /// A mark that was accepted here and has no number yet.
     pub(crate) fn pend(&mut self, mark: &Mark, Tick(tick): Tick) {
-        self.standing(&mark.scope).pend(mark, tick);
+        let standing = self.standing(&mark.scope);
+        let is_new = standing.is_empty();
+        standing.pend(mark, tick);
+        self.scopes += usize::from(is_new);
     }
 
     /// Gives a mark its number. True if it was pending here: it has acted already and keeps its tick;
     /// else it acts from `tick` on.
     pub(crate) fn number(&mut self, mark: &Mark, seq: u64, Tick(tick): Tick) -> bool {
         let standing = self.standing(&mark.scope);
+        let is_new = standing.is_empty();
         let acted = standing.settle(mark.id);
         let place = Place { seq, tick: acted.unwrap_or(tick) };
         standing.number(mark.mode, place, mark.at);
+        self.scopes += usize::from(is_new);
         if mark.mode == Mode::Remove {
             self.absorb(&mark.scope, place);
         }
@@ -95,6 +102,60 @@ impl Table {
             }
             Scope::Key(_) | Scope::Partition(_) | Scope::Pattern(_) | Scope::Tag(_) => {}
         }
+    }
+
+    /// How many scopes there are, or somewhat fewer: exactly so many after [`Table::forget`].
+    pub(crate) fn scopes(&self) -> usize {
+        self.scopes
+    }
+
+    /// What of a cache was read before this number is refused, whatever its key.
+    pub(crate) fn floor(&self, cache: &str) -> u64 {
+        let whole = self.caches.get(cache).and_then(|marks| marks.whole.removed());
+        let places = [self.everything.removed(), whole].into_iter().flatten();
+        places.map(|place| place.seq).max().unwrap_or(0)
+    }
+
+    /// Forgets scopes until about `room` are left, the oldest first, but none with a mark after number `up_to`, and
+    /// none with a mark that is pending. Returns how many.
+    pub(crate) fn forget(&mut self, room: usize, up_to: u64) -> usize {
+        let places = self.iter().filter_map(|(scope, standing)| Some((scope, standing.last()?)));
+        let places = places.map(|(scope, place)| (scope, place.seq, place)).collect();
+        let (mut floors, mut forgotten) = (HashMap::<Scope, Place>::new(), 0);
+        for (scope, seq, place) in choose(places, room) {
+            if seq <= up_to {
+                let floor = floors.entry(widened(&scope)).or_insert(place);
+                *floor = floor.later(place);
+                forgotten += 1;
+            }
+        }
+        for (scope, place) in floors {
+            // Only the windows of an `expire` depend on when it was.
+            self.standing(&scope).number(Mode::Remove, place, Millis(0));
+            // This takes out all that is forgotten.
+            self.absorb(&scope, place);
+        }
+        self.scopes = self.iter().count();
+        forgotten
+    }
+
+    /// All scopes with what stands there.
+    fn iter(&self) -> impl Iterator<Item = (Scope, &Standing)> {
+        let caches = self.caches.iter().flat_map(|(cache, marks)| {
+            let key = |id: &Arc<str>| Scope::Key(Key::new(Arc::clone(cache), Arc::clone(id)));
+            let keys = marks.keys.iter().map(move |(id, standing)| (key(id), standing));
+            keys.chain([(Scope::Cache(Arc::clone(cache)), &marks.whole)])
+        });
+        let partitions = self.stores.iter().flat_map(|(store, days)| {
+            let of = |day: &Day| Scope::Partition(Partition::new(Arc::clone(store), *day));
+            days.iter().map(move |(day, standing)| (of(day), standing))
+        });
+        let tags = self.tags.iter().map(|(tag, marks)| (Scope::Tag(Arc::clone(tag)), marks));
+        let patterns =
+            self.patterns.iter().map(|(pattern, marks)| (Scope::Pattern(pattern.clone()), marks));
+        let everything = [(Scope::Everything, &self.everything)];
+        let all = caches.chain(partitions).chain(tags).chain(patterns).chain(everything);
+        all.filter(|(_, standing)| !standing.is_empty())
     }
 
     /// What stands over an entry.

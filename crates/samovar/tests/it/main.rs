@@ -7,6 +7,7 @@ mod clear;
 mod contracts;
 mod damage;
 mod flights;
+mod forget;
 mod histories;
 mod kill;
 mod late;

@@ -150,8 +150,12 @@ proptest! {
         marks in history(),
         span in proptest::option::of((0..3i32, 0..3i32)),
         seq in 0u64..45,
+        room in proptest::option::of(1usize..12),
     ) {
-        let table = table(&marks);
+        let mut table = table(&marks);
+        if let Some(room) = room {
+            table.forget(room, u64::MAX);
+        }
         let span = span.map(|(a, b)| Span { store: "0".into(), from: Day(a.min(b)), to: Day(a.max(b)) });
         let below = table.over("a", "k", &tags()).cover(span.as_ref(), Since::Seq(seq));
         let now = marks.len() as u64;
@@ -165,6 +169,45 @@ proptest! {
             prop_assert!(above.removed >= below.removed);
             prop_assert!(above.expired.is_some() >= below.expired.is_some());
             prop_assert!(below.expired.is_none() || above.expired <= below.expired);
+        }
+    }
+
+    /// Whatever is forgotten, nothing that a mark covers is served, and nothing else is refused but what is below the
+    /// floor.
+    #[test]
+    fn forgetting_makes_colder_never_wrong(
+        marks in history(),
+        rooms in proptest::collection::vec((1usize..12, prop_oneof![Just(u64::MAX), 0u64..40]), 1..4),
+        span in proptest::option::of((0..3i32, 0..3i32)),
+        since in 0u64..45,
+    ) {
+        let mut table = table(&marks);
+        let mut highest = 0;
+        for (room, up_to) in rooms {
+            let (before, floor) = (table.iter().count(), table.floor("a"));
+            let pending = table.iter().filter(|(_, standing)| standing.last().is_none()).count();
+            let forgotten = table.forget(room, up_to);
+            prop_assert_eq!(table.scopes(), table.iter().count());
+            prop_assert!(before > room || forgotten == 0, "there was room");
+            // Two caches and everything may have become floors.
+            prop_assert!(up_to < u64::MAX || table.scopes() <= room + pending + 3);
+            prop_assert!(table.floor("a") <= floor.max(up_to));
+            highest = table.floor("a");
+        }
+        let span = span.map(|(a, b)| Span { store: "0".into(), from: Day(a.min(b)), to: Day(a.max(b)) });
+        let acted = marks.iter().filter(|mark| mark.seq.is_some_and(|seq| seq <= highest));
+        let latest = acted.map(|mark| mark.tick).max().unwrap_or(0);
+        for (since, above) in [
+            (Since::Seq(since), since >= highest),
+            (Since::Tick(Tick(since)), since >= latest),
+        ] {
+            let cover = table.over("a", "k", &tags()).cover(span.as_ref(), since);
+            let (whole, days) = naive(&marks, span.as_ref(), since);
+            if cover.whole.removed && !above {
+                continue;
+            }
+            prop_assert!(agree(cover.whole, whole), "{:?} {:?}", cover, whole);
+            prop_assert!(whole.removed || agree(cover.days, days), "{:?} {:?}", cover, days);
         }
     }
 }

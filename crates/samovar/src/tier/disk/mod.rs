@@ -130,7 +130,8 @@ impl DiskTier {
     ) -> Result<DiskTier, Error> {
         let path = directory.join(FILE);
         let opened = store::layout(options.page_cache).open(&path)?;
-        let Loaded { index, damaged } = opened.loaded;
+        let Loaded { index, damaged, clean } = opened.loaded;
+        judge.swept(clean);
         let shared = Arc::new(Shared {
             path,
             database: RwLock::new(Some(opened.database)),
@@ -249,6 +250,7 @@ impl Shared {
         if let Some(notice) = opened.notice {
             self.say(notice);
         }
+        self.judge.swept(opened.loaded.clean);
         *self.index.lock() = opened.loaded.index;
         *database = Some(opened.database);
         Ok(())

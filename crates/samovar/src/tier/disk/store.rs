@@ -27,6 +27,8 @@ pub(super) struct Loaded {
     pub(super) index: Index,
     /// Heads that cannot be read; their chunks, if any, are lost space until the file is cleared.
     pub(super) damaged: Vec<Key>,
+    /// The version up to which it was swept.
+    pub(super) clean: Option<Version>,
 }
 
 pub(super) fn layout(page_cache: usize) -> Layout<Loaded> {
@@ -62,7 +64,8 @@ fn load(database: &Database) -> Result<Loaded, Trouble> {
     for (id, (key, bytes)) in by_id {
         index.insert(key, id, bytes);
     }
-    Ok(Loaded { index, damaged })
+    let clean = decode_clean(&transaction.open_table(CLEAN).map_err(trouble)?)?;
+    Ok(Loaded { index, damaged, clean })
 }
 
 /// What was read under a key.
@@ -148,6 +151,8 @@ pub(super) struct Tables<'t> {
     heads: Table<'t, (&'static str, &'static str), &'static [u8]>,
     chunks: Table<'t, (u64, u32), &'static [u8]>,
     clean: Table<'t, (), &'static [u8]>,
+    /// What was written there.
+    clean_set: Option<Version>,
 }
 
 impl<'t> Tables<'t> {
@@ -156,6 +161,7 @@ impl<'t> Tables<'t> {
             heads: transaction.open_table(HEADS).map_err(trouble)?,
             chunks: transaction.open_table(CHUNKS).map_err(trouble)?,
             clean: transaction.open_table(CLEAN).map_err(trouble)?,
+            clean_set: None,
         })
     }
 
@@ -214,7 +220,13 @@ impl<'t> Tables<'t> {
 
     fn set_clean(&mut self, version: Version) -> Result<(), Trouble> {
         self.clean.insert((), &*encode_clean(version)).map_err(trouble)?;
+        self.clean_set = Some(version);
         Ok(())
+    }
+
+    /// The version up to which the file is clean once this is committed, if that is another than before.
+    pub(super) fn clean_set(&self) -> Option<Version> {
+        self.clean_set
     }
 
     /// Deletes an entry. True if it was there.
