@@ -10,7 +10,9 @@
 //! all the same by the marks whose callers still wait: [`crate::Samovar::mark`] returns only when the tail has
 //! taken its marks.
 
-use std::collections::{HashMap, VecDeque};
+mod rows;
+
+use std::collections::VecDeque;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
@@ -19,21 +21,16 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use futures_channel::oneshot;
 use parking_lot::Mutex;
 use redb::backends::InMemoryBackend;
-use redb::{
-    Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, Table, TableDefinition,
-    WriteTransaction,
-};
+use redb::{Database, ReadableDatabase, TableDefinition, WriteTransaction};
 use samovar_core::{
-    BoxFuture, Epoch, Error, ErrorKind, History, Mark, MarkLog, Millis, Mode, Numbered, Scope,
-    Snapshot, Version,
+    BoxFuture, Epoch, Error, ErrorKind, History, Mark, MarkLog, Numbered, Snapshot, Version,
 };
 use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+use xxhash_rust::xxh3::xxh3_64;
 
-use super::forget::{choose, room, widened};
-use super::standing::{EXPIRES_KEPT, nearest_pair};
 use crate::background::Worker;
 use crate::file::{Layout, Trouble, guarded, trouble};
+use rows::{Scopes, decode, encode};
 
 /// The file's name in the data directory.
 pub(crate) const FILE: &str = "marks.redb";
@@ -45,8 +42,6 @@ const AT_ONCE: usize = 8_192;
 
 /// One row: what must never be lost or altered unnoticed.
 const STATE: TableDefinition<'static, (), &[u8]> = TableDefinition::new("state");
-/// Encoded scope → encoded marks of that scope that still count, by ascending number.
-const MARKS: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("marks");
 
 /// Since 2 scopes may be patterns and tags.
 const LAYOUT: Layout<Loaded> = Layout { page_cache: 4 << 20, format: 2, since: 1, create, load };
@@ -92,13 +87,6 @@ struct Recent {
 enum Request {
     Append(Vec<Mark>, oneshot::Sender<Result<Version, Error>>),
     Stop,
-}
-
-/// A mark as it is stored; its scope is the key.
-#[derive(Serialize, Deserialize)]
-struct Stored {
-    seq: u64,
-    mark: Mark,
 }
 
 impl Recent {
@@ -176,7 +164,7 @@ fn create(transaction: &WriteTransaction) -> Result<(), Trouble> {
         let error = Error::new(ErrorKind::Storage, "the system gives no random numbers");
         Trouble::Failed(error.because(e))
     })?;
-    transaction.open_table(MARKS).map_err(trouble)?;
+    Scopes::open(transaction, &mut 0)?;
     write_state(transaction, &State { epoch: Epoch(epoch), head: 0, digest: 0 })
 }
 
@@ -200,118 +188,13 @@ fn load(database: &Database) -> Result<Loaded, Trouble> {
         return Err(damaged("its head has a wrong checksum"));
     }
     let state: State = decode(row)?;
-    let (mut marks, mut digest) = (Vec::new(), 0u64);
-    let table = transaction.open_table(MARKS).map_err(trouble)?;
-    for row in table.iter().map_err(trouble)? {
-        let (scope, value) = row.map_err(trouble)?;
-        digest = digest.wrapping_add(checksum(scope.value(), value.value()));
-        for Stored { seq, mark } in decode::<Vec<Stored>>(value.value())? {
-            marks.push(Numbered { version: Version { epoch: state.epoch, seq }, mark });
-        }
-    }
+    let (marks, digest) = rows::read(&transaction, state.epoch)?;
     if digest != state.digest {
         return Err(damaged("its marks have a wrong checksum"));
     }
-    marks.sort_by_key(|numbered| numbered.version.seq);
     let head = Version { epoch: state.epoch, seq: state.head };
     let history = History(vec![(state.epoch, 0)]);
     Ok(Loaded { state, snapshot: Snapshot { history, marks, head } })
-}
-
-fn checksum(scope: &[u8], marks: &[u8]) -> u64 {
-    xxh3_64_with_seed(marks, xxh3_64(scope))
-}
-
-fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Trouble> {
-    postcard::from_bytes(bytes).map_err(|e| Trouble::Damaged(e.to_string()))
-}
-
-fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, Trouble> {
-    postcard::to_stdvec(value).map_err(|e| {
-        let error = Error::new(ErrorKind::Invalid, "a mark cannot be encoded");
-        Trouble::Failed(error.because(e))
-    })
-}
-
-/// Adds a mark to those of its scope; drops or merges what it makes redundant.
-fn absorb(kept: &mut Vec<Stored>, new: Stored) {
-    match new.mark.mode {
-        Mode::Remove => kept.clear(),
-        Mode::Expire => {
-            let is_expire = |stored: &Stored| stored.mark.mode == Mode::Expire;
-            let first = kept.iter().position(is_expire).unwrap_or(kept.len());
-            if kept.len() - first >= EXPIRES_KEPT {
-                let ats: Vec<Millis> = kept[first..].iter().map(|s| s.mark.at).collect();
-                let earlier = kept.remove(first + nearest_pair(&ats));
-                // Its neighbour has moved into its place and keeps the earlier time.
-                let later = &mut kept[first + nearest_pair(&ats)];
-                later.mark.at = later.mark.at.min(earlier.mark.at);
-            }
-        }
-    }
-    kept.push(new);
-}
-
-/// Puts a `remove` at the place of one that is forgotten.
-fn raise(kept: &mut Vec<Stored>, floor: Stored) {
-    kept.retain(|stored| stored.seq > floor.seq);
-    if kept.iter().all(|stored| stored.mark.mode != Mode::Remove) {
-        kept.insert(0, floor);
-    }
-}
-
-/// The rows of `marks` while they are written.
-struct Scopes<'a, 't> {
-    table: Table<'t, &'static [u8], &'static [u8]>,
-    /// The sum of the checksums of all rows.
-    digest: &'a mut u64,
-}
-
-impl Scopes<'_, '_> {
-    /// Changes the marks of a scope. Without any its row goes.
-    fn change(&mut self, scope: &Scope, how: impl FnOnce(&mut Vec<Stored>)) -> Result<(), Trouble> {
-        let scope = encode(scope)?;
-        let mut kept: Vec<Stored> = match self.table.get(&*scope).map_err(trouble)? {
-            Some(row) => {
-                *self.digest = self.digest.wrapping_sub(checksum(&scope, row.value()));
-                decode(row.value())?
-            }
-            None => Vec::new(),
-        };
-        how(&mut kept);
-        if kept.is_empty() {
-            self.table.remove(&*scope).map_err(trouble)?;
-            return Ok(());
-        }
-        let row = encode(&kept)?;
-        *self.digest = self.digest.wrapping_add(checksum(&scope, &row));
-        self.table.insert(&*scope, &*row).map_err(trouble)?;
-        Ok(())
-    }
-
-    /// Forgets the oldest scopes until about `room` are left.
-    fn forget(&mut self, room: usize) -> Result<(), Trouble> {
-        let mut scopes = Vec::new();
-        for row in self.table.iter().map_err(trouble)? {
-            let (scope, kept) = row.map_err(trouble)?;
-            // By ascending number: what the last stands for is later than all else.
-            if let Some(last) = decode::<Vec<Stored>>(kept.value())?.pop() {
-                scopes.push((decode::<Scope>(scope.value())?, last.seq, last.mark));
-            }
-        }
-        let mut floors = HashMap::<Scope, Stored>::new();
-        for (scope, seq, mark) in choose(scopes, room) {
-            self.change(&scope, Vec::clear)?;
-            let scope = widened(&scope);
-            if floors.get(&scope).is_none_or(|floor| floor.seq < seq) {
-                let mark = Mark { scope: scope.clone(), mode: Mode::Remove, ..mark };
-                floors.insert(scope, Stored { seq, mark });
-            }
-        }
-        floors
-            .into_iter()
-            .try_for_each(|(scope, floor)| self.change(&scope, |kept| raise(kept, floor)))
-    }
 }
 
 type Reply = oneshot::Sender<Result<Version, Error>>;
@@ -407,18 +290,9 @@ impl Writer {
         let mut state = State { head, ..self.state };
         let transaction = self.database.begin_write().map_err(trouble)?;
         {
-            let mut scopes = Scopes {
-                table: transaction.open_table(MARKS).map_err(trouble)?,
-                digest: &mut state.digest,
-            };
-            for numbered in marks {
-                let stored = Stored { seq: numbered.version.seq, mark: numbered.mark.clone() };
-                scopes.change(&numbered.mark.scope, |kept| absorb(kept, stored))?;
-            }
-            let most = self.marks_max.saturating_mul(2);
-            if scopes.table.len().map_err(trouble)? > most as u64 {
-                scopes.forget(room(most))?;
-            }
+            let mut scopes = Scopes::open(&transaction, &mut state.digest)?;
+            marks.iter().try_for_each(|numbered| scopes.add(numbered))?;
+            scopes.keep_within(self.marks_max.saturating_mul(2))?;
         }
         write_state(&transaction, &state)?;
         transaction.commit().map_err(trouble)?;

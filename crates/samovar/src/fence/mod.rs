@@ -2,7 +2,7 @@
 //!
 //! * `table`: the marks that were applied here, found by what they cover; `standing`: those of one scope; `patterns`:
 //!   those of patterns.
-//! * `fresh`: the one predicate.
+//! * `fresh`: the one predicate. `state`: what changes when marks are applied.
 //! * [`LocalLog`]: where marks become durable on a single node.
 //!
 //! * `forget`: which marks are forgotten when there are too many.
@@ -38,9 +38,9 @@ mod fresh;
 mod log_local;
 mod patterns;
 mod standing;
+mod state;
 mod table;
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -48,20 +48,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use futures_channel::oneshot;
 use parking_lot::RwLock;
 use samovar_core::{
-    Claim, Clock, Epoch, Error, ErrorKind, History, Judge, Keep, Key, Mark, Millis, Numbered,
-    Parts, Scope, Snapshot, Tick, Token, Verdict, Version,
+    Claim, Clock, Error, ErrorKind, Judge, Keep, Key, Mark, Millis, Numbered, Parts, Scope,
+    Snapshot, Tick, Token, Verdict, Version,
 };
 
 pub(crate) use log_local::FILE as MARKS_FILE;
 pub use log_local::LocalLog;
 
-use forget::room;
 use fresh::{Ruling, rule};
 use standing::Since;
-use table::Table;
-
-/// How many of the last marks [`Fence::acted_since`] can tell apart.
-const RECENT: usize = 4_096;
+use state::State;
 
 /// The marks applied in this process, and the question that every read asks. Cheap to clone.
 ///
@@ -86,27 +82,6 @@ struct Inner {
     tick: AtomicU64,
     state: RwLock<State>,
     clock: Arc<dyn Clock>,
-}
-
-struct State {
-    table: Table,
-    history: History,
-    epoch: Epoch,
-    /// The number of the mark applied last.
-    seq: u64,
-    /// How many marks are pending.
-    pending: usize,
-    /// The last marks that acted, by tick: dense, up to the current one.
-    recent: VecDeque<Scope>,
-    waiters: Vec<(u64, oneshot::Sender<()>)>,
-    /// About so many scopes are remembered.
-    marks_max: usize,
-    /// Beyond so many some are forgotten: more than that, if that was in vain.
-    forget_at: usize,
-    forgotten: u64,
-    /// The number up to which what lies below memory is clean. `None`: no tier has said anything.
-    swept: Option<u64>,
-    failed: Option<Error>,
 }
 
 /// What the predicate says of an entry in memory, part by part.
@@ -136,27 +111,8 @@ impl Fence {
                 format!("the mark log's head {} does not lie on its own history", log.head),
             ));
         }
-        let mut table = Table::default();
-        let mut tick = 0;
-        for numbered in &log.marks {
-            tick += 1;
-            table.number(&numbered.mark, numbered.version.seq, Tick(tick));
-        }
-        let state = State {
-            table,
-            history: log.history.clone(),
-            epoch: log.head.epoch,
-            seq: log.head.seq,
-            pending: 0,
-            recent: VecDeque::new(),
-            waiters: Vec::new(),
-            marks_max,
-            forget_at: marks_max,
-            forgotten: 0,
-            swept: None,
-            failed: None,
-        };
-        let inner = Inner { tick: AtomicU64::new(tick), state: RwLock::new(state), clock };
+        let (state, tick) = State::new(log, marks_max);
+        let inner = Inner { tick: AtomicU64::new(tick.0), state: RwLock::new(state), clock };
         Ok(Fence { inner: Arc::new(inner) })
     }
 
@@ -372,39 +328,6 @@ impl Fence {
     }
 }
 
-impl State {
-    fn version(&self) -> Version {
-        Version { epoch: self.epoch, seq: self.seq }
-    }
-
-    /// A version beyond what was applied here comes from a log that has since lost its newest marks.
-    fn holds(&self, version: Version) -> bool {
-        self.history.holds(version) && (version.epoch != self.epoch || version.seq <= self.seq)
-    }
-
-    /// Forgets marks if there are too many. What was found clean up to the current tick stays so: nothing acts here.
-    fn forget(&mut self) {
-        if self.table.scopes() <= self.forget_at {
-            return;
-        }
-        let most = self.marks_max;
-        let mut forgotten = self.table.forget(room(most), self.swept.unwrap_or(u64::MAX));
-        let hard = most.saturating_mul(2);
-        if self.table.scopes() > hard {
-            forgotten += self.table.forget(room(hard), u64::MAX);
-        }
-        self.forgotten += forgotten as u64;
-        self.forget_at = most.max(self.table.scopes() + most / 8);
-    }
-
-    fn remember(&mut self, scope: &Scope) {
-        if self.recent.len() == RECENT {
-            self.recent.pop_front();
-        }
-        self.recent.push_back(scope.clone());
-    }
-}
-
 impl Judge for Fence {
     fn judge_stored(&self, key: &Key, claim: Claim<'_>) -> Keep {
         let now = self.inner.clock.now();
@@ -435,11 +358,7 @@ impl Judge for Fence {
     }
 
     fn swept(&self, clean: Option<Version>) {
-        let mut state = self.inner.state.write();
-        let clean = clean.filter(|clean| state.holds(*clean)).map_or(0, |clean| clean.seq);
-        state.swept = Some(clean);
-        state.forget_at = state.marks_max;
-        state.forget();
+        self.inner.state.write().swept(clean);
     }
 }
 
