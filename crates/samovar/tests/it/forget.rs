@@ -3,13 +3,13 @@
 use std::path::Path;
 
 use samovar::fence::LocalLog;
-use samovar::{Cache, Samovar, Settings};
-use samovar_core::{Key, MarkLog, Mode, Numbered, Scope, Tags, Verdict};
+use samovar::{Cache, CachePolicy, PutOptions, Samovar, Settings};
+use samovar_core::{Day, Key, MarkLog, Mode, Numbered, Part, Scope, Span, Tags, Verdict};
 use samovar_testkit::clock::FakeClock;
 use samovar_testkit::log::mark as numbered;
 use tempfile::tempdir;
 
-use crate::support::{START, block_on, get, key, mark, policy, settings, text, whole};
+use crate::support::{START, block_on, get, key, mark, policy, settings, stamp, text, whole};
 
 /// How many scopes are remembered; twice as many while the disk is not swept.
 const MOST: usize = 8;
@@ -65,7 +65,7 @@ fn what_was_marked_and_forgotten_is_not_served() {
         let directory = tempdir().unwrap();
         let samovar = open(Some(directory.path()));
         let cache = samovar.cache::<String>(policy("c"));
-        let options = samovar::PutOptions { tags: Tags::new(["t"]).unwrap(), below: false };
+        let options = PutOptions { tags: Tags::new(["t"]).unwrap(), below: false };
         cache.put_with("k", "old".to_owned(), whole(&samovar), options);
         block_on(samovar.flush()).unwrap();
         mark(&samovar, scope.clone(), Mode::Expire);
@@ -112,6 +112,31 @@ fn a_mark_is_not_forgotten_before_the_disk_is_swept_of_it_up_to_twice_as_many() 
     let floor = samovar.fence().floor("c");
     assert!(samovar.fence().forgotten() > 0, "there is an end to waiting");
     assert_eq!(text(get(&cache, "late")), None, "read before number {floor}");
+    block_on(samovar.close()).unwrap();
+}
+
+/// An entry of which some is refused may be kept, and costs nobody else anything.
+#[test]
+fn what_is_put_on_disk_half_refused_makes_nothing_else_colder() {
+    let directory = tempdir().unwrap();
+    let samovar = open(Some(directory.path()));
+    let cache = samovar.cache::<String>(CachePolicy { memory: false, ..policy("c") });
+    cache.put_below("k", "v".to_owned(), whole(&samovar));
+    let old = stamp(&samovar);
+    block_on(samovar.flush()).unwrap();
+    crowd(&samovar, "c", 0, MOST + 1);
+    block_on(samovar.sweep()).unwrap();
+    assert!(samovar.fence().floor("c") > 0);
+    let day = |day| Some(Span { store: "7".into(), from: Day(day), to: Day(day) });
+    let parts = [Part { span: day(0), stamp: old }, Part { span: day(1), stamp: stamp(&samovar) }];
+    cache.put_below("half", "v".to_owned(), parts.into());
+    for _ in 0..2 {
+        block_on(samovar.flush()).unwrap();
+        let half = get(&cache, "half").unwrap();
+        assert_eq!([0, 1].map(|part| half.part_verdict(part)), [Verdict::Refused, Verdict::Fresh]);
+        assert_eq!(get(&cache, "k").unwrap().verdict, Verdict::Fresh);
+        block_on(samovar.sweep()).unwrap();
+    }
     block_on(samovar.close()).unwrap();
 }
 

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 const MAGIC: [u8; 3] = *b"SF\x02";
-/// Before entries had tags: the same without them at the end.
+/// Before entries had tags: the same without the last two fields.
 const MAGIC_1: [u8; 3] = *b"SF\x01";
 
 /// A page of redb.
@@ -40,10 +40,12 @@ pub(super) struct Head {
     pub(super) lifetime: Lifetime,
     parts: Vec<StoredPart>,
     pub(super) tags: Tags,
+    /// It was not clean when it was written: it counts as what it is, whatever the file was swept of.
+    pub(super) apart: bool,
 }
 
 impl Head {
-    pub(super) fn new(id: u64, value: &[u8], claim: Claim<'_>) -> Head {
+    pub(super) fn new(id: u64, value: &[u8], claim: Claim<'_>, apart: bool) -> Head {
         let stored = |part: &Part| StoredPart {
             span: part.span.clone(),
             version: part.stamp.version,
@@ -52,7 +54,7 @@ impl Head {
         let Claim { parts, tags, lifetime } = claim;
         let parts = parts.iter().map(stored).collect();
         let (length, tags) = (value.len() as u64, tags.clone());
-        Head { id, length, sum: xxh3_64(value), lifetime, parts, tags }
+        Head { id, length, sum: xxh3_64(value), lifetime, parts, tags, apart }
     }
 
     /// The row. `None` if it cannot be encoded.
@@ -69,8 +71,8 @@ impl Head {
             return None;
         }
         if let Some(body) = body.strip_prefix(&MAGIC_1) {
-            // The length of a list without tags.
-            return postcard::from_bytes(&[body, &[0]].concat()).ok();
+            // The length of a list without tags, and false.
+            return postcard::from_bytes(&[body, &[0, 0]].concat()).ok();
         }
         postcard::from_bytes(body.strip_prefix(&MAGIC)?).ok()
     }
@@ -144,7 +146,7 @@ mod tests {
             Lifetime { ttl: Duration::from_secs(5), stale_window: Duration::from_secs(6) };
         let parts = [Part { span: Some(span), stamp }, Part { span: None, stamp }];
         let tags = Tags::new(["é", "b"]).unwrap();
-        Head::new(1, value, Claim { parts: &parts, tags: &tags, lifetime })
+        Head::new(1, value, Claim { parts: &parts, tags: &tags, lifetime }, true)
     }
 
     proptest! {
@@ -165,11 +167,11 @@ mod tests {
     #[test]
     fn a_frame_from_before_tags_is_read() {
         let key = Key::new("cache", "key");
-        let head = Head { tags: Tags::NONE, ..head(b"value") };
+        let head = Head { tags: Tags::NONE, apart: false, ..head(b"value") };
         let row = head.encode(&key).unwrap();
         let (new, _) = row.split_last_chunk::<8>().unwrap();
-        let (list, fields) = new[MAGIC.len()..].split_last().unwrap();
-        assert_eq!(*list, 0);
+        let (fields, last) = new[MAGIC.len()..].split_last_chunk::<2>().unwrap();
+        assert_eq!(*last, [0, 0]);
         let mut old = [&MAGIC_1, fields].concat();
         old.extend_from_slice(&checksum("cache", "key", &old).to_le_bytes());
         assert_eq!(Head::decode("cache", "key", &old), Some(head));

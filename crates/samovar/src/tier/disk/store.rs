@@ -7,7 +7,7 @@ use redb::{
     Database, ReadTransaction, ReadableDatabase, ReadableTable, Table, TableDefinition,
     WriteTransaction,
 };
-use samovar_core::{Claim, Entry, Epoch, Judge, Keep, Key, Part, Version};
+use samovar_core::{Claim, Entry, Epoch, Judge, Keep, Key, Part, Parts, Version};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::frame::{Head, chunks, footprint};
@@ -32,7 +32,7 @@ pub(super) struct Loaded {
 }
 
 pub(super) fn layout(page_cache: usize) -> Layout<Loaded> {
-    // Since 2 frames have tags.
+    // Since 2 frames have tags, and may stand apart.
     Layout { page_cache, format: 2, since: 1, create, load }
 }
 
@@ -75,8 +75,21 @@ pub(super) enum Read {
     Found(Entry<Bytes>),
 }
 
-/// Reads a frame and, in the same snapshot, up to where the file was swept: a part counts as the greater of the
-/// two, if both lie on the history. (No mark between the two covers it, or the sweep would not have said so.)
+/// The parts of a frame as what they count: each as the greater of its own version and the one up to which the file
+/// was swept, if both lie on the history. (No mark between the two covers it, or the sweep would not have said so.)
+fn counted(head: &Head, clean: Option<Version>, judge: &dyn Judge) -> Parts {
+    let clean = clean.filter(|clean| !head.apart && judge.holds(*clean));
+    let part = |part: &Part| {
+        let mut part = part.clone();
+        let own = part.stamp.version;
+        part.stamp.version =
+            clean.filter(|clean| clean.seq > own.seq && judge.holds(own)).unwrap_or(own);
+        part
+    };
+    head.parts().iter().map(part).collect()
+}
+
+/// Reads a frame and, in the same snapshot, up to where the file was swept.
 pub(super) fn read(database: &Database, key: &Key, judge: &dyn Judge) -> Result<Read, Trouble> {
     let transaction = database.begin_read().map_err(trouble)?;
     let heads = transaction.open_table(HEADS).map_err(trouble)?;
@@ -88,19 +101,9 @@ pub(super) fn read(database: &Database, key: &Key, judge: &dyn Judge) -> Result<
     };
     let Some(value) = read_value(&transaction, &head)? else { return Ok(Read::Damaged) };
     let clean = decode_clean(&transaction.open_table(CLEAN).map_err(trouble)?)?;
-    let clean = clean.filter(|clean| judge.holds(*clean));
-    let mut parts = head.parts().to_vec();
-    for part in &mut parts {
-        let own = part.stamp.version;
-        if let Some(clean) = clean
-            && clean.seq > own.seq
-            && judge.holds(own)
-        {
-            part.stamp.version = clean;
-        }
-    }
+    let parts = counted(&head, clean, judge);
     let Head { tags, lifetime, .. } = head;
-    Ok(Read::Found(Entry { value, parts: parts.into(), tags, lifetime }))
+    Ok(Read::Found(Entry { value, parts, tags, lifetime }))
 }
 
 fn read_value(transaction: &ReadTransaction, head: &Head) -> Result<Option<Bytes>, Trouble> {
@@ -183,7 +186,9 @@ impl<'t> Tables<'t> {
             return Ok(Fill::Refused);
         }
         let id = index.lock().new_id();
-        let head = Head::new(id, &entry.value, entry.claim());
+        // Some of it is stale or refused already: what the file was swept of says nothing of this.
+        let apart = decode_clean(&self.clean)?.is_some_and(|clean| clean.seq > clean_to);
+        let head = Head::new(id, &entry.value, entry.claim(), apart);
         let row = head.encode(key);
         let bytes = footprint(key, row.as_ref().map_or(0, Vec::len), head.length);
         let Some(row) = row.filter(|_| bytes <= max_bytes) else {
@@ -191,8 +196,6 @@ impl<'t> Tables<'t> {
             self.remove(key, index)?;
             return Ok(Fill::TurnedDown);
         };
-        // Some of it is stale or refused already: then the file is clean up to before that mark only.
-        self.lower_clean(clean_to)?;
         for (number, chunk) in (0u32..).zip(chunks(&entry.value)) {
             self.chunks.insert((id, number), chunk).map_err(trouble)?;
         }
@@ -209,13 +212,6 @@ impl<'t> Tables<'t> {
         let row = self.heads.get((&*key.cache, &*key.id)).map_err(trouble)?;
         let head = row.and_then(|row| Head::decode(&key.cache, &key.id, row.value()));
         Ok(head.is_some_and(|head| stays(key, head.claim(&head.parts()), parts, judge)))
-    }
-
-    fn lower_clean(&mut self, to: u64) -> Result<(), Trouble> {
-        match decode_clean(&self.clean)? {
-            Some(clean) if clean.seq > to => self.set_clean(Version { seq: to, ..clean }),
-            _ => Ok(()),
-        }
     }
 
     fn set_clean(&mut self, version: Version) -> Result<(), Trouble> {
@@ -262,14 +258,20 @@ impl<'t> Tables<'t> {
     ) -> Result<u64, Trouble> {
         // Before anything is judged: marks that act meanwhile belong to the next sweep.
         let position = judge.position();
+        let clean = decode_clean(&self.clean)?;
         let (mut refused, mut clean_to) = (Vec::new(), u64::MAX);
         for row in self.heads.iter().map_err(trouble)? {
             let (key, row) = row.map_err(trouble)?;
             let (cache, id) = key.value();
             let (key, head) = (Key::new(cache, id), Head::decode(cache, id, row.value()));
-            match head.map(|head| judge.judge_stored(&key, head.claim(&head.parts()))) {
-                Some(Keep::CleanTo(to)) => clean_to = clean_to.min(to),
-                Some(Keep::Drop) | None => refused.push(key),
+            let Some(head) = head else {
+                refused.push(key);
+                continue;
+            };
+            match judge.judge_stored(&key, head.claim(&counted(&head, clean, judge))) {
+                Keep::CleanTo(to) if !head.apart => clean_to = clean_to.min(to),
+                Keep::CleanTo(_) => {}
+                Keep::Drop => refused.push(key),
             }
         }
         for key in &refused {
