@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Day, Millis, Span, Tick, Token, Version};
+use crate::{Day, Millis, Span, Tags, Tick, Token, Version};
 
 /// The name of a value: a cache and a key within it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -22,11 +22,24 @@ impl Key {
     pub fn new(cache: impl Into<Arc<str>>, id: impl Into<Arc<str>>) -> Self {
         Key { cache: cache.into(), id: id.into() }
     }
+
+    /// The name that a [`crate::Pattern`] is compared with, as Redis would know the key: a prefix that belongs to
+    /// the cache, then the key within it.
+    ///
+    /// The prefix is the cache's name and a colon. So `product:*` covers the cache `product`.
+    ///
+    /// ```
+    /// # use samovar_core::Key;
+    /// assert_eq!(Key::full("product", "42"), "product:42");
+    /// ```
+    pub fn full(cache: &str, id: &str) -> String {
+        [cache, ":", id].concat()
+    }
 }
 
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.cache, self.id)
+        f.write_str(&Key::full(&self.cache, &self.id))
     }
 }
 
@@ -88,18 +101,41 @@ pub struct Entry<V> {
     pub value: V,
     /// Its parts: one or more.
     pub parts: Parts,
+    /// Under which it is invalidated as a whole, beside its key.
+    pub tags: Tags,
     /// How long its parts may be served.
     pub lifetime: Lifetime,
 }
 
 impl<V> Entry<V> {
-    /// An entry in one part that no partition mark covers.
+    /// An entry in one part that no partition mark covers, without tags.
     pub fn whole(value: V, stamp: Stamp, lifetime: Lifetime) -> Self {
-        Entry { value, parts: Arc::from([Part { span: None, stamp }]), lifetime }
+        Entry { value, parts: Arc::from([Part { span: None, stamp }]), tags: Tags::NONE, lifetime }
     }
 
     /// The same entry with another form of the value.
     pub fn with<W>(&self, value: W) -> Entry<W> {
-        Entry { value, parts: Arc::clone(&self.parts), lifetime: self.lifetime }
+        Entry {
+            value,
+            parts: Arc::clone(&self.parts),
+            tags: self.tags.clone(),
+            lifetime: self.lifetime,
+        }
     }
+
+    /// What decides whether it may be served.
+    pub fn claim(&self) -> Claim<'_> {
+        Claim { parts: &self.parts, tags: &self.tags, lifetime: self.lifetime }
+    }
+}
+
+/// What the fence judges of an entry, beside its key.
+#[derive(Clone, Copy, Debug)]
+pub struct Claim<'a> {
+    /// Its parts, or those of them that are asked about.
+    pub parts: &'a [Part],
+    /// Its tags.
+    pub tags: &'a Tags,
+    /// How long its parts may be served.
+    pub lifetime: Lifetime,
 }

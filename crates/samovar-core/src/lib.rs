@@ -1,8 +1,8 @@
 //! The words and contracts of Samovar. No I/O and no runtime: every other crate speaks in these types.
 //!
 //! * [`Version`], [`Token`]: when a read of the source began, in numbers of the mark log.
-//! * [`Mark`], [`Scope`]: an invalidation and what it covers.
-//! * [`Key`], [`Partition`], [`Span`], [`Part`], [`Entry`]: what is cached, and the stamps by which a read decides
+//! * [`Mark`], [`Scope`], [`Pattern`]: an invalidation and what it covers.
+//! * [`Key`], [`Partition`], [`Span`], [`Part`], [`Tags`], [`Entry`]: what is cached, and the stamps by which a read decides
 //!   whether it may still be served.
 //! * [`Tier`], [`MarkLog`], [`Judge`], [`Clock`]: the contracts; their implementations live elsewhere.
 //!
@@ -16,15 +16,19 @@ mod entry;
 mod error;
 mod log;
 mod mark;
+mod pattern;
+mod tags;
 mod tier;
 mod version;
 
 pub use clock::{Clock, Millis, SystemClock};
 pub use day::{Day, DayParseError, Partition, Span};
-pub use entry::{Entry, Key, Lifetime, Part, Parts, Stamp};
+pub use entry::{Claim, Entry, Key, Lifetime, Part, Parts, Stamp};
 pub use error::{Error, ErrorKind};
 pub use futures_core::future::BoxFuture;
 pub use log::{MarkLog, Snapshot};
 pub use mark::{Mark, MarkId, Mode, Numbered, Scope};
+pub use pattern::Pattern;
+pub use tags::Tags;
 pub use tier::{CacheUsage, Judge, Keep, Tier, TierName, Usage, Verdict};
 pub use version::{Epoch, History, Tick, Token, Version};

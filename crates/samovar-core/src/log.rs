@@ -10,7 +10,8 @@ pub struct Snapshot {
     /// The epochs of the log.
     pub history: History,
     /// The marks it remembers, by ascending number: at least the newest of each scope and mode that is not
-    /// absorbed by a later one.
+    /// absorbed by a later one. A log that forgets a mark has a `remove` in its place, over the key's cache or over
+    /// everything, with the number of the one forgotten or a later one.
     pub marks: Vec<Numbered>,
     /// The last position: all marks up to here are contained in `marks` or absorbed by one that is.
     pub head: Version,

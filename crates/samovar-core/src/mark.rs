@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Key, Millis, Partition, Version};
+use crate::{Key, Millis, Partition, Pattern, Tags, Version};
 
 /// What a mark covers.
+///
+/// Its variants stand in the order in which they came to be: logs store their numbers.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Scope {
     /// One key of one cache.
@@ -18,24 +20,39 @@ pub enum Scope {
     Cache(Arc<str>),
     /// Every key of every cache.
     Everything,
+    /// Every key whose full name matches, in every cache.
+    Pattern(Pattern),
+    /// Everything that bears this tag, in every cache.
+    Tag(Arc<str>),
 }
 
 impl Scope {
-    /// Whether it covers a value under this key that was derived from no partition.
+    /// Whether it covers a value under this key that bears these tags and was derived from no partition.
     ///
     /// ```
-    /// # use samovar_core::{Key, Scope};
-    /// let key = Key::new("product_info", "42");
-    /// assert!(Scope::Cache("product_info".into()).covers(&key));
-    /// assert!(!Scope::Cache("inventory".into()).covers(&key));
+    /// # use samovar_core::{Key, Scope, Tags};
+    /// let (key, tags) = (Key::new("product_info", "42"), Tags::new(["supplier:7"])?);
+    /// assert!(Scope::Cache("product_info".into()).covers(&key, &tags));
+    /// assert!(!Scope::Cache("inventory".into()).covers(&key, &tags));
+    /// assert!(Scope::Tag("supplier:7".into()).covers(&key, &tags));
+    /// assert!(Scope::Pattern("product_*:4?".parse()?).covers(&key, &tags));
+    /// # Ok::<(), samovar_core::Error>(())
     /// ```
-    pub fn covers(&self, key: &Key) -> bool {
+    pub fn covers(&self, key: &Key, tags: &Tags) -> bool {
         match self {
             Scope::Key(marked) => marked == key,
             Scope::Partition(_) => false,
             Scope::Cache(cache) => *cache == key.cache,
             Scope::Everything => true,
+            Scope::Pattern(pattern) => pattern.matches(&Key::full(&key.cache, &key.id)),
+            Scope::Tag(tag) => tags.has(tag),
         }
+    }
+
+    /// Whether it may cover what a load under this key will bring, derived from no partition: which tags it will
+    /// bear is not known before.
+    pub fn may_cover(&self, key: &Key) -> bool {
+        matches!(self, Scope::Tag(_)) || self.covers(key, &Tags::NONE)
     }
 }
 
@@ -46,6 +63,8 @@ impl fmt::Display for Scope {
             Scope::Partition(partition) => write!(f, "{partition}"),
             Scope::Cache(cache) => write!(f, "cache {cache}"),
             Scope::Everything => f.write_str("everything"),
+            Scope::Pattern(pattern) => write!(f, "pattern {pattern}"),
+            Scope::Tag(tag) => write!(f, "tag {tag}"),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::{BoxFuture, Entry, Error, Key, Lifetime, Part, Version};
+use crate::{BoxFuture, Claim, Entry, Error, Key, Version};
 
 /// Which tier a value was found in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -126,11 +126,15 @@ pub enum Keep {
 /// a tier that checks its fills is handed this, so that neither knows the other.
 pub trait Judge: Send + Sync + 'static {
     /// What becomes of an entry stored under `key`, going by the versions in its stamps.
-    fn judge_stored(&self, key: &Key, parts: &[Part], lifetime: Lifetime) -> Keep;
+    fn judge_stored(&self, key: &Key, claim: Claim<'_>) -> Keep;
 
     /// The version to which everything judged now is judged, or `None` while a mark is pending.
     fn position(&self) -> Option<Version>;
 
     /// Whether a version lies on the history of the log, as far as it is known here.
     fn holds(&self, version: Version) -> bool;
+
+    /// A tier that outlives the process says up to where what it keeps counts as clean, when it is opened and whenever
+    /// that changes; `None`: of nothing. Marks after that are not forgotten while there is room for more.
+    fn swept(&self, clean: Option<Version>);
 }

@@ -25,6 +25,8 @@ fn some_scopes() -> Vec<Scope> {
         Scope::Partition(Partition::new("门店7", samovar_core::Day(20_000))),
         Scope::Cache("prices".into()),
         Scope::Everything,
+        Scope::Pattern("pri*:4[0-9]".parse().unwrap()),
+        Scope::Tag("夏".into()),
     ]
 }
 
@@ -44,12 +46,14 @@ pub fn durable_suite(open: impl Fn() -> Arc<dyn MarkLog>) {
         let log = open();
         let before = block_on(log.snapshot()).unwrap();
         assert_eq!(Some(before.head), last.or(Some(before.head)), "the head comes back");
-        let scopes = some_scopes().into_iter().enumerate();
+        let scopes = some_scopes();
+        let count = scopes.len() as u64;
+        let scopes = scopes.into_iter().enumerate();
         let marks =
             scopes.map(|(at, scope)| mark(round * 100 + at as u128, scope, Mode::Remove, 5));
         let version = block_on(log.append(marks.collect())).unwrap();
         assert_eq!(version.epoch, before.head.epoch, "so does the epoch");
-        assert_eq!(version.seq, before.head.seq + 5, "and numbers go on");
+        assert_eq!(version.seq, before.head.seq + count, "and numbers go on");
         // Neither closed nor flushed: what was acknowledged is there.
         if round % 2 == 0 {
             block_on(log.close()).unwrap();

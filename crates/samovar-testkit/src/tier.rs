@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use futures_executor::block_on;
 use samovar_core::{
-    CacheUsage, Day, Entry, Key, Lifetime, Millis, Part, Parts, Span, Stamp, Tick, Tier, Version,
+    CacheUsage, Day, Entry, Key, Lifetime, Millis, Part, Parts, Span, Stamp, Tags, Tick, Tier,
+    Version,
 };
 
 /// How a suite makes and reads the values of a tier.
@@ -31,14 +32,24 @@ impl<T: Tier> Subject<T> {
         [Part { span: Some(span), stamp }, Part { span: None, stamp }].into()
     }
 
-    /// An entry with this value, in two parts.
+    fn tags() -> Tags {
+        Tags::new(["supplier:7", "夏"]).unwrap()
+    }
+
+    /// An entry with this value, in two parts, with two tags.
     pub fn entry(&self, bytes: &[u8]) -> Entry<T::Value> {
-        Entry { value: (self.make)(bytes), parts: self.parts(), lifetime: LIFETIME }
+        Entry {
+            value: (self.make)(bytes),
+            parts: self.parts(),
+            tags: Self::tags(),
+            lifetime: LIFETIME,
+        }
     }
 
     fn get(&self, tier: &T, key: &Key) -> Option<Vec<u8>> {
         let entry = block_on(tier.get(key)).unwrap()?;
         assert_eq!(entry.parts, self.parts(), "{key}: its stamps come back");
+        assert_eq!(entry.tags, Self::tags(), "{key}: so do its tags");
         assert_eq!(entry.lifetime, LIFETIME, "{key}: so does its lifetime");
         Some((self.read)(&entry.value))
     }

@@ -1,5 +1,7 @@
 //! A named cache: peek, get, put, get_or_load.
 
+mod answer;
+
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
@@ -7,11 +9,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use samovar_core::{
-    Entry, Error, Key, Lifetime, Millis, Part, Parts, Stamp, Tick, TierName, Token, Verdict,
+    Claim, Entry, Error, Key, Lifetime, Millis, Part, Parts, Stamp, Tick, TierName, Token, Verdict,
 };
 
+pub use answer::{Answer, Found, Loaded, Outcome, PutOptions};
+
 use crate::counters::{CacheCounters, Event, Lookup};
-use crate::fence::Survey;
 use crate::flight::Flights;
 use crate::samovar::Inner;
 use crate::settings::CachePolicy;
@@ -25,112 +28,6 @@ pub struct Cache<V: Value> {
     policy: Arc<CachePolicy>,
     counters: Arc<CacheCounters>,
     flights: Flights<Answer<V>>,
-}
-
-/// A value as it was found, judged part by part.
-pub struct Found<V> {
-    /// The value.
-    pub value: Arc<V>,
-    /// Its parts. Their stamps are good for making new entries out of old parts.
-    pub parts: Parts,
-    /// How long its parts may be served.
-    pub lifetime: Lifetime,
-    /// Where it was found.
-    pub tier: TierName,
-    /// The worst over all parts. Who sees `Refused` here must ask for each part, or each day of a part, before
-    /// serving any of it.
-    pub verdict: Verdict,
-    /// Whether a mark covers any of it: what is stale without one is merely old.
-    pub marked: bool,
-    /// By part, if not all are fresh.
-    verdicts: Option<Box<[Verdict]>>,
-    fresh_until: Millis,
-}
-
-impl<V> Found<V> {
-    /// The verdict on a part, as a whole: that of its worst day.
-    pub fn part_verdict(&self, part: usize) -> Verdict {
-        match &self.verdicts {
-            None => Verdict::Fresh,
-            Some(verdicts) => verdicts.get(part).copied().unwrap_or(Verdict::Refused),
-        }
-    }
-
-    /// When the first of its parts reaches the end of its lifetime.
-    pub fn fresh_until(&self) -> Millis {
-        self.fresh_until
-    }
-
-    /// When the oldest of its parts was read.
-    pub fn read_at(&self) -> Millis {
-        let oldest = self.parts.iter().map(|part| part.stamp.read_at).min();
-        oldest.unwrap_or(Millis(i64::MIN))
-    }
-}
-
-impl<V> Clone for Found<V> {
-    fn clone(&self) -> Self {
-        Found {
-            value: Arc::clone(&self.value),
-            parts: Arc::clone(&self.parts),
-            verdicts: self.verdicts.clone(),
-            ..*self
-        }
-    }
-}
-
-impl<V> fmt::Debug for Found<V> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Found")
-            .field("parts", &self.parts)
-            .field("lifetime", &self.lifetime)
-            .field("tier", &self.tier)
-            .field("verdict", &self.verdict)
-            .field("marked", &self.marked)
-            .finish_non_exhaustive()
-    }
-}
-
-/// How [`Cache::get_or_load`] came by its value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// It was there and fresh.
-    Hit,
-    /// It was there and may be served with a label.
-    Stale,
-    /// It was read from the source.
-    Loaded,
-}
-
-/// A value with its proof.
-pub struct Answer<V> {
-    /// The value.
-    pub value: Arc<V>,
-    /// How it was come by.
-    pub outcome: Outcome,
-    /// Where it was found; `None`: at the source.
-    pub tier: Option<TierName>,
-    /// When it was read from the source.
-    pub stamp: Stamp,
-    /// How long ago that was; zero if the clock has gone backwards.
-    pub age: Duration,
-}
-
-impl<V> Clone for Answer<V> {
-    fn clone(&self) -> Self {
-        Answer { value: Arc::clone(&self.value), ..*self }
-    }
-}
-
-impl<V> fmt::Debug for Answer<V> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Answer")
-            .field("outcome", &self.outcome)
-            .field("tier", &self.tier)
-            .field("stamp", &self.stamp)
-            .field("age", &self.age)
-            .finish_non_exhaustive()
-    }
 }
 
 impl<V: Value> Cache<V> {
@@ -167,6 +64,7 @@ impl<V: Value> Cache<V> {
         let mut found = Found {
             value,
             parts: Arc::clone(held.parts()),
+            tags: held.tags().clone(),
             lifetime: held.lifetime(),
             tier: TierName::Memory,
             verdict: Verdict::Fresh,
@@ -179,7 +77,7 @@ impl<V: Value> Cache<V> {
             return Some(found);
         }
         let (cache, clean) = (&self.policy.name, held.clean());
-        let survey = self.inner.fence.survey(cache, key, held.parts(), held.lifetime(), clean, now);
+        let survey = self.inner.fence.survey(cache, key, held.claim(), clean, now);
         if survey.dead {
             self.inner.stack.memory().forget(cache, key, held);
         } else if !survey.marked {
@@ -213,8 +111,7 @@ impl<V: Value> Cache<V> {
         let (tier, entry) =
             inner.stack.below(&key, &inner.fence, &inner.counters, &self.counters).await?;
         let now = inner.clock.now();
-        let survey =
-            inner.fence.survey(&key.cache, &key.id, &entry.parts, entry.lifetime, Tick(0), now);
+        let survey = inner.fence.survey(&key.cache, &key.id, entry.claim(), Tick(0), now);
         let value = match V::decode(&entry.value) {
             Ok(value) => Arc::new(value),
             Err(error) => {
@@ -229,6 +126,7 @@ impl<V: Value> Cache<V> {
         let mut found = Found {
             value,
             parts: Arc::clone(&entry.parts),
+            tags: entry.tags.clone(),
             lifetime: entry.lifetime,
             tier,
             verdict: Verdict::Fresh,
@@ -240,8 +138,7 @@ impl<V: Value> Cache<V> {
             return None;
         }
         if self.policy.memory {
-            let value = Arc::clone(&found.value);
-            inner.stack.promote(&key, shared(value, entry.parts, entry.lifetime));
+            inner.stack.promote(&key, entry.with(shared(&found.value)));
         }
         Some(found)
     }
@@ -250,77 +147,80 @@ impl<V: Value> Cache<V> {
     pub fn judge(&self, key: &str, part: &Part, found: &Found<V>) -> Verdict {
         let now = self.inner.clock.now();
         let parts = std::slice::from_ref(part);
-        let clean = Tick(0);
-        self.inner.fence.survey(&self.policy.name, key, parts, found.lifetime, clean, now).verdict
+        let claim = Claim { parts, tags: &found.tags, lifetime: found.lifetime };
+        self.inner.fence.survey(&self.policy.name, key, claim, Tick(0), now).verdict
     }
 
     /// Keeps a value: in memory at once, on disk soon (durable after [`crate::Samovar::flush`]), each if the
     /// policy says so, and unless what stands there was read later. The parts bear stamps made from a token taken
     /// before their source was read. Never waits.
     pub fn put(&self, key: &str, value: impl Into<Arc<V>>, parts: Parts) -> Arc<V> {
-        let value = value.into();
-        let key = Key::new(Arc::clone(&self.policy.name), key);
-        let lifetime = self.lifetime();
-        if self.policy.memory {
-            let now = self.inner.clock.now();
-            let clean = Tick(0);
-            let survey = self.inner.fence.survey(&key.cache, &key.id, &parts, lifetime, clean, now);
-            // It would be refused at every read: keeping it saves nothing.
-            if survey.dead {
-                self.inner.counters.count(Event::FillRefused, 1);
-            } else {
-                let entry = shared(Arc::clone(&value), Arc::clone(&parts), lifetime);
-                let stays = |held: &Held| self.stays(&key, held, &parts, lifetime);
-                if !self.inner.stack.memory().keep(&key, entry, stays) {
-                    self.inner.counters.count(Event::FillRefused, 1);
-                    // What stands in memory was handed to the disk too, or came from there.
-                    return value;
-                }
-            }
-        }
-        self.write_below(&key, &value, parts, lifetime);
-        value
+        self.put_with(key, value, parts, PutOptions::default())
     }
 
     /// Keeps a value on disk alone, for bulk loads of what will not be read soon. What memory held under the key
     /// is forgotten, unless it was read later: then nothing is kept.
     pub fn put_below(&self, key: &str, value: impl Into<Arc<V>>, parts: Parts) -> Arc<V> {
+        self.put_with(key, value, parts, PutOptions { below: true, ..PutOptions::default() })
+    }
+
+    /// As [`Cache::put`], with options.
+    pub fn put_with(
+        &self,
+        key: &str,
+        value: impl Into<Arc<V>>,
+        parts: Parts,
+        options: PutOptions,
+    ) -> Arc<V> {
         let value = value.into();
         let key = Key::new(Arc::clone(&self.policy.name), key);
-        let lifetime = self.lifetime();
-        if let Some(held) = self.inner.stack.memory().find(&key.cache, &key.id) {
-            if self.stays(&key, &held, &parts, lifetime) {
-                self.inner.counters.count(Event::FillRefused, 1);
-                return value;
+        let PutOptions { tags, below } = options;
+        let entry = Entry { value: Arc::clone(&value), parts, tags, lifetime: self.lifetime() };
+        let memory = self.inner.stack.memory();
+        let mut late = false;
+        if below {
+            if let Some(held) = memory.find(&key.cache, &key.id) {
+                late = self.stays(&key, &held, entry.claim());
+                if !late {
+                    memory.forget(&key.cache, &key.id, &held);
+                }
             }
-            self.inner.stack.memory().forget(&key.cache, &key.id, &held);
+        } else if self.policy.memory {
+            let now = self.inner.clock.now();
+            // It would be refused at every read: keeping it saves nothing.
+            if self.inner.fence.survey(&key.cache, &key.id, entry.claim(), Tick(0), now).dead {
+                self.inner.counters.count(Event::FillRefused, 1);
+            } else {
+                let stays = |held: &Held| self.stays(&key, held, entry.claim());
+                late = !memory.keep(&key, entry.with(shared(&value)), stays);
+            }
         }
-        self.write_below(&key, &value, parts, lifetime);
+        if late {
+            // What stands in memory was handed to the disk too, or came from there.
+            self.inner.counters.count(Event::FillRefused, 1);
+        } else {
+            self.write_below(&key, &entry);
+        }
         value
     }
 
     /// Whether what memory holds stays although something else is to be put: it was read later, and may be
     /// served as well.
-    fn stays(&self, key: &Key, held: &Held, parts: &[Part], lifetime: Lifetime) -> bool {
+    fn stays(&self, key: &Key, held: &Held, put: Claim<'_>) -> bool {
         let now = self.inner.clock.now();
-        let verdict = |parts: &[Part], lifetime| {
-            let fence = &self.inner.fence;
-            fence.survey(&key.cache, &key.id, parts, lifetime, Tick(0), now).verdict
-        };
-        is_late(parts, held.parts(), |stamp| stamp.tick.0)
-            && verdict(held.parts(), held.lifetime()) <= verdict(parts, lifetime)
+        let verdict =
+            |claim| self.inner.fence.survey(&key.cache, &key.id, claim, Tick(0), now).verdict;
+        is_late(put.parts, held.parts(), |stamp| stamp.tick.0)
+            && verdict(held.claim()) <= verdict(put)
     }
 
-    fn write_below(&self, key: &Key, value: &Arc<V>, parts: Parts, lifetime: Lifetime) {
+    fn write_below(&self, key: &Key, entry: &Entry<Arc<V>>) {
         if !self.policy.disk || !self.inner.stack.has_lower() {
             return;
         }
         let mut bytes = Vec::new();
-        match value.encode(&mut bytes) {
-            Ok(()) => {
-                let entry = Entry { value: Bytes::from(bytes), parts, lifetime };
-                self.inner.stack.put_below(key, &entry);
-            }
+        match entry.value.encode(&mut bytes) {
+            Ok(()) => self.inner.stack.put_below(key, &entry.with(Bytes::from(bytes))),
             Err(error) => {
                 self.inner.counters.count(Event::FillDropped, 1);
                 let now = self.inner.clock.now();
@@ -347,15 +247,16 @@ impl<V: Value> Cache<V> {
     /// The value under a key: from memory, else from below, else loaded; one flight per key. A stale value is
     /// given as it is and labelled: it is for the caller to have it read again.
     ///
-    /// `load` gets the token that was taken before it was called. It makes an entry in one part that no partition
-    /// mark covers.
+    /// `load` gets the token that was taken before it was called. It gives a value, or a [`Loaded`] that says more
+    /// of it, and makes an entry in one part that no partition mark covers.
     ///
     /// # Errors
     /// The loader's, or that it panicked.
-    pub async fn get_or_load<F, Fut>(&self, key: &str, load: F) -> Result<Answer<V>, Error>
+    pub async fn get_or_load<F, Fut, L>(&self, key: &str, load: F) -> Result<Answer<V>, Error>
     where
         F: FnOnce(Token) -> Fut + Send + 'static,
-        Fut: Future<Output = Result<V, Error>> + Send + 'static,
+        Fut: Future<Output = Result<L, Error>> + Send + 'static,
+        L: Into<Loaded<V>>,
     {
         if let Some(answer) = self.peek(key).and_then(|found| self.answer(found)) {
             return Ok(answer);
@@ -365,15 +266,17 @@ impl<V: Value> Cache<V> {
         self.flights
             .join(
                 &full,
-                |scope| scope.covers(&full),
+                |scope| scope.may_cover(&full),
                 move |token| async move {
                     if let Some(answer) = cache.get(&id).await.and_then(|found| cache.answer(found))
                     {
                         return Ok(answer);
                     }
                     let stamp = Stamp::new(token, cache.inner.clock.now());
-                    let value = Arc::new(load(token).await?);
-                    cache.put(&id, Arc::clone(&value), Arc::from([Part { span: None, stamp }]));
+                    let Loaded { value, tags } = load(token).await?.into();
+                    let parts = Arc::from([Part { span: None, stamp }]);
+                    let options = PutOptions { tags, ..PutOptions::default() };
+                    let value = cache.put_with(&id, value, parts, options);
                     let age = cache.age(stamp.read_at);
                     Ok(Answer { value, outcome: Outcome::Loaded, tier: None, stamp, age })
                 },
@@ -402,22 +305,6 @@ impl<V: Value> Cache<V> {
         let CachePolicy { ttl, jitter, stale_window, .. } = *self.policy;
         let spread = 1.0 + jitter.clamp(0.0, 1.0) * self.inner.jitter.next();
         Lifetime { ttl: ttl.mul_f64(spread), stale_window }
-    }
-}
-
-impl<V> Found<V> {
-    /// Takes in the verdicts and counts them. False if nothing of it may ever be served again.
-    fn rule(&mut self, survey: Survey, tier: TierName, counters: &CacheCounters) -> bool {
-        self.verdict = survey.verdict;
-        self.marked = survey.marked;
-        let (lookup, verdicts) = match survey.verdict {
-            Verdict::Fresh => (Lookup::Hit, None),
-            Verdict::Stale => (Lookup::Stale, Some(survey.verdicts.into())),
-            Verdict::Refused => (Lookup::Refused, Some(survey.verdicts.into())),
-        };
-        self.verdicts = verdicts;
-        counters.count(tier, lookup);
-        !survey.dead
     }
 }
 

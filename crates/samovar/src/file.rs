@@ -66,6 +66,8 @@ pub(crate) fn guarded<T>(work: impl FnOnce() -> Result<T, Trouble>) -> Result<T,
 pub(crate) struct Layout<T> {
     pub(crate) page_cache: usize,
     pub(crate) format: u64,
+    /// The oldest format that is still read as it is: a file of such a one is said to be of ours when it is opened.
+    pub(crate) since: u64,
     /// Gives a new file its tables. The format is written by the same transaction.
     pub(crate) create: fn(&redb::WriteTransaction) -> Result<(), Trouble>,
     /// Reads what is needed at the start, and so finds out whether the file is whole.
@@ -129,6 +131,15 @@ impl<T> Layout<T> {
         (self.load)(database)
     }
 
+    fn write_format(&self, database: &Database) -> Result<(), Trouble> {
+        let transaction = database.begin_write().map_err(trouble)?;
+        {
+            let mut meta = transaction.open_table(META).map_err(trouble)?;
+            meta.insert("format", self.format).map_err(trouble)?;
+        }
+        transaction.commit().map_err(trouble)
+    }
+
     /// `None`: a redb file without any table.
     fn open_existing(&self, path: &Path) -> Result<Option<(Database, T)>, Trouble> {
         let refuse = |what: String| {
@@ -164,6 +175,9 @@ impl<T> Layout<T> {
         match read_format(&database)? {
             Format::Empty => return Ok(None),
             Format::Version(found) if found == self.format => {}
+            Format::Version(found) if (self.since..self.format).contains(&found) => {
+                self.write_format(&database)?;
+            }
             Format::Version(found) => {
                 return refuse(format!(
                     "has format {found}, this program writes format {}; use the program that wrote it, \

@@ -92,7 +92,7 @@ type Board<T> = Mutex<HashMap<Key, Vec<Seat<T>>>>;
 /// let samovar = Samovar::open(Settings::default()).await?;
 /// let flights: Flights<u32> = Flights::new(samovar.fence().clone());
 /// let key = Key::new("squares", "12");
-/// let value = flights.join(&key, |scope| scope.covers(&key), |_token| async { Ok(144) }).await?;
+/// let value = flights.join(&key, |scope| scope.may_cover(&key), |_token| async { Ok(144) }).await?;
 /// assert_eq!(value, 144);
 /// # Ok::<(), Error>(())
 /// # }).unwrap();

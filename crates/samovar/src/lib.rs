@@ -37,7 +37,7 @@
 //!   be made of parts (a store's days) that go stale by themselves.
 //! * [`Cache::put`] takes the stamps of those parts, made from a [`Cache::token`] that was taken *before* the
 //!   source was read: the one rule that callers must keep.
-//! * [`Samovar::mark`] covers a key, a partition, a cache or everything; `Remove` means never again, `Expire`
+//! * [`Samovar::mark`] covers a key, a pattern of keys, a tag, a partition, a cache or everything; `Remove` means never again, `Expire`
 //!   means labelled as stale until it is read again.
 //! * [`codec::Json`] and [`codec::MessagePack`] make values of any type that serde knows.
 //! * [`flight::Flights`] shares loads among those who ask at once.
@@ -58,7 +58,7 @@ mod settings;
 pub mod tier;
 mod value;
 
-pub use crate::cache::{Answer, Cache, Found, Outcome};
+pub use crate::cache::{Answer, Cache, Found, Loaded, Outcome, PutOptions};
 pub use crate::counters::{Counters, Event, Notice, Outcomes, Snapshot};
 pub use crate::directory::{Cleared, clear};
 pub use crate::fence::Fence;

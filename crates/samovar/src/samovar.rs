@@ -189,15 +189,15 @@ impl Samovar {
 type Parts = (Option<Held>, Arc<dyn MarkLog>, Fence, Option<LowerTier>);
 
 fn open_parts(settings: Settings, counters: &Arc<Counters>) -> Result<Parts, Error> {
-    let Settings { data_dir, clock, log, lower, .. } = settings;
+    let Settings { data_dir, clock, log, lower, marks_max, .. } = settings;
     let held = data_dir.as_deref().map(directory::hold).transpose()?;
     let mut founded = false;
     let log: Arc<dyn MarkLog> = match (log, &data_dir) {
         (Some(log), _) => log,
-        (None, None) => Arc::new(LocalLog::volatile()?),
+        (None, None) => Arc::new(LocalLog::volatile(marks_max)?),
         (None, Some(directory)) => {
             founded = !LocalLog::is_in(directory);
-            let (log, notice) = LocalLog::open(directory)?;
+            let (log, notice) = LocalLog::open(directory, marks_max)?;
             if let Some(notice) = notice {
                 counters.say(clock.now(), notice);
             }
@@ -206,7 +206,7 @@ fn open_parts(settings: Settings, counters: &Arc<Counters>) -> Result<Parts, Err
     };
     let open = || {
         let snapshot = block_on(log.snapshot())?;
-        let fence = Fence::new(&snapshot, Arc::clone(&clock))?;
+        let fence = Fence::new(&snapshot, Arc::clone(&clock), marks_max)?;
         let judge: Arc<dyn Judge> = Arc::new(fence.clone());
         let disk = match &data_dir {
             None => None,

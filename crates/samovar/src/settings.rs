@@ -30,6 +30,9 @@ pub struct Settings {
     /// After a mark the disk is swept once so much time has passed; `None`: only by
     /// [`crate::Samovar::sweep`].
     pub sweep_after: Option<Duration>,
+    /// About how many scopes the fence remembers marks of (200 bytes each); twice as many while the disk is not
+    /// swept of them. Beyond that the oldest are forgotten, and what was read before those of its cache is read anew.
+    pub marks_max: usize,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
     /// Starts the sequence by which lifetimes are spread.
@@ -54,6 +57,7 @@ impl Default for Settings {
             memory_max_bytes: 512 << 20,
             disk_max_bytes: 4 << 30,
             sweep_after: Some(Duration::from_secs(1)),
+            marks_max: 100_000,
             clock: Arc::new(SystemClock::new()),
             seed: 0,
             log: None,
@@ -69,6 +73,7 @@ impl fmt::Debug for Settings {
             .field("memory_max_bytes", &self.memory_max_bytes)
             .field("disk_max_bytes", &self.disk_max_bytes)
             .field("sweep_after", &self.sweep_after)
+            .field("marks_max", &self.marks_max)
             .field("seed", &self.seed)
             .finish_non_exhaustive()
     }

@@ -67,9 +67,10 @@ impl Place {
     /// Whether a mark of this scope is about this block.
     pub(crate) fn touched_by(&self, scope: &Scope) -> bool {
         match scope {
-            Scope::Everything => true,
+            Scope::Everything | Scope::Pattern(_) => true,
             Scope::Cache(cache) => BLOCKS.contains(&&**cache),
-            Scope::Key(_) => false,
+            // Nobody marks a block by its key, and blocks bear no tags.
+            Scope::Key(_) | Scope::Tag(_) => false,
             Scope::Partition(partition) => {
                 (self.first()..=self.last()).contains(&partition.day)
                     && partition.store == self.store

@@ -64,8 +64,8 @@ impl Engine {
         let key = Key::new("blocks", "all");
         let touches = |scope: &Scope| match scope {
             Scope::Cache(cache) => BLOCKS.contains(&&**cache),
-            Scope::Key(_) => false,
-            Scope::Partition(_) | Scope::Everything => true,
+            Scope::Key(_) | Scope::Tag(_) => false,
+            Scope::Partition(_) | Scope::Everything | Scope::Pattern(_) => true,
         };
         let run = move |token| {
             on_thread(async move { unless_lost(|| engine.pass(&members, token)).await })

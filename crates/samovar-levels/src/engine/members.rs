@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures_util::StreamExt;
-use samovar_core::{Day, Error, ErrorKind, Key, Millis, Part, Parts, Stamp, Token, Verdict};
+use samovar_core::{Day, Error, ErrorKind, Key, Millis, Part, Parts, Stamp, Tags, Token, Verdict};
 use samovar_source::{Ask, Days, SourceErrorKind, Store, Which};
 
 use super::retry::{kind_of, unless_lost};
@@ -89,7 +89,7 @@ impl Engine {
             .lists
             .join(
                 &key,
-                |scope| scope.covers(&key),
+                |scope| scope.covers(&key, &Tags::NONE),
                 move |token| on_thread(async move { engine.read_members(token).await }),
             )
             .await

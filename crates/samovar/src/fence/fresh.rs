@@ -2,7 +2,7 @@
 
 use samovar_core::{Lifetime, Millis, Verdict};
 
-use super::table::{Cover, Reach};
+use super::standing::{Cover, Reach};
 
 /// What the predicate says of a part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

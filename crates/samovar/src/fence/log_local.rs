@@ -1,13 +1,16 @@
 //! The mark log of a single node: a file of its own, group commit.
 //!
-//! For each scope the file holds the marks that a later one of the same scope has not made redundant, so it is
-//! bounded by the number of distinct scopes. The appends that wait while one transaction is being made
+//! For each scope the file holds the marks that a later one of the same scope has not made redundant. If there are too
+//! many scopes it forgets the oldest, and holds a `remove` over all that each of them could have covered in its
+//! place, at its number: whoever begins with this log has the same floors. The appends that wait while one transaction is being made
 //! durable go into the next one, up to a bound; an append beyond it is spread over several.
 //!
 //! What the tail has not taken stays in memory, however much that is. It cannot be read from the file instead:
 //! there a later mark takes the place of earlier ones of its scope, so the numbers are not dense. It is bounded
 //! all the same by the marks whose callers still wait: [`crate::Samovar::mark`] returns only when the tail has
 //! taken its marks.
+
+mod rows;
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -18,17 +21,16 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use futures_channel::oneshot;
 use parking_lot::Mutex;
 use redb::backends::InMemoryBackend;
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
+use redb::{Database, ReadableDatabase, TableDefinition, WriteTransaction};
 use samovar_core::{
-    BoxFuture, Epoch, Error, ErrorKind, History, Mark, MarkLog, Millis, Mode, Numbered, Snapshot,
-    Version,
+    BoxFuture, Epoch, Error, ErrorKind, History, Mark, MarkLog, Numbered, Snapshot, Version,
 };
 use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+use xxhash_rust::xxh3::xxh3_64;
 
-use super::table::{EXPIRES_KEPT, nearest_pair};
 use crate::background::Worker;
 use crate::file::{Layout, Trouble, guarded, trouble};
+use rows::{Scopes, decode, encode};
 
 /// The file's name in the data directory.
 pub(crate) const FILE: &str = "marks.redb";
@@ -40,10 +42,9 @@ const AT_ONCE: usize = 8_192;
 
 /// One row: what must never be lost or altered unnoticed.
 const STATE: TableDefinition<'static, (), &[u8]> = TableDefinition::new("state");
-/// Encoded scope → encoded marks of that scope that still count, by ascending number.
-const MARKS: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("marks");
 
-const LAYOUT: Layout<Loaded> = Layout { page_cache: 4 << 20, format: 1, create, load };
+/// Since 2 scopes may be patterns and tags.
+const LAYOUT: Layout<Loaded> = Layout { page_cache: 4 << 20, format: 2, since: 1, create, load };
 
 /// What the file says of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,13 +89,6 @@ enum Request {
     Stop,
 }
 
-/// A mark as it is stored; its scope is the key.
-#[derive(Serialize, Deserialize)]
-struct Stored {
-    seq: u64,
-    mark: Mark,
-}
-
 impl Recent {
     /// Forgets the oldest of what was taken, beyond what is kept.
     fn forget(&mut self) {
@@ -108,14 +102,17 @@ impl LocalLog {
     /// damaged, where it was moved, and that the log was founded again: under a new epoch's name, so that
     /// nothing cached before is served.
     ///
+    /// Beyond twice `marks_max` scopes it forgets the oldest. A fence that remembers `marks_max` has mostly forgotten
+    /// them before, when it cost least.
+    ///
     /// # Errors
     /// If the file cannot be read or written, or is of a newer format or no mark log at all.
-    pub fn open(directory: &Path) -> Result<(LocalLog, Option<String>), Error> {
+    pub fn open(directory: &Path, marks_max: usize) -> Result<(LocalLog, Option<String>), Error> {
         let opened = LAYOUT.open(&directory.join(FILE))?;
         let notice = opened.notice.map(|said| {
             format!("{said}; the mark log was founded again, so what is on disk is not served")
         });
-        Ok((LocalLog::start(opened.database, opened.loaded.state)?, notice))
+        Ok((LocalLog::start(opened.database, opened.loaded.state, marks_max)?, notice))
     }
 
     /// Whether there is a log in a directory.
@@ -123,20 +120,20 @@ impl LocalLog {
         directory.join(FILE).metadata().is_ok_and(|found| found.len() > 0)
     }
 
-    /// A log that ends with the process: for caches in memory alone.
+    /// A log that ends with the process: for caches in memory alone. It forgets as [`LocalLog::open`] says.
     ///
     /// # Errors
     /// If no thread can be started.
-    pub fn volatile() -> Result<LocalLog, Error> {
+    pub fn volatile(marks_max: usize) -> Result<LocalLog, Error> {
         let fails = |trouble: Trouble| trouble.into_error(Path::new(FILE));
         let database = Database::builder()
             .create_with_backend(InMemoryBackend::new())
             .map_err(|e| fails(trouble(e)))?;
         let loaded = LAYOUT.fill(&database).map_err(fails)?;
-        LocalLog::start(database, loaded.state)
+        LocalLog::start(database, loaded.state, marks_max)
     }
 
-    fn start(database: Database, state: State) -> Result<LocalLog, Error> {
+    fn start(database: Database, state: State, marks_max: usize) -> Result<LocalLog, Error> {
         let database = Arc::new(database);
         let shared = Arc::new(Shared {
             database: Mutex::new(Some(Arc::clone(&database))),
@@ -146,7 +143,7 @@ impl LocalLog {
         let (own, last) = (Arc::clone(&shared), Arc::clone(&shared));
         let worker = Worker::spawn(
             "samovar-log",
-            move || Writer { database, shared: own, state }.run(&inbox),
+            move || Writer { database, shared: own, state, marks_max }.run(&inbox),
             move |_| {
                 last.database.lock().take();
                 let waiters = {
@@ -167,7 +164,7 @@ fn create(transaction: &WriteTransaction) -> Result<(), Trouble> {
         let error = Error::new(ErrorKind::Storage, "the system gives no random numbers");
         Trouble::Failed(error.because(e))
     })?;
-    transaction.open_table(MARKS).map_err(trouble)?;
+    Scopes::open(transaction, &mut 0)?;
     write_state(transaction, &State { epoch: Epoch(epoch), head: 0, digest: 0 })
 }
 
@@ -191,56 +188,13 @@ fn load(database: &Database) -> Result<Loaded, Trouble> {
         return Err(damaged("its head has a wrong checksum"));
     }
     let state: State = decode(row)?;
-    let (mut marks, mut digest) = (Vec::new(), 0u64);
-    let table = transaction.open_table(MARKS).map_err(trouble)?;
-    for row in table.iter().map_err(trouble)? {
-        let (scope, value) = row.map_err(trouble)?;
-        digest = digest.wrapping_add(checksum(scope.value(), value.value()));
-        for Stored { seq, mark } in decode::<Vec<Stored>>(value.value())? {
-            marks.push(Numbered { version: Version { epoch: state.epoch, seq }, mark });
-        }
-    }
+    let (marks, digest) = rows::read(&transaction, state.epoch)?;
     if digest != state.digest {
         return Err(damaged("its marks have a wrong checksum"));
     }
-    marks.sort_by_key(|numbered| numbered.version.seq);
     let head = Version { epoch: state.epoch, seq: state.head };
     let history = History(vec![(state.epoch, 0)]);
     Ok(Loaded { state, snapshot: Snapshot { history, marks, head } })
-}
-
-fn checksum(scope: &[u8], marks: &[u8]) -> u64 {
-    xxh3_64_with_seed(marks, xxh3_64(scope))
-}
-
-fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Trouble> {
-    postcard::from_bytes(bytes).map_err(|e| Trouble::Damaged(e.to_string()))
-}
-
-fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, Trouble> {
-    postcard::to_stdvec(value).map_err(|e| {
-        let error = Error::new(ErrorKind::Invalid, "a mark cannot be encoded");
-        Trouble::Failed(error.because(e))
-    })
-}
-
-/// Adds a mark to those of its scope; drops or merges what it makes redundant.
-fn absorb(kept: &mut Vec<Stored>, new: Stored) {
-    match new.mark.mode {
-        Mode::Remove => kept.clear(),
-        Mode::Expire => {
-            let is_expire = |stored: &Stored| stored.mark.mode == Mode::Expire;
-            let first = kept.iter().position(is_expire).unwrap_or(kept.len());
-            if kept.len() - first >= EXPIRES_KEPT {
-                let ats: Vec<Millis> = kept[first..].iter().map(|s| s.mark.at).collect();
-                let earlier = kept.remove(first + nearest_pair(&ats));
-                // Its neighbour has moved into its place and keeps the earlier time.
-                let later = &mut kept[first + nearest_pair(&ats)];
-                later.mark.at = later.mark.at.min(earlier.mark.at);
-            }
-        }
-    }
-    kept.push(new);
 }
 
 type Reply = oneshot::Sender<Result<Version, Error>>;
@@ -250,6 +204,7 @@ struct Writer {
     database: Arc<Database>,
     shared: Arc<Shared>,
     state: State,
+    marks_max: usize,
 }
 
 impl Writer {
@@ -335,24 +290,9 @@ impl Writer {
         let mut state = State { head, ..self.state };
         let transaction = self.database.begin_write().map_err(trouble)?;
         {
-            let mut table = transaction.open_table(MARKS).map_err(trouble)?;
-            for numbered in marks {
-                let scope = encode(&numbered.mark.scope)?;
-                let mut kept: Vec<Stored> = match table.get(&*scope).map_err(trouble)? {
-                    Some(row) => {
-                        state.digest = state.digest.wrapping_sub(checksum(&scope, row.value()));
-                        decode(row.value())?
-                    }
-                    None => Vec::new(),
-                };
-                absorb(
-                    &mut kept,
-                    Stored { seq: numbered.version.seq, mark: numbered.mark.clone() },
-                );
-                let row = encode(&kept)?;
-                state.digest = state.digest.wrapping_add(checksum(&scope, &row));
-                table.insert(&*scope, &*row).map_err(trouble)?;
-            }
+            let mut scopes = Scopes::open(&transaction, &mut state.digest)?;
+            marks.iter().try_for_each(|numbered| scopes.add(numbered))?;
+            scopes.keep_within(self.marks_max.saturating_mul(2))?;
         }
         write_state(&transaction, &state)?;
         transaction.commit().map_err(trouble)?;

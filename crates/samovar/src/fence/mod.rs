@@ -1,12 +1,21 @@
 //! The fence: fills are not trusted, reads decide.
 //!
-//! * `table`: the marks that were applied here, found by what they cover.
-//! * `fresh`: the one predicate.
+//! * `table`: the marks that were applied here, found by what they cover; `standing`: those of one scope; `patterns`:
+//!   those of patterns.
+//! * `fresh`: the one predicate. `state`: what changes when marks are applied.
 //! * [`LocalLog`]: where marks become durable on a single node.
 //!
-//! Known limit: a scope that was marked once is remembered for good, in memory (about 200 bytes) and in the
-//! log. Who marks ever new keys and never a whole cache makes both grow. Forgetting needs floors, which are to
-//! come; nothing else here depends on it.
+//! * `forget`: which marks are forgotten when there are too many.
+//!
+//! # Forgetting
+//!
+//! A scope that was marked takes about 200 bytes here. Beyond `marks_max` of them the oldest are forgotten, each widened
+//! to a `remove` over all that it could have covered. What was read before that is refused; what memory has found clean
+//! since is newer by its tick, and what the disk was swept of is newer by *clean as of*. So a mark is not forgotten before the
+//! disk says that it was swept of it, up to twice as many marks.
+//!
+//! The log forgets by the same rule at twice as many: it stores the wider `remove` in place of what it forgot, so
+//! a restart knows of it. A restart that finds more in the log than was remembered here is only warmer for it.
 //!
 //! # Ticks
 //!
@@ -24,11 +33,14 @@
 //! and by all that are pending; then it is given the greatest tick before the first of those (or the tick
 //! that was read before the lookup, if there are none), so that from then on ticks decide the same.
 
+mod forget;
 mod fresh;
 mod log_local;
+mod patterns;
+mod standing;
+mod state;
 mod table;
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -36,18 +48,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use futures_channel::oneshot;
 use parking_lot::RwLock;
 use samovar_core::{
-    Clock, Epoch, Error, ErrorKind, History, Judge, Keep, Key, Lifetime, Mark, Millis, Numbered,
-    Part, Parts, Scope, Snapshot, Tick, Token, Verdict, Version,
+    Claim, Clock, Error, ErrorKind, Judge, Keep, Key, Mark, Millis, Numbered, Parts, Scope,
+    Snapshot, Tick, Token, Verdict, Version,
 };
 
 pub(crate) use log_local::FILE as MARKS_FILE;
 pub use log_local::LocalLog;
 
 use fresh::{Ruling, rule};
-use table::{Since, Table};
-
-/// How many of the last marks [`Fence::acted_since`] can tell apart.
-const RECENT: usize = 4_096;
+use standing::Since;
+use state::State;
 
 /// The marks applied in this process, and the question that every read asks. Cheap to clone.
 ///
@@ -74,20 +84,6 @@ struct Inner {
     clock: Arc<dyn Clock>,
 }
 
-struct State {
-    table: Table,
-    history: History,
-    epoch: Epoch,
-    /// The number of the mark applied last.
-    seq: u64,
-    /// How many marks are pending.
-    pending: usize,
-    /// The last marks that acted, by tick: dense, up to the current one.
-    recent: VecDeque<Scope>,
-    waiters: Vec<(u64, oneshot::Sender<()>)>,
-    failed: Option<Error>,
-}
-
 /// What the predicate says of an entry in memory, part by part.
 #[derive(Debug)]
 pub(crate) struct Survey {
@@ -104,34 +100,19 @@ pub(crate) struct Survey {
 }
 
 impl Fence {
-    /// A fence that has applied what a log holds.
+    /// A fence that has applied what a log holds. It remembers about `marks_max` scopes.
     ///
     /// # Errors
     /// If the log has no epoch.
-    pub fn new(log: &Snapshot, clock: Arc<dyn Clock>) -> Result<Fence, Error> {
+    pub fn new(log: &Snapshot, clock: Arc<dyn Clock>, marks_max: usize) -> Result<Fence, Error> {
         if !log.history.holds(log.head) {
             return Err(Error::new(
                 ErrorKind::Format,
                 format!("the mark log's head {} does not lie on its own history", log.head),
             ));
         }
-        let mut table = Table::default();
-        let mut tick = 0;
-        for numbered in &log.marks {
-            tick += 1;
-            table.number(&numbered.mark, numbered.version.seq, Tick(tick));
-        }
-        let state = State {
-            table,
-            history: log.history.clone(),
-            epoch: log.head.epoch,
-            seq: log.head.seq,
-            pending: 0,
-            recent: VecDeque::new(),
-            waiters: Vec::new(),
-            failed: None,
-        };
-        let inner = Inner { tick: AtomicU64::new(tick), state: RwLock::new(state), clock };
+        let (state, tick) = State::new(log, marks_max);
+        let inner = Inner { tick: AtomicU64::new(tick.0), state: RwLock::new(state), clock };
         Ok(Fence { inner: Arc::new(inner) })
     }
 
@@ -156,6 +137,17 @@ impl Fence {
         self.inner.state.read().pending
     }
 
+    /// Whatever of a cache was read before this number of the log is refused, whatever its key: because all of it was
+    /// removed, or because marks were forgotten.
+    pub fn floor(&self, cache: &str) -> u64 {
+        self.inner.state.read().table.floor(cache)
+    }
+
+    /// How many scopes were forgotten in this process.
+    pub fn forgotten(&self) -> u64 {
+        self.inner.state.read().forgotten
+    }
+
     /// Whether a mark that `touches` selects has acted since a tick. Exact for the last 4,096 marks; for what lies
     /// further back the answer is yes.
     pub fn acted_since(&self, tick: Tick, touches: impl Fn(&Scope) -> bool) -> bool {
@@ -175,12 +167,11 @@ impl Fence {
         scopes.iter().any(touches)
     }
 
-    /// The verdict on a part of what lies in memory under `key`. Asked about one day of a part
-    /// ([`Part::only`]) it answers for that day.
-    pub fn judge_memory(&self, key: &Key, part: &Part, lifetime: Lifetime) -> Verdict {
+    /// The verdict on what lies in memory under `key`: that of its worst part. Asked about one day of a part
+    /// ([`samovar_core::Part::only`]) it answers for that day.
+    pub fn judge_memory(&self, key: &Key, claim: Claim<'_>) -> Verdict {
         let now = self.inner.clock.now();
-        let parts = std::slice::from_ref(part);
-        self.survey(&key.cache, &key.id, parts, lifetime, Tick(0), now).verdict
+        self.survey(&key.cache, &key.id, claim, Tick(0), now).verdict
     }
 
     /// The verdicts on an entry in memory that is known to be clean up to `clean`.
@@ -188,8 +179,7 @@ impl Fence {
         &self,
         cache: &str,
         id: &str,
-        parts: &[Part],
-        lifetime: Lifetime,
+        claim: Claim<'_>,
         clean: Tick,
         now: Millis,
     ) -> Survey {
@@ -198,15 +188,16 @@ impl Fence {
         let tick = self.tick();
         let mut survey = Survey {
             verdict: Verdict::Fresh,
-            verdicts: Vec::with_capacity(parts.len()),
+            verdicts: Vec::with_capacity(claim.parts.len()),
             dead: true,
             marked: false,
             tick,
         };
-        for part in parts {
+        let over = state.table.over(cache, id, claim.tags);
+        for part in claim.parts {
             let since = Since::Tick(clean.max(part.stamp.tick));
-            let cover = state.table.cover(cache, id, part.span.as_ref(), since);
-            let ruling = rule(&cover, part.stamp.read_at, lifetime, now);
+            let cover = over.cover(part.span.as_ref(), since);
+            let ruling = rule(&cover, part.stamp.read_at, claim.lifetime, now);
             survey.verdict = survey.verdict.max(ruling.verdict);
             survey.verdicts.push(ruling.verdict);
             survey.dead &= ruling.dead;
@@ -220,17 +211,18 @@ impl Fence {
     ///
     /// `before` is the tick that was read before the lookup: a mark that acted since may not have been
     /// seen by what was looked up.
-    pub(crate) fn recall(&self, key: &Key, parts: &[Part], before: Tick) -> Option<Parts> {
+    pub(crate) fn recall(&self, key: &Key, claim: Claim<'_>, before: Tick) -> Option<Parts> {
         let state = self.inner.state.read();
-        parts
+        let over = state.table.over(&key.cache, &key.id, claim.tags);
+        claim
+            .parts
             .iter()
             .map(|part| {
                 let version = part.stamp.version;
                 if !state.holds(version) {
                     return None;
                 }
-                let since = Since::Seq(version.seq);
-                let cover = state.table.cover(&key.cache, &key.id, part.span.as_ref(), since);
+                let cover = over.cover(part.span.as_ref(), Since::Seq(version.seq));
                 let mut part = part.clone();
                 part.stamp.tick = match cover.first.tick {
                     Some(first) => before.min(Tick(first.saturating_sub(1))),
@@ -287,6 +279,7 @@ impl Fence {
                 Ok(())
             });
             self.inner.tick.store(tick.0, Ordering::Release);
+            state.forget();
             let seq = state.seq;
             let (done, waiting) =
                 std::mem::take(&mut state.waiters).into_iter().partition(|(want, _)| *want <= seq);
@@ -335,38 +328,20 @@ impl Fence {
     }
 }
 
-impl State {
-    fn version(&self) -> Version {
-        Version { epoch: self.epoch, seq: self.seq }
-    }
-
-    /// A version beyond what was applied here comes from a log that has since lost its newest marks.
-    fn holds(&self, version: Version) -> bool {
-        self.history.holds(version) && (version.epoch != self.epoch || version.seq <= self.seq)
-    }
-
-    fn remember(&mut self, scope: &Scope) {
-        if self.recent.len() == RECENT {
-            self.recent.pop_front();
-        }
-        self.recent.push_back(scope.clone());
-    }
-}
-
 impl Judge for Fence {
-    fn judge_stored(&self, key: &Key, parts: &[Part], lifetime: Lifetime) -> Keep {
+    fn judge_stored(&self, key: &Key, claim: Claim<'_>) -> Keep {
         let now = self.inner.clock.now();
         let state = self.inner.state.read();
         let mut first = None;
         let mut dead = true;
-        for part in parts {
+        let over = state.table.over(&key.cache, &key.id, claim.tags);
+        for part in claim.parts {
             let version = part.stamp.version;
             if !state.holds(version) {
                 return Keep::Drop;
             }
-            let since = Since::Seq(version.seq);
-            let cover = state.table.cover(&key.cache, &key.id, part.span.as_ref(), since);
-            let Ruling { dead: gone, .. } = rule(&cover, part.stamp.read_at, lifetime, now);
+            let cover = over.cover(part.span.as_ref(), Since::Seq(version.seq));
+            let Ruling { dead: gone, .. } = rule(&cover, part.stamp.read_at, claim.lifetime, now);
             dead &= gone;
             first = [first, cover.first.seq].into_iter().flatten().min();
         }
@@ -380,6 +355,10 @@ impl Judge for Fence {
 
     fn holds(&self, version: Version) -> bool {
         self.inner.state.read().holds(version)
+    }
+
+    fn swept(&self, clean: Option<Version>) {
+        self.inner.state.write().swept(clean);
     }
 }
 

@@ -11,7 +11,8 @@ use parking_lot::Mutex;
 use quick_cache::sync::{Cache, EntryAction, EntryResult};
 use quick_cache::{DefaultHashBuilder, Equivalent, Lifecycle, OptionsBuilder, Weighter};
 use samovar_core::{
-    BoxFuture, Entry, Error, Key, Lifetime, Millis, Part, Parts, Tick, Tier, TierName, Usage,
+    BoxFuture, Claim, Entry, Error, Key, Lifetime, Millis, Part, Parts, Tags, Tick, Tier, TierName,
+    Usage,
 };
 
 /// A value of any type, shared, with its weight in bytes: what the memory tier keeps.
@@ -44,6 +45,7 @@ impl fmt::Debug for Shared {
 pub(crate) struct Held {
     value: Shared,
     parts: Parts,
+    tags: Tags,
     lifetime: Lifetime,
     /// All parts are within their lifetime from here …
     fresh_from: Millis,
@@ -56,10 +58,13 @@ pub(crate) struct Held {
 
 impl Held {
     fn new(key: &Key, entry: Entry<Shared>) -> Held {
-        let Entry { value, parts, lifetime } = entry;
+        let Entry { value, parts, tags, lifetime } = entry;
         let read_at = || parts.iter().map(|part| part.stamp.read_at);
-        let overhead =
-            size_of::<Held>() + 2 * size_of::<Key>() + 64 + size_of::<Part>() * parts.len();
+        let overhead = size_of::<Held>()
+            + 2 * size_of::<Key>()
+            + 64
+            + size_of::<Part>() * parts.len()
+            + tags.weight();
         Held {
             fresh_from: read_at().max().unwrap_or(Millis(i64::MAX)),
             fresh_until: fresh_until(&parts, lifetime),
@@ -67,6 +72,7 @@ impl Held {
             bytes: (value.weight + key.cache.len() + key.id.len() + overhead) as u64,
             value,
             parts,
+            tags,
             lifetime,
         }
     }
@@ -81,9 +87,19 @@ impl Held {
         &self.parts
     }
 
+    /// Its tags.
+    pub(crate) fn tags(&self) -> &Tags {
+        &self.tags
+    }
+
     /// Its lifetime.
     pub(crate) fn lifetime(&self) -> Lifetime {
         self.lifetime
+    }
+
+    /// What decides whether it may be served.
+    pub(crate) fn claim(&self) -> Claim<'_> {
+        Claim { parts: &self.parts, tags: &self.tags, lifetime: self.lifetime }
     }
 
     /// When the first of its parts reaches the end of its lifetime.
@@ -107,8 +123,12 @@ impl Held {
     }
 
     fn entry(&self) -> Entry<Shared> {
-        let (parts, lifetime) = (Arc::clone(&self.parts), self.lifetime);
-        Entry { value: self.value.clone(), parts, lifetime }
+        Entry {
+            value: self.value.clone(),
+            parts: Arc::clone(&self.parts),
+            tags: self.tags.clone(),
+            lifetime: self.lifetime,
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use samovar_core::{Entry, Error, Key, Lifetime, Parts, Tick, Tier, TierName, Usage};
+use samovar_core::{Entry, Error, Key, Tick, Tier, TierName, Usage};
 
 use super::memory::{MemoryTier, Shared};
 use crate::counters::{CacheCounters, Counters, Event, Lookup};
@@ -38,7 +38,7 @@ impl Stack {
         let before: Tick = fence.tick();
         for tier in &self.lower {
             match tier.get(key).await {
-                Ok(Some(entry)) => match fence.recall(key, &entry.parts, before) {
+                Ok(Some(entry)) => match fence.recall(key, entry.claim(), before) {
                     Some(parts) => return Some((tier.name(), Entry { parts, ..entry })),
                     None => of_cache.count(tier.name(), Lookup::Refused),
                 },
@@ -115,12 +115,7 @@ impl Stack {
     }
 }
 
-/// The entry that a value makes in memory.
-pub(crate) fn shared<V: crate::Value>(
-    value: Arc<V>,
-    parts: Parts,
-    lifetime: Lifetime,
-) -> Entry<Shared> {
-    let weight = value.weight();
-    Entry { value: Shared::new(value, weight), parts, lifetime }
+/// The form that a value has in memory.
+pub(crate) fn shared<V: crate::Value>(value: &Arc<V>) -> Shared {
+    Shared::new(Arc::clone(value), value.weight())
 }

@@ -8,7 +8,7 @@ use samovar_testkit::clock::FakeClock;
 use samovar_testkit::log;
 use tempfile::tempdir;
 
-use crate::support::{START, block_on, key, mark, open, policy, stamp, whole};
+use crate::support::{MARKS_MAX, START, block_on, key, mark, open, policy, stamp, whole};
 
 fn days(store: &str, days: i32) -> Vec<Scope> {
     (0..days).map(|day| Scope::Partition(Partition::new(store, Day(day)))).collect()
@@ -39,7 +39,7 @@ fn one_append_of_very_many_scopes() {
     assert!(cache.peek("k").is_none());
     block_on(samovar.close()).unwrap();
 
-    let (log, _) = LocalLog::open(directory.path()).unwrap();
+    let (log, _) = LocalLog::open(directory.path(), MARKS_MAX).unwrap();
     let snapshot = block_on(log.snapshot()).unwrap();
     assert_eq!((snapshot.head.seq, snapshot.marks.len()), (70_001, 70_001), "all are durable");
 }
@@ -69,7 +69,7 @@ fn many_large_appends_at_once() {
 
 #[test]
 fn a_tail_that_is_behind_misses_nothing() {
-    let log = LocalLog::volatile().unwrap();
+    let log = LocalLog::volatile(MARKS_MAX).unwrap();
     // Handed over one after the other and not waited for, so that most of them wait together.
     let appends: Vec<_> = (0..8u128)
         .map(|append| {

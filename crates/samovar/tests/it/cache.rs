@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use samovar::{CachePolicy, Event, Fence, Outcome, Samovar, Settings, Value};
 use samovar_core::{
-    BoxFuture, Day, Entry, Error, ErrorKind, Key, Mark, MarkLog, Millis, Mode, Numbered, Part,
-    Partition, Scope, Snapshot, Span, Stamp, Tick, Tier, TierName, Usage, Verdict, Version,
+    BoxFuture, Claim, Day, Entry, Error, ErrorKind, Key, Mark, MarkLog, Millis, Mode, Numbered,
+    Part, Partition, Scope, Snapshot, Span, Stamp, Tick, Tier, TierName, Usage, Verdict, Version,
 };
 use samovar_testkit::clock::FakeClock;
 use samovar_testkit::log::StepLog;
@@ -290,11 +290,10 @@ fn get_or_load_tells_how_it_came_by_the_value() {
     let answer = block_on(cache.get_or_load("k", |_| async { Ok("two".to_owned()) })).unwrap();
     assert_eq!(told(answer), ("one".into(), Outcome::Stale, Some(TierName::Disk), TTL + second));
     mark(&samovar, key("c", "k"), Mode::Remove);
-    let error =
-        block_on(cache.get_or_load("k", |_| async {
-            Err(Error::new(ErrorKind::Source, "the source is down"))
-        }))
-        .unwrap_err();
+    let error = block_on(cache.get_or_load("k", |_| async {
+        Err::<String, _>(Error::new(ErrorKind::Source, "the source is down"))
+    }))
+    .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Source);
     assert!(cache.peek("k").is_none(), "an error is not cached");
 }
@@ -503,7 +502,7 @@ fn acted_since_knows_the_recent_marks() {
     let samovar = open(None, &FakeClock::at(START));
     let of = |id: &str| {
         let key = Key::new("c", id);
-        move |scope: &Scope| scope.covers(&key)
+        move |scope: &Scope| scope.may_cover(&key)
     };
     let start = fence(&samovar).tick();
     assert!(!fence(&samovar).acted_since(start, |_| true));
@@ -535,8 +534,11 @@ fn judge_memory_answers_for_a_day() {
     mark(&samovar, Scope::Partition(Partition::new("7", Day(2))), Mode::Remove);
     let found = cache.peek("k").unwrap();
     let name = Key::new("c", "k");
-    let verdict =
-        |day| fence(&samovar).judge_memory(&name, &found.parts[0].only(Day(day)), found.lifetime);
+    let verdict = |day| {
+        let part = found.parts[0].only(Day(day));
+        let (parts, tags, lifetime) = (std::slice::from_ref(&part), &found.tags, found.lifetime);
+        fence(&samovar).judge_memory(&name, Claim { parts, tags, lifetime })
+    };
     assert_eq!(
         [0, 1, 2, 3].map(verdict).map(|v| v == Verdict::Refused),
         [false, false, true, false]

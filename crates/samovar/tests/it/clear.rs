@@ -8,7 +8,7 @@ use samovar_core::ErrorKind;
 use samovar_testkit::clock::FakeClock;
 use tempfile::tempdir;
 
-use crate::support::{START, block_on, open, policy, settings, whole};
+use crate::support::{START, block_on, get, open, policy, settings, text, whole};
 
 #[test]
 fn clear_removes_ours_and_nothing_else() {
@@ -131,7 +131,7 @@ fn open_refuses_what_is_newer_or_foreign() {
 fn open_refuses_other_formats_of_its_files() {
     let (directory, clock) = (tempdir().unwrap(), FakeClock::at(START));
     block_on(open(Some(directory.path()), &clock).close()).unwrap();
-    for name in ["cache.redb", "marks.redb"] {
+    for (name, own) in [("cache.redb", 2), ("marks.redb", 2)] {
         let file = directory.path().join(name);
         let set = |format: u64| {
             let database = redb::Database::open(&file).unwrap();
@@ -140,14 +140,42 @@ fn open_refuses_other_formats_of_its_files() {
             transaction.open_table(table).unwrap().insert("format", format).unwrap();
             transaction.commit().unwrap();
         };
-        set(2);
+        let newer = own + 1;
+        set(newer);
         let error = block_on(Samovar::open(settings(Some(directory.path()), &clock))).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Format);
         assert!(
-            error.to_string().contains("format 2") && error.to_string().contains(name),
+            error.to_string().contains(&format!("format {newer}"))
+                && error.to_string().contains(name),
             "{error}"
         );
-        set(1);
+        set(own);
     }
     block_on(open(Some(directory.path()), &clock).close()).unwrap();
+}
+
+/// Frames from before tags are read as they are; the file is then of the new format.
+#[test]
+fn open_takes_over_an_older_format() {
+    let (directory, clock) = (tempdir().unwrap(), FakeClock::at(START));
+    let samovar = open(Some(directory.path()), &clock);
+    samovar.cache::<String>(policy("c")).put("k", "v".to_owned(), whole(&samovar));
+    block_on(samovar.flush()).unwrap();
+    block_on(samovar.close()).unwrap();
+    let set = |format: u64| {
+        let database = redb::Database::open(directory.path().join("cache.redb")).unwrap();
+        let transaction = database.begin_write().unwrap();
+        let table = redb::TableDefinition::<&str, u64>::new("meta");
+        let mut meta = transaction.open_table(table).unwrap();
+        let found = meta.insert("format", format).unwrap().map(|old| old.value());
+        drop(meta);
+        transaction.commit().unwrap();
+        found
+    };
+    assert_eq!(set(1), Some(2));
+    let samovar = open(Some(directory.path()), &clock);
+    assert_eq!(text(get(&samovar.cache(policy("c")), "k")), Some("v".to_owned()));
+    assert!(samovar.counters().notices().is_empty(), "nothing was lost");
+    block_on(samovar.close()).unwrap();
+    assert_eq!(set(2), Some(2));
 }

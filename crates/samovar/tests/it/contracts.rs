@@ -12,11 +12,11 @@ use samovar_testkit::tier::Subject;
 use samovar_testkit::{log, tier as suite};
 use tempfile::{TempDir, tempdir};
 
-use crate::support::{START, block_on};
+use crate::support::{MARKS_MAX, START, block_on};
 
 fn fence() -> Fence {
-    let log = LocalLog::volatile().unwrap();
-    Fence::new(&block_on(log.snapshot()).unwrap(), FakeClock::at(START)).unwrap()
+    let log = LocalLog::volatile(MARKS_MAX).unwrap();
+    Fence::new(&block_on(log.snapshot()).unwrap(), FakeClock::at(START), MARKS_MAX).unwrap()
 }
 
 fn disk(directory: &TempDir, fence: &Fence, max_bytes: u64) -> DiskTier {
@@ -143,7 +143,7 @@ fn local_log() {
     let directories = std::cell::RefCell::new(Vec::new());
     log::suite(|| {
         let directory = tempdir().unwrap();
-        let (log, notice) = LocalLog::open(directory.path()).unwrap();
+        let (log, notice) = LocalLog::open(directory.path(), MARKS_MAX).unwrap();
         assert_eq!(notice, None);
         directories.borrow_mut().push(directory);
         Arc::new(log)
@@ -156,7 +156,7 @@ fn local_log_is_durable() {
     log::durable_suite(|| {
         // A log that was dropped and not closed lets go of its file a moment later.
         loop {
-            match LocalLog::open(directory.path()) {
+            match LocalLog::open(directory.path(), MARKS_MAX) {
                 Ok((log, None)) => return Arc::new(log),
                 Ok((_, Some(notice))) => unreachable!("{notice}"),
                 Err(error) if error.kind() == ErrorKind::Held => std::thread::yield_now(),
@@ -168,7 +168,7 @@ fn local_log_is_durable() {
 
 #[test]
 fn volatile_log() {
-    log::suite(|| Arc::new(LocalLog::volatile().unwrap()));
+    log::suite(|| Arc::new(LocalLog::volatile(MARKS_MAX).unwrap()));
 }
 
 #[test]
@@ -179,7 +179,7 @@ fn step_log() {
 #[test]
 fn a_log_stays_bounded_by_its_scopes() {
     let directory = tempdir().unwrap();
-    let (log, _) = LocalLog::open(directory.path()).unwrap();
+    let (log, _) = LocalLog::open(directory.path(), MARKS_MAX).unwrap();
     for round in 0..50u128 {
         let marks = (0..40).map(|n| {
             let (scope, mode) = match n % 4 {

@@ -62,7 +62,7 @@ impl Field {
             }
         };
         let mut caller = Stepped::new(async move {
-            field.flights.join(&field.key, |scope| scope.covers(&field.key), run).await
+            field.flights.join(&field.key, |scope| scope.may_cover(&field.key), run).await
         });
         assert!(caller.step().is_none());
         (caller, go)
@@ -318,7 +318,10 @@ fn threads_that_come_and_go() {
                     let asked = field.samovar.fence().tick();
                     let owner = field.clone();
                     let joined = async move {
-                        owner.flights.join(&owner.key, |scope| scope.covers(&owner.key), run).await
+                        owner
+                            .flights
+                            .join(&owner.key, |scope| scope.may_cover(&owner.key), run)
+                            .await
                     };
                     if round % 7 == thread {
                         let mut gives_up = Stepped::new(joined);

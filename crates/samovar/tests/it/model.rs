@@ -2,7 +2,8 @@
 //! which nothing may be served (or only with a label).
 //!
 //! * I1 is never violated, from any tier, by slow loads, pending marks, sweeps or restarts.
-//! * It stays warm: what was read after the last mark that covers it *is* served, whatever is put late.
+//! * It stays warm: what was read after the last mark that covers it *is* served, whatever is put late, unless it is
+//!   below the floor of what was forgotten.
 //!
 //! A *cell* is what has one value at the source: a plain key, or a day of a store (three of which make a block).
 
@@ -11,8 +12,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_channel::oneshot;
 use proptest::prelude::*;
-use samovar::{Answer, Cache, Found, Samovar, Settings};
-use samovar_core::{Day, Error, Key, Mode, Part, Partition, Scope, Span, Stamp, Verdict, Version};
+use samovar::{Answer, Cache, Found, Loaded, PutOptions, Samovar, Settings};
+use samovar_core::{
+    Day, Error, Key, Mode, Part, Partition, Scope, Span, Stamp, Tags, Verdict, Version,
+};
 use samovar_testkit::clock::FakeClock;
 use samovar_testkit::log::StepLog;
 use tempfile::{TempDir, tempdir};
@@ -48,12 +51,33 @@ impl Item {
             Item::Block(store) => Key::new("blocks", store.to_string()),
         }
     }
+
+    /// Each bears a tag of its own, and one that all plain keys and blocks but the first key have in common.
+    fn tags(self) -> Tags {
+        let key = self.key();
+        let common = (self != Item::Plain(0)).then(|| "common".to_owned());
+        Tags::new([format!("{}-{}", key.cache, key.id)].into_iter().chain(common)).unwrap()
+    }
 }
+
+/// Patterns, and what they cover.
+const PATTERNS: [(&str, &[Item]); 6] = [
+    ("plain:*", &[Item::Plain(0), Item::Plain(1)]),
+    ("plain:[^0]", &[Item::Plain(1)]),
+    ("*:0", &[Item::Plain(0), Item::Block(0)]),
+    ("bl??ks:*", &[Item::Block(0)]),
+    ("plain:?1", &[]),
+    ("*", &[Item::Plain(0), Item::Plain(1), Item::Block(0)]),
+];
 
 #[derive(Clone, Debug)]
 enum Covers {
     Item(Item),
     Day(u8, u8),
+    /// The tag that an item has to itself.
+    OwnTag(Item),
+    CommonTag,
+    Pattern(usize),
     Plains,
     Blocks,
     Everything,
@@ -66,6 +90,11 @@ impl Covers {
             Covers::Day(store, day) => {
                 Scope::Partition(Partition::new(store.to_string(), Day(i32::from(*day))))
             }
+            Covers::OwnTag(item) => {
+                Scope::Tag(format!("{}-{}", item.key().cache, item.key().id).into())
+            }
+            Covers::CommonTag => Scope::Tag("common".into()),
+            Covers::Pattern(at) => Scope::Pattern(PATTERNS[*at].0.parse().unwrap()),
             Covers::Plains => Scope::Cache("plain".into()),
             Covers::Blocks => Scope::Cache("blocks".into()),
             Covers::Everything => Scope::Everything,
@@ -74,7 +103,9 @@ impl Covers {
 
     fn cells(&self) -> Vec<usize> {
         match self {
-            Covers::Item(item) => item.cells(),
+            Covers::Item(item) | Covers::OwnTag(item) => item.cells(),
+            Covers::CommonTag => (1..CELLS).collect(),
+            Covers::Pattern(at) => PATTERNS[*at].1.iter().flat_map(|item| item.cells()).collect(),
             Covers::Day(store, day) => vec![Item::Block(*store).cells()[*day as usize]],
             Covers::Plains => (0..PLAIN as usize).collect(),
             Covers::Blocks => (PLAIN as usize..CELLS).collect(),
@@ -111,6 +142,9 @@ fn covers() -> impl Strategy<Value = Covers> {
     prop_oneof![
         3 => item().prop_map(Covers::Item),
         4 => (0..STORES, 0..DAYS as u8).prop_map(|(store, day)| Covers::Day(store, day)),
+        2 => item().prop_map(Covers::OwnTag),
+        1 => Just(Covers::CommonTag),
+        3 => (0..PATTERNS.len()).prop_map(Covers::Pattern),
         1 => Just(Covers::Plains),
         1 => Just(Covers::Blocks),
         1 => Just(Covers::Everything),
@@ -146,12 +180,15 @@ struct Cell {
     warm: bool,
     /// On disk too, and no mark was pending when it was written.
     warm_below: bool,
+    /// The number of the log when that was read.
+    read: u64,
 }
 
 struct World {
     directory: TempDir,
     log: Arc<StepLog>,
     clock: Arc<FakeClock>,
+    marks_max: usize,
     samovar: Samovar,
     plain: Cache<Vec<u8>>,
     blocks: Cache<Vec<u8>>,
@@ -171,10 +208,16 @@ struct Load {
     floor: u64,
 }
 
-fn open(directory: &TempDir, log: &Arc<StepLog>, clock: &Arc<FakeClock>) -> Samovar {
+fn open(
+    directory: &TempDir,
+    log: &Arc<StepLog>,
+    clock: &Arc<FakeClock>,
+    marks_max: usize,
+) -> Samovar {
     log.set_at_once(true);
     let samovar = block_on(Samovar::open(Settings {
         log: Some(Arc::clone(log) as _),
+        marks_max,
         ..settings(Some(directory.path()), clock)
     }))
     .unwrap();
@@ -183,15 +226,16 @@ fn open(directory: &TempDir, log: &Arc<StepLog>, clock: &Arc<FakeClock>) -> Samo
 }
 
 impl World {
-    fn new() -> World {
+    fn new(marks_max: usize) -> World {
         let (directory, log, clock) = (tempdir().unwrap(), StepLog::new(), FakeClock::at(START));
-        let samovar = open(&directory, &log, &clock);
+        let samovar = open(&directory, &log, &clock, marks_max);
         World {
             plain: samovar.cache(policy("plain")),
             blocks: samovar.cache(policy("blocks")),
             directory,
             log,
             clock,
+            marks_max,
             samovar,
             source: Arc::new((0..CELLS).map(|_| AtomicU64::new(0)).collect()),
             cells: [Cell::default(); CELLS],
@@ -237,14 +281,12 @@ impl World {
         let parts = [World::part(item, 0..=DAYS - 1, stamp)].into();
         let id = item.key().id;
         let pending = self.samovar.fence().pending() > 0;
-        if memory {
-            self.cache(item).put(&id, value, parts);
-        } else {
-            self.cache(item).put_below(&id, value, parts);
-        }
+        let options = PutOptions { tags: item.tags(), below: !memory };
+        self.cache(item).put_with(&id, value, parts, options);
         for cell in cells {
             self.cells[cell].warm = memory;
             self.cells[cell].warm_below = !pending;
+            self.cells[cell].read = stamp.version.seq;
         }
     }
 
@@ -270,10 +312,12 @@ impl World {
                     parts.push(World::part(item, day..=day, stamp));
                     self.cells[*cell].warm = true;
                     self.cells[*cell].warm_below = !pending;
+                    self.cells[*cell].read = stamp.version.seq;
                 }
             }
         }
-        self.blocks.put(&id, value, parts.into());
+        let options = PutOptions { tags: found.tags, below: false };
+        self.blocks.put_with(&id, value, parts.into(), options);
     }
 
     /// By day (a plain key has one): verdict, value and stamp.
@@ -318,7 +362,11 @@ impl World {
         }
         // Warmth.
         let days = found.as_ref().map(|found| self.days(item, found));
+        let floor = self.samovar.fence().floor(&item.key().cache);
         for (day, cell) in item.cells().into_iter().enumerate() {
+            if self.cells[cell].read < floor {
+                continue;
+            }
             let verdict = days.as_ref().and_then(|days| days[day]).map(|(verdict, ..)| verdict);
             if self.cells[cell].warm {
                 assert_eq!(verdict, Some(Verdict::Fresh), "{item:?}, day {day} is in memory");
@@ -370,7 +418,8 @@ impl World {
                 let value = source[key as usize].load(Ordering::SeqCst);
                 seen.store(value, Ordering::SeqCst);
                 let _ = held.await;
-                Ok(value.to_le_bytes().to_vec())
+                let value = value.to_le_bytes().to_vec();
+                Ok(Loaded { value, tags: Item::Plain(key).tags() })
             };
             cache.get_or_load(&key.to_string(), load).await
         });
@@ -415,7 +464,7 @@ impl World {
         }
         self.log();
         block_on(self.samovar.close()).unwrap();
-        self.samovar = open(&self.directory, &self.log, &self.clock);
+        self.samovar = open(&self.directory, &self.log, &self.clock, self.marks_max);
         self.plain = self.samovar.cache(policy("plain"));
         self.blocks = self.samovar.cache(policy("blocks"));
         for cell in &mut self.cells {
@@ -453,11 +502,14 @@ fn number(value: &[u8]) -> u64 {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 80, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 160, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_fence_holds(ops in proptest::collection::vec(op(), 1..80)) {
-        let mut world = World::new();
+    fn the_fence_holds(
+        ops in proptest::collection::vec(op(), 1..80),
+        marks_max in prop_oneof![Just(1_000), 0..9usize],
+    ) {
+        let mut world = World::new(marks_max);
         for op in &ops {
             world.apply(op);
         }

@@ -16,6 +16,8 @@ pub(crate) use futures_executor::block_on;
 
 /// When the fake clock starts.
 pub(crate) const START: Millis = Millis(1_700_000_000_000);
+/// More scopes than any test here marks.
+pub(crate) const MARKS_MAX: usize = 100_000;
 pub(crate) const TTL: Duration = Duration::from_secs(100);
 pub(crate) const WINDOW: Duration = Duration::from_secs(1_000);
 

@@ -6,11 +6,13 @@
 
 use std::sync::Arc;
 
-use samovar_core::{Key, Lifetime, Millis, Part, Parts, Span, Stamp, Tick, Version};
+use samovar_core::{Claim, Key, Lifetime, Millis, Part, Parts, Span, Stamp, Tags, Tick, Version};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
-const MAGIC: [u8; 3] = *b"SF\x01";
+const MAGIC: [u8; 3] = *b"SF\x02";
+/// Before entries had tags: the same without the last two fields.
+const MAGIC_1: [u8; 3] = *b"SF\x01";
 
 /// A page of redb.
 const PAGE: usize = 4_096;
@@ -37,17 +39,22 @@ pub(super) struct Head {
     sum: u64,
     pub(super) lifetime: Lifetime,
     parts: Vec<StoredPart>,
+    pub(super) tags: Tags,
+    /// It was not clean when it was written: it counts as what it is, whatever the file was swept of.
+    pub(super) apart: bool,
 }
 
 impl Head {
-    pub(super) fn new(id: u64, value: &[u8], parts: &[Part], lifetime: Lifetime) -> Head {
+    pub(super) fn new(id: u64, value: &[u8], claim: Claim<'_>, apart: bool) -> Head {
         let stored = |part: &Part| StoredPart {
             span: part.span.clone(),
             version: part.stamp.version,
             read_at: part.stamp.read_at,
         };
+        let Claim { parts, tags, lifetime } = claim;
         let parts = parts.iter().map(stored).collect();
-        Head { id, length: value.len() as u64, sum: xxh3_64(value), lifetime, parts }
+        let (length, tags) = (value.len() as u64, tags.clone());
+        Head { id, length, sum: xxh3_64(value), lifetime, parts, tags, apart }
     }
 
     /// The row. `None` if it cannot be encoded.
@@ -63,12 +70,21 @@ impl Head {
         if checksum(cache, id, body) != u64::from_le_bytes(*sum) {
             return None;
         }
+        if let Some(body) = body.strip_prefix(&MAGIC_1) {
+            // The length of a list without tags, and false.
+            return postcard::from_bytes(&[body, &[0, 0]].concat()).ok();
+        }
         postcard::from_bytes(body.strip_prefix(&MAGIC)?).ok()
     }
 
     /// Whether these bytes are the value that was written.
     pub(super) fn vouches_for(&self, value: &[u8]) -> bool {
         self.length == value.len() as u64 && self.sum == xxh3_64(value)
+    }
+
+    /// What decides whether it may be kept, with its own parts or what was made of them.
+    pub(super) fn claim<'a>(&'a self, parts: &'a [Part]) -> Claim<'a> {
+        Claim { parts, tags: &self.tags, lifetime: self.lifetime }
     }
 
     /// Its parts, with the versions they had when they were written and no tick.
@@ -128,12 +144,9 @@ mod tests {
         let stamp = Stamp { version, tick: Tick(1), read_at: Millis(12) };
         let lifetime =
             Lifetime { ttl: Duration::from_secs(5), stale_window: Duration::from_secs(6) };
-        Head::new(
-            1,
-            value,
-            &[Part { span: Some(span), stamp }, Part { span: None, stamp }],
-            lifetime,
-        )
+        let parts = [Part { span: Some(span), stamp }, Part { span: None, stamp }];
+        let tags = Tags::new(["é", "b"]).unwrap();
+        Head::new(1, value, Claim { parts: &parts, tags: &tags, lifetime }, true)
     }
 
     proptest! {
@@ -149,6 +162,19 @@ mod tests {
                 prop_assert!((PAGE..=LARGEST * PAGE).contains(&taken));
             }
         }
+    }
+
+    #[test]
+    fn a_frame_from_before_tags_is_read() {
+        let key = Key::new("cache", "key");
+        let head = Head { tags: Tags::NONE, apart: false, ..head(b"value") };
+        let row = head.encode(&key).unwrap();
+        let (new, _) = row.split_last_chunk::<8>().unwrap();
+        let (fields, last) = new[MAGIC.len()..].split_last_chunk::<2>().unwrap();
+        assert_eq!(*last, [0, 0]);
+        let mut old = [&MAGIC_1, fields].concat();
+        old.extend_from_slice(&checksum("cache", "key", &old).to_le_bytes());
+        assert_eq!(Head::decode("cache", "key", &old), Some(head));
     }
 
     #[test]

@@ -130,7 +130,8 @@ impl DiskTier {
     ) -> Result<DiskTier, Error> {
         let path = directory.join(FILE);
         let opened = store::layout(options.page_cache).open(&path)?;
-        let Loaded { index, damaged } = opened.loaded;
+        let Loaded { index, damaged, clean } = opened.loaded;
+        judge.swept(clean);
         let shared = Arc::new(Shared {
             path,
             database: RwLock::new(Some(opened.database)),
@@ -249,6 +250,7 @@ impl Shared {
         if let Some(notice) = opened.notice {
             self.say(notice);
         }
+        self.judge.swept(opened.loaded.clean);
         *self.index.lock() = opened.loaded.index;
         *database = Some(opened.database);
         Ok(())
@@ -323,13 +325,11 @@ impl Tier for DiskTier {
     /// is let in the writer decides, inside its transaction, by the fence of that moment and by what stands there.
     fn put(&self, key: &Key, entry: Entry<Bytes>) {
         let judge = &*self.shared.judge;
-        let refused = judge.judge_stored(key, &entry.parts, entry.lifetime) == Keep::Drop;
+        let refused = judge.judge_stored(key, entry.claim()) == Keep::Drop;
         let mut queue = self.shared.queue.lock();
         // The writer passes over what waits for what comes behind it.
         let late = match queue.waiting.get(key) {
-            Some((_, Waiting::Put(kept))) => {
-                store::stays(key, &kept.parts, kept.lifetime, &entry.parts, judge)
-            }
+            Some((_, Waiting::Put(kept))) => store::stays(key, kept.claim(), &entry.parts, judge),
             _ => false,
         };
         if refused || late {

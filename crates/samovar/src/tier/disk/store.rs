@@ -7,7 +7,7 @@ use redb::{
     Database, ReadTransaction, ReadableDatabase, ReadableTable, Table, TableDefinition,
     WriteTransaction,
 };
-use samovar_core::{Entry, Epoch, Judge, Keep, Key, Lifetime, Part, Version};
+use samovar_core::{Claim, Entry, Epoch, Judge, Keep, Key, Part, Parts, Version};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::frame::{Head, chunks, footprint};
@@ -27,10 +27,13 @@ pub(super) struct Loaded {
     pub(super) index: Index,
     /// Heads that cannot be read; their chunks, if any, are lost space until the file is cleared.
     pub(super) damaged: Vec<Key>,
+    /// The version up to which it was swept.
+    pub(super) clean: Option<Version>,
 }
 
 pub(super) fn layout(page_cache: usize) -> Layout<Loaded> {
-    Layout { page_cache, format: 1, create, load }
+    // Since 2 frames have tags, and may stand apart.
+    Layout { page_cache, format: 2, since: 1, create, load }
 }
 
 fn create(transaction: &WriteTransaction) -> Result<(), Trouble> {
@@ -61,7 +64,8 @@ fn load(database: &Database) -> Result<Loaded, Trouble> {
     for (id, (key, bytes)) in by_id {
         index.insert(key, id, bytes);
     }
-    Ok(Loaded { index, damaged })
+    let clean = decode_clean(&transaction.open_table(CLEAN).map_err(trouble)?)?;
+    Ok(Loaded { index, damaged, clean })
 }
 
 /// What was read under a key.
@@ -71,8 +75,21 @@ pub(super) enum Read {
     Found(Entry<Bytes>),
 }
 
-/// Reads a frame and, in the same snapshot, up to where the file was swept: a part counts as the greater of the
-/// two, if both lie on the history. (No mark between the two covers it, or the sweep would not have said so.)
+/// The parts of a frame as what they count: each as the greater of its own version and the one up to which the file
+/// was swept, if both lie on the history. (No mark between the two covers it, or the sweep would not have said so.)
+fn counted(head: &Head, clean: Option<Version>, judge: &dyn Judge) -> Parts {
+    let clean = clean.filter(|clean| !head.apart && judge.holds(*clean));
+    let part = |part: &Part| {
+        let mut part = part.clone();
+        let own = part.stamp.version;
+        part.stamp.version =
+            clean.filter(|clean| clean.seq > own.seq && judge.holds(own)).unwrap_or(own);
+        part
+    };
+    head.parts().iter().map(part).collect()
+}
+
+/// Reads a frame and, in the same snapshot, up to where the file was swept.
 pub(super) fn read(database: &Database, key: &Key, judge: &dyn Judge) -> Result<Read, Trouble> {
     let transaction = database.begin_read().map_err(trouble)?;
     let heads = transaction.open_table(HEADS).map_err(trouble)?;
@@ -84,19 +101,9 @@ pub(super) fn read(database: &Database, key: &Key, judge: &dyn Judge) -> Result<
     };
     let Some(value) = read_value(&transaction, &head)? else { return Ok(Read::Damaged) };
     let clean = decode_clean(&transaction.open_table(CLEAN).map_err(trouble)?)?;
-    let clean = clean.filter(|clean| judge.holds(*clean));
-    let mut parts = head.parts().to_vec();
-    for part in &mut parts {
-        let own = part.stamp.version;
-        if let Some(clean) = clean
-            && clean.seq > own.seq
-            && judge.holds(own)
-        {
-            part.stamp.version = clean;
-        }
-    }
-    let lifetime = head.lifetime;
-    Ok(Read::Found(Entry { value, parts: parts.into(), lifetime }))
+    let parts = counted(&head, clean, judge);
+    let Head { tags, lifetime, .. } = head;
+    Ok(Read::Found(Entry { value, parts, tags, lifetime }))
 }
 
 fn read_value(transaction: &ReadTransaction, head: &Head) -> Result<Option<Bytes>, Trouble> {
@@ -136,16 +143,10 @@ pub(super) enum Fill {
 
 /// Whether what was kept under a key stays although other parts are to be put: it was read later, its versions lie
 /// on the history (only then do their numbers tell), and not all of it is refused.
-pub(super) fn stays(
-    key: &Key,
-    kept: &[Part],
-    lifetime: Lifetime,
-    put: &[Part],
-    judge: &dyn Judge,
-) -> bool {
-    is_late(put, kept, |stamp| stamp.version.seq)
+pub(super) fn stays(key: &Key, kept: Claim<'_>, put: &[Part], judge: &dyn Judge) -> bool {
+    is_late(put, kept.parts, |stamp| stamp.version.seq)
         && put.iter().all(|part| judge.holds(part.stamp.version))
-        && judge.judge_stored(key, kept, lifetime) != Keep::Drop
+        && judge.judge_stored(key, kept) != Keep::Drop
 }
 
 /// A write transaction with its tables.
@@ -153,6 +154,8 @@ pub(super) struct Tables<'t> {
     heads: Table<'t, (&'static str, &'static str), &'static [u8]>,
     chunks: Table<'t, (u64, u32), &'static [u8]>,
     clean: Table<'t, (), &'static [u8]>,
+    /// What was written there.
+    clean_set: Option<Version>,
 }
 
 impl<'t> Tables<'t> {
@@ -161,6 +164,7 @@ impl<'t> Tables<'t> {
             heads: transaction.open_table(HEADS).map_err(trouble)?,
             chunks: transaction.open_table(CHUNKS).map_err(trouble)?,
             clean: transaction.open_table(CLEAN).map_err(trouble)?,
+            clean_set: None,
         })
     }
 
@@ -174,7 +178,7 @@ impl<'t> Tables<'t> {
         max_bytes: u64,
         index: &parking_lot::Mutex<Index>,
     ) -> Result<Fill, Trouble> {
-        let Keep::CleanTo(clean_to) = judge.judge_stored(key, &entry.parts, entry.lifetime) else {
+        let Keep::CleanTo(clean_to) = judge.judge_stored(key, entry.claim()) else {
             return Ok(Fill::Refused);
         };
         // Asked here as well, where nothing can be written in between.
@@ -182,7 +186,9 @@ impl<'t> Tables<'t> {
             return Ok(Fill::Refused);
         }
         let id = index.lock().new_id();
-        let head = Head::new(id, &entry.value, &entry.parts, entry.lifetime);
+        // Some of it is stale or refused already: what the file was swept of says nothing of this.
+        let apart = decode_clean(&self.clean)?.is_some_and(|clean| clean.seq > clean_to);
+        let head = Head::new(id, &entry.value, entry.claim(), apart);
         let row = head.encode(key);
         let bytes = footprint(key, row.as_ref().map_or(0, Vec::len), head.length);
         let Some(row) = row.filter(|_| bytes <= max_bytes) else {
@@ -190,8 +196,6 @@ impl<'t> Tables<'t> {
             self.remove(key, index)?;
             return Ok(Fill::TurnedDown);
         };
-        // Some of it is stale or refused already: then the file is clean up to before that mark only.
-        self.lower_clean(clean_to)?;
         for (number, chunk) in (0u32..).zip(chunks(&entry.value)) {
             self.chunks.insert((id, number), chunk).map_err(trouble)?;
         }
@@ -207,19 +211,18 @@ impl<'t> Tables<'t> {
     fn stays(&self, key: &Key, parts: &[Part], judge: &dyn Judge) -> Result<bool, Trouble> {
         let row = self.heads.get((&*key.cache, &*key.id)).map_err(trouble)?;
         let head = row.and_then(|row| Head::decode(&key.cache, &key.id, row.value()));
-        Ok(head.is_some_and(|head| stays(key, &head.parts(), head.lifetime, parts, judge)))
-    }
-
-    fn lower_clean(&mut self, to: u64) -> Result<(), Trouble> {
-        match decode_clean(&self.clean)? {
-            Some(clean) if clean.seq > to => self.set_clean(Version { seq: to, ..clean }),
-            _ => Ok(()),
-        }
+        Ok(head.is_some_and(|head| stays(key, head.claim(&head.parts()), parts, judge)))
     }
 
     fn set_clean(&mut self, version: Version) -> Result<(), Trouble> {
         self.clean.insert((), &*encode_clean(version)).map_err(trouble)?;
+        self.clean_set = Some(version);
         Ok(())
+    }
+
+    /// The version up to which the file is clean once this is committed, if that is another than before.
+    pub(super) fn clean_set(&self) -> Option<Version> {
+        self.clean_set
     }
 
     /// Deletes an entry. True if it was there.
@@ -255,14 +258,20 @@ impl<'t> Tables<'t> {
     ) -> Result<u64, Trouble> {
         // Before anything is judged: marks that act meanwhile belong to the next sweep.
         let position = judge.position();
+        let clean = decode_clean(&self.clean)?;
         let (mut refused, mut clean_to) = (Vec::new(), u64::MAX);
         for row in self.heads.iter().map_err(trouble)? {
             let (key, row) = row.map_err(trouble)?;
             let (cache, id) = key.value();
             let (key, head) = (Key::new(cache, id), Head::decode(cache, id, row.value()));
-            match head.map(|head| judge.judge_stored(&key, &head.parts(), head.lifetime)) {
-                Some(Keep::CleanTo(to)) => clean_to = clean_to.min(to),
-                Some(Keep::Drop) | None => refused.push(key),
+            let Some(head) = head else {
+                refused.push(key);
+                continue;
+            };
+            match judge.judge_stored(&key, head.claim(&counted(&head, clean, judge))) {
+                Keep::CleanTo(to) if !head.apart => clean_to = clean_to.min(to),
+                Keep::CleanTo(_) => {}
+                Keep::Drop => refused.push(key),
             }
         }
         for key in &refused {

@@ -62,6 +62,7 @@ struct Batch {
     evicted: u64,
     swept: u64,
     swept_to: Option<Option<Version>>,
+    clean: Option<Version>,
     close: bool,
 }
 
@@ -124,6 +125,7 @@ impl Writer {
             let mut tables = Tables::open(&transaction)?;
             self.gather(&mut tables, &mut batch, first, sweep, inbox)?;
             self.evict(&mut tables, &mut batch)?;
+            batch.clean = tables.clean_set();
             drop(tables);
             if batch.changed {
                 transaction.commit().map_err(trouble)
@@ -135,6 +137,9 @@ impl Writer {
             Ok(()) => {
                 if let Some(to) = batch.swept_to {
                     self.swept = to.or(self.swept);
+                }
+                if batch.clean.is_some() {
+                    self.shared.judge.swept(batch.clean);
                 }
             }
             Err(trouble) => {

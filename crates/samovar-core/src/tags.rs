@@ -1,0 +1,132 @@
+//! Tags: names under which entries of any cache are invalidated together.
+
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::{Error, ErrorKind};
+
+/// The most tags that an entry bears.
+const MOST: usize = 64;
+/// The most bytes of a tag.
+const LONGEST: usize = 256;
+
+/// The tags of an entry: sorted, each once. Cheap to clone; none by default, which takes no room.
+///
+/// ```
+/// # use samovar_core::Tags;
+/// let tags = Tags::new(["supplier:7", "season:summer", "supplier:7"])?;
+/// assert_eq!(tags.iter().map(|tag| &**tag).collect::<Vec<_>>(), ["season:summer", "supplier:7"]);
+/// # Ok::<(), samovar_core::Error>(())
+/// ```
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Tags(Option<Arc<[Arc<str>]>>);
+
+impl Tags {
+    /// No tags.
+    pub const NONE: Tags = Tags(None);
+
+    /// These tags, in any order.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] if there are more than 64, or one is empty or longer than 256 bytes.
+    pub fn new<T: Into<Arc<str>>>(tags: impl IntoIterator<Item = T>) -> Result<Tags, Error> {
+        let invalid = |what: String| Err(Error::new(ErrorKind::Invalid, what));
+        let mut all: Vec<Arc<str>> = Vec::new();
+        for tag in tags {
+            let tag = tag.into();
+            check(&tag)?;
+            if let Err(at) = all.binary_search(&tag) {
+                all.insert(at, tag);
+            }
+            if all.len() > MOST {
+                return invalid(format!("an entry has more than {MOST} tags"));
+            }
+        }
+        Ok(Tags((!all.is_empty()).then(|| all.into())))
+    }
+
+    /// Whether a tag is one of them.
+    pub fn has(&self, tag: &str) -> bool {
+        self.binary_search_by(|own| (**own).cmp(tag)).is_ok()
+    }
+
+    /// The bytes that they take in memory.
+    pub fn weight(&self) -> usize {
+        self.iter().map(|tag| size_of::<Arc<str>>() + 2 * size_of::<usize>() + tag.len()).sum()
+    }
+}
+
+/// Whether something may be a tag.
+fn check(tag: &str) -> Result<(), Error> {
+    let what = match tag.len() {
+        0 => "a tag is empty".to_owned(),
+        1..=LONGEST => return Ok(()),
+        length => format!("a tag has {length} bytes; {LONGEST} are the most there may be"),
+    };
+    Err(Error::new(ErrorKind::Invalid, what))
+}
+
+impl Deref for Tags {
+    type Target = [Arc<str>];
+
+    fn deref(&self) -> &[Arc<str>] {
+        self.0.as_deref().unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for Tags {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.iter()).finish()
+    }
+}
+
+impl Serialize for Tags {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.iter())
+    }
+}
+
+impl<'de> Deserialize<'de> for Tags {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Tags, D::Error> {
+        Tags::new(Vec::<Arc<str>>::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn they_are_sorted_and_each_is_there_once() {
+        let tags = Tags::new(["b", "a", "c", "b", "é", "a"]).unwrap();
+        assert_eq!(format!("{tags:?}"), r#"{"a", "b", "c", "é"}"#);
+        assert!(tags.has("é") && tags.has("a") && !tags.has("") && !tags.has("ab"));
+        assert_eq!(tags, Tags::new(["é", "c", "b", "a"]).unwrap());
+        assert_eq!(Tags::new(Vec::<String>::new()).unwrap(), Tags::NONE);
+        assert!(Tags::NONE.is_empty() && Tags::NONE.weight() == 0);
+        assert!(tags.weight() > 4);
+        let stored = postcard::to_stdvec(&tags).unwrap();
+        assert_eq!(postcard::from_bytes::<Tags>(&stored).unwrap(), tags);
+    }
+
+    #[test]
+    fn what_is_too_much_is_refused() {
+        let many = |count: usize| Tags::new((0..count).map(|tag| tag.to_string()));
+        assert_eq!(many(64).unwrap().len(), 64);
+        assert!(Tags::new((0..1_000).map(|_| "same")).is_ok(), "one tag, said often");
+        let long = |length| Tags::new(["x".repeat(length)]);
+        assert!(long(256).is_ok());
+        for (refused, says) in
+            [(many(65), "more than 64"), (long(257), "257 bytes"), (long(0), "empty")]
+        {
+            let error = refused.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Invalid);
+            assert!(error.to_string().contains(says), "{error}");
+        }
+        let stored = postcard::to_stdvec(&[""][..]).unwrap();
+        assert!(postcard::from_bytes::<Tags>(&stored).is_err(), "limits hold there too");
+    }
+}
