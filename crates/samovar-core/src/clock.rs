@@ -2,7 +2,10 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use futures_timer::Delay;
 use serde::{Deserialize, Serialize};
+
+use crate::BoxFuture;
 
 /// Wall-clock milliseconds since 1970-01-01T00:00:00Z. Used for lifetimes and labels, never to order events.
 #[derive(
@@ -36,6 +39,9 @@ pub trait Clock: Send + Sync + 'static {
 
     /// Time since some fixed moment in this process; never goes backwards. For measuring how long things take.
     fn elapsed(&self) -> Duration;
+
+    /// Returns once so much time has passed by [`Clock::elapsed`]. Needs no runtime.
+    fn sleep(&self, period: Duration) -> BoxFuture<'static, ()>;
 }
 
 /// The machine's clocks.
@@ -65,5 +71,9 @@ impl Clock for SystemClock {
 
     fn elapsed(&self) -> Duration {
         self.started.elapsed()
+    }
+
+    fn sleep(&self, period: Duration) -> BoxFuture<'static, ()> {
+        Box::pin(Delay::new(period))
     }
 }

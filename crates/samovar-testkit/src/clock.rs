@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
-use samovar_core::{Clock, Millis};
+use futures_channel::oneshot;
+use parking_lot::Mutex;
+use samovar_core::{BoxFuture, Clock, Millis};
 
-/// A clock set by hand.
+/// A clock set by hand. Who sleeps by it wakes when it is advanced.
 ///
 /// ```
 /// # use samovar_core::{Clock, Millis};
@@ -22,19 +24,52 @@ use samovar_core::{Clock, Millis};
 pub struct FakeClock {
     now: AtomicI64,
     elapsed: AtomicU64,
+    /// Who sleeps, and until when by `elapsed`.
+    sleepers: Mutex<Vec<(u64, oneshot::Sender<()>)>>,
 }
 
 impl FakeClock {
     /// A clock at this time.
     pub fn at(now: Millis) -> Arc<FakeClock> {
-        Arc::new(FakeClock { now: AtomicI64::new(now.0), elapsed: AtomicU64::new(0) })
+        Arc::new(FakeClock {
+            now: AtomicI64::new(now.0),
+            elapsed: AtomicU64::new(0),
+            sleepers: Mutex::default(),
+        })
     }
 
     /// Lets time pass.
     pub fn advance(&self, by: Duration) {
         let millis = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
         self.now.fetch_add(i64::try_from(millis).unwrap_or(i64::MAX), Ordering::SeqCst);
-        self.elapsed.fetch_add(millis, Ordering::SeqCst);
+        let woken: Vec<_> = {
+            let mut sleepers = self.sleepers.lock();
+            let elapsed = self.elapsed.fetch_add(millis, Ordering::SeqCst).saturating_add(millis);
+            sleepers.extract_if(.., |(until, _)| *until <= elapsed).collect()
+        };
+        for (_, sleeper) in woken {
+            let _ = sleeper.send(());
+        }
+    }
+
+    /// How many sleep by this clock now. A test that wants somebody to time out waits for that before it lets time
+    /// pass.
+    ///
+    /// ```
+    /// # use samovar_core::{Clock, Millis};
+    /// # use samovar_testkit::clock::FakeClock;
+    /// # use std::time::Duration;
+    /// let clock = FakeClock::at(Millis(0));
+    /// let nap = clock.sleep(Duration::from_secs(1));
+    /// assert_eq!(clock.sleepers(), 1);
+    /// clock.advance(Duration::from_secs(1));
+    /// assert_eq!(clock.sleepers(), 0);
+    /// futures_executor::block_on(nap);
+    /// ```
+    pub fn sleepers(&self) -> usize {
+        let mut sleepers = self.sleepers.lock();
+        sleepers.retain(|(_, sleeper)| !sleeper.is_canceled());
+        sleepers.len()
     }
 
     /// Sets the wall clock, forwards or back; no time passes.
@@ -50,5 +85,20 @@ impl Clock for FakeClock {
 
     fn elapsed(&self) -> Duration {
         Duration::from_millis(self.elapsed.load(Ordering::SeqCst))
+    }
+
+    fn sleep(&self, period: Duration) -> BoxFuture<'static, ()> {
+        let (wake, woken) = oneshot::channel();
+        let mut sleepers = self.sleepers.lock();
+        // Read under the lock, so that no advance falls between this and the bed.
+        let elapsed = self.elapsed.load(Ordering::SeqCst);
+        // A part of a millisecond counts as one: nobody wakes too early.
+        let millis = u64::try_from(period.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
+        if millis > 0 {
+            sleepers.push((elapsed.saturating_add(millis), wake));
+        }
+        Box::pin(async {
+            let _ = woken.await;
+        })
     }
 }

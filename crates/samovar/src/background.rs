@@ -1,5 +1,9 @@
 //! The only place that spawns. A thread that dies poisons its owner: whoever waits for it gets an error, and
 //! nothing waits for ever.
+//!
+//! * [`Worker`]: a thread of its own, for what blocks (files).
+//! * [`Tasks`]: futures that nobody waits for, on the caller's runtime where there is one: what a loader, a writer or a
+//!   connection needs of a runtime is then what it needs anywhere else in the caller's program.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
@@ -8,6 +12,9 @@ use std::thread::JoinHandle;
 use futures_channel::oneshot;
 use parking_lot::Mutex;
 use samovar_core::{Error, ErrorKind};
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 /// Why a thread has ended, once it has.
 #[derive(Clone, Debug, Default)]
@@ -110,5 +117,127 @@ pub(crate) async fn off_thread<T: Send + 'static>(
             worker.ended().await?;
             Err(worker.health().why())
         }
+    }
+}
+
+/// Futures that run although nobody waits for them. Cheap to clone; who closes them closes them for all.
+#[allow(dead_code, reason = "what uses it comes with the next change")]
+#[derive(Clone, Debug)]
+pub(crate) struct Tasks {
+    handle: Handle,
+    running: TaskTracker,
+    stop: CancellationToken,
+    /// The runtime, if the caller has none.
+    _own: Arc<Own>,
+}
+
+#[allow(dead_code, reason = "what uses it comes with the next change")]
+impl Tasks {
+    /// Tasks on the runtime in whose context this is called; else on a runtime of their own, with one thread.
+    pub(crate) fn new() -> Result<Tasks, Error> {
+        let (handle, own) = match Handle::try_current() {
+            Ok(handle) => (handle, None),
+            Err(_) => {
+                let mut builder = Builder::new_multi_thread();
+                let runtime =
+                    builder.worker_threads(1).thread_name("samovar-tasks").enable_all().build();
+                let runtime = runtime.map_err(|e| {
+                    Error::new(ErrorKind::Storage, "starting a runtime for tasks").because(e)
+                })?;
+                (runtime.handle().clone(), Some(runtime))
+            }
+        };
+        let (running, stop) = (TaskTracker::new(), CancellationToken::new());
+        Ok(Tasks { handle, running, stop, _own: Arc::new(Own(own)) })
+    }
+
+    /// Runs a future to its end, or until the tasks are closed: it is then dropped where it waits. What it is for
+    /// must say so itself should it panic: a task has no owner to tell.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let stop = self.stop.clone();
+        let task = async move {
+            let _ = stop.run_until_cancelled_owned(task).await;
+        };
+        self.running.spawn_on(task, &self.handle);
+    }
+
+    /// The runtime that they run on, for what has to be polled in its context.
+    pub(crate) fn runtime(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// Stops all tasks, and those that come later at once. Returns when none runs.
+    pub(crate) async fn close(&self) {
+        self.stop.cancel();
+        self.running.close();
+        self.running.wait().await;
+    }
+}
+
+/// A runtime of our own. Wherever its last owner is dropped, it must not wait for its threads there: that would be
+/// a panic within another runtime.
+#[derive(Debug)]
+struct Own(Option<Runtime>);
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_executor::block_on;
+
+    use super::*;
+
+    fn does_its_work(tasks: &Tasks) -> oneshot::Receiver<bool> {
+        let (send, receive) = oneshot::channel();
+        tasks.spawn(async move {
+            tokio::task::yield_now().await;
+            let _ = send.send(Handle::try_current().is_ok());
+        });
+        receive
+    }
+
+    #[test]
+    fn tasks_run_without_a_runtime_of_the_callers() {
+        let tasks = Tasks::new().unwrap();
+        assert_eq!(block_on(does_its_work(&tasks)), Ok(true));
+        block_on(tasks.close());
+    }
+
+    #[test]
+    fn tasks_run_on_the_callers_runtime() {
+        let runtime = Builder::new_current_thread().build().unwrap();
+        let tasks = {
+            let _context = runtime.enter();
+            Tasks::new().unwrap()
+        };
+        let mut done = does_its_work(&tasks);
+        assert_eq!(done.try_recv(), Ok(None), "nobody drives it yet");
+        assert_eq!(runtime.block_on(done), Ok(true));
+    }
+
+    #[test]
+    fn tasks_end_where_they_wait_and_none_begins_after_that() {
+        let tasks = Tasks::new().unwrap();
+        let (held, dropped) = oneshot::channel::<()>();
+        tasks.spawn(async move {
+            let _held = held;
+            std::future::pending::<()>().await;
+        });
+        block_on(tasks.close());
+        assert!(block_on(dropped).is_err(), "what it held is let go of");
+        assert!(block_on(does_its_work(&tasks)).is_err());
+    }
+
+    #[test]
+    fn a_runtime_of_our_own_may_be_dropped_anywhere() {
+        let tasks = Tasks::new().unwrap();
+        let runtime = Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async move { drop(tasks) });
     }
 }

@@ -13,7 +13,7 @@ use samovar_core::{
     Version,
 };
 
-use crate::background::{Worker, off_thread};
+use crate::background::{Tasks, Worker, off_thread};
 use crate::cache::Cache;
 use crate::counters::Counters;
 use crate::directory::{self, Held};
@@ -41,6 +41,8 @@ pub(crate) struct Inner {
     /// in one order.
     accepting: Mutex<()>,
     ids: MarkIds,
+    /// What goes on although nobody waits for it.
+    pub(crate) tasks: Tasks,
     tail: Tail,
     /// Last: let go of after everything above.
     held: Mutex<Option<Held>>,
@@ -54,6 +56,8 @@ impl Samovar {
     /// [`ErrorKind::Held`] if another process holds the directory, [`ErrorKind::Format`] if it or a file in
     /// it is of a newer format or not ours, [`ErrorKind::Storage`] if the disk fails.
     pub async fn open(settings: Settings) -> Result<Samovar, Error> {
+        // In the caller's context, before anything goes to another thread.
+        let tasks = Tasks::new()?;
         let counters = Arc::new(Counters::default());
         let said = Arc::clone(&counters);
         let chosen = settings.clone();
@@ -73,6 +77,7 @@ impl Samovar {
             log,
             accepting: Mutex::new(()),
             ids: MarkIds::new()?,
+            tasks,
             tail,
             held: Mutex::new(held),
         };
@@ -177,6 +182,7 @@ impl Samovar {
     /// # Errors
     /// The first failure; everything is closed all the same.
     pub async fn close(&self) -> Result<(), Error> {
+        self.inner.tasks.close().await;
         let tiers = self.inner.stack.close().await;
         let log = self.inner.log.close().await;
         let tail = self.inner.tail.stop().await;
