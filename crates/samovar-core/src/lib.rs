@@ -26,7 +26,7 @@ pub use day::{Day, DayParseError, Partition, Span};
 pub use entry::{Claim, Entry, Key, Lifetime, Part, Parts, Stamp};
 pub use error::{Error, ErrorKind};
 pub use futures_core::future::BoxFuture;
-pub use log::{MarkLog, Snapshot};
+pub use log::{MarkLog, Next, Snapshot};
 pub use mark::{Mark, MarkId, Mode, Numbered, Scope};
 pub use pattern::Pattern;
 pub use tags::Tags;

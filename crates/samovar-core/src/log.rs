@@ -15,24 +15,54 @@ pub struct Snapshot {
     pub marks: Vec<Numbered>,
     /// The last position: all marks up to here are contained in `marks` or absorbed by one that is.
     pub head: Version,
+    /// Whether other nodes append too: then a version beyond what is applied here comes from a node that is ahead.
+    /// Otherwise it comes from a log that has since lost its newest marks, as one that was restored from a backup.
+    pub shared: bool,
+}
+
+/// What comes next in a log, for a reader who knows a history and has applied what it holds up to a number.
+#[derive(Clone, Debug)]
+pub enum Next {
+    /// The log's history is another than the reader knows: to be taken in before anything else.
+    History(History),
+    /// The log begins after this number, beyond the reader's: it has let go of what lies between.
+    Gap(u64),
+    /// The next marks, at least one: dense, from the reader's number plus one, of the history that it knows.
+    Marks(Arc<[Numbered]>),
 }
 
 /// Where marks become durable and get their numbers. Numbers are dense: each is the previous plus one.
+///
+/// A log that several nodes share may lose its newest marks, or be founded again: then it begins an epoch. Readers
+/// find that by the log's [`History`].
 pub trait MarkLog: Send + Sync + 'static {
     /// History, remembered marks and head, from durable storage.
     fn snapshot(&self) -> BoxFuture<'_, Result<Snapshot, Error>>;
 
     /// Makes marks durable, in order, next to each other. Returns the version of the last once all of them are.
     ///
+    /// With `head` they are appended only if that is the log's last version: `None` if the log has gone on. So who
+    /// sends marks again that may be there already has looked at all that is there before.
+    ///
     /// The marks are handed over by the call itself, before the future is polled: two calls one after the
     /// other are numbered in that order.
     ///
     /// Dropping the future does not take the marks back: whether they become durable is then unknown to
-    /// the caller, and `tail` will tell.
-    fn append(&self, marks: Vec<Mark>) -> BoxFuture<'_, Result<Version, Error>>;
+    /// the caller, and `next` will tell. The same goes for an error.
+    fn append(
+        &self,
+        marks: Vec<Mark>,
+        head: Option<Version>,
+    ) -> BoxFuture<'static, Result<Option<Version>, Error>>;
 
-    /// The durable marks after number `after`, in order, at least one: waits until there is one.
-    fn tail(&self, after: u64) -> BoxFuture<'_, Result<Arc<[Numbered]>, Error>>;
+    /// What comes after number `after` for a reader who knows `history`: waits until there is something.
+    ///
+    /// # Errors
+    /// If the log has ended for good. One that is away for a while is waited for.
+    fn next<'a>(&'a self, history: &'a History, after: u64) -> BoxFuture<'a, Result<Next, Error>>;
+
+    /// Has the log looked at anew, where it is somewhere else: what has changed comes by `next`.
+    fn look(&self) {}
 
     /// Stops the log and lets go of its files: what was handed over is durable, whatever comes later fails.
     fn close(&self) -> BoxFuture<'_, Result<(), Error>> {

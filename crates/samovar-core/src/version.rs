@@ -44,6 +44,13 @@ impl fmt::Display for Version {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Tick(pub u64);
 
+impl Tick {
+    /// The one after it.
+    pub fn next(self) -> Tick {
+        Tick(self.0 + 1)
+    }
+}
+
 /// What a reader takes *before* it reads anything: it becomes the stamp of what was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Token {
@@ -72,5 +79,48 @@ impl History {
             .iter()
             .position(|(epoch, _)| *epoch == version.epoch)
             .is_some_and(|at| self.0[at + 1..].iter().all(|(_, start)| version.seq <= *start))
+    }
+
+    /// The version of a number on this history: of the epoch in which it was given. `None` for a number before the
+    /// first epoch.
+    ///
+    /// ```
+    /// # use samovar_core::{Epoch, History, Version};
+    /// let history = History(vec![(Epoch(1), 0), (Epoch(2), 5)]);
+    /// assert_eq!(history.at(6), Some(Version { epoch: Epoch(2), seq: 6 }));
+    /// assert_eq!(history.at(5), Some(Version { epoch: Epoch(1), seq: 5 }));
+    /// assert_eq!(history.at(0), Some(Version { epoch: Epoch(1), seq: 0 }));
+    /// ```
+    pub fn at(&self, seq: u64) -> Option<Version> {
+        let first = self.0.first().filter(|(_, start)| *start <= seq);
+        let within = self.0.iter().rev().find(|(_, start)| *start < seq);
+        within.or(first).map(|(epoch, _)| Version { epoch: *epoch, seq })
+    }
+
+    /// The epoch in which the next number will be given; `None` if there is none yet.
+    pub fn epoch(&self) -> Option<Epoch> {
+        self.0.last().map(|(epoch, _)| *epoch)
+    }
+
+    /// The number up to which two histories are one: what comes after it on either has another meaning on the other.
+    /// `None` if they are equal.
+    ///
+    /// It is the lesser of the starts that follow the last epoch which they have in common, as with the leader
+    /// epochs of Apache Kafka's KIP-101.
+    ///
+    /// ```
+    /// # use samovar_core::{Epoch, History};
+    /// let mine = History(vec![(Epoch(1), 0), (Epoch(2), 5)]);
+    /// assert_eq!(mine.branch(&mine), None);
+    /// let after_a_loss = History(vec![(Epoch(1), 0), (Epoch(2), 5), (Epoch(3), 7)]);
+    /// assert_eq!(mine.branch(&after_a_loss), Some(7));
+    /// let other = History(vec![(Epoch(1), 0), (Epoch(4), 3)]);
+    /// assert_eq!(mine.branch(&other), Some(3));
+    /// ```
+    pub fn branch(&self, other: &History) -> Option<u64> {
+        let common =
+            self.0.iter().zip(&other.0).take_while(|(mine, theirs)| mine == theirs).count();
+        let starts = [self, other].map(|history| history.0.get(common).map(|(_, start)| *start));
+        starts.into_iter().flatten().min()
     }
 }

@@ -1,5 +1,9 @@
 //! The contract of a mark log as tests, and a log that goes step by step.
-#![allow(clippy::unwrap_used, reason = "a suite fails by panicking: its caller is a test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a suite fails by panicking: its caller is a test"
+)]
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,13 +13,27 @@ use futures_channel::oneshot;
 use futures_executor::block_on;
 use futures_util::FutureExt;
 use samovar_core::{
-    BoxFuture, Epoch, Error, ErrorKind, History, Key, Mark, MarkId, MarkLog, Millis, Mode,
+    BoxFuture, Epoch, Error, ErrorKind, History, Key, Mark, MarkId, MarkLog, Millis, Mode, Next,
     Numbered, Partition, Scope, Snapshot, Version,
 };
 
 /// A mark for tests; its name is `id`.
 pub fn mark(id: u128, scope: Scope, mode: Mode, at: i64) -> Mark {
     Mark { id: MarkId(id), scope, mode, at: Millis(at), reason: "test".into() }
+}
+
+/// Appends marks, wherever the log stands. The version of the last.
+pub fn append(log: &dyn MarkLog, marks: Vec<Mark>) -> Result<Version, Error> {
+    Ok(block_on(log.append(marks, None))?.expect("no head was named that it could differ from"))
+}
+
+/// Some marks after a number, at least one.
+pub fn marks_after(log: &dyn MarkLog, after: u64) -> Arc<[Numbered]> {
+    let history = block_on(log.snapshot()).unwrap().history;
+    match block_on(log.next(&history, after)).unwrap() {
+        Next::Marks(marks) => marks,
+        other => panic!("marks after {after} were asked for, not {other:?}"),
+    }
 }
 
 fn some_scopes() -> Vec<Scope> {
@@ -32,6 +50,7 @@ fn some_scopes() -> Vec<Scope> {
 
 /// What every mark log promises. `fresh` makes an empty one.
 pub fn suite(fresh: impl Fn() -> Arc<dyn MarkLog>) {
+    appends_only_where_it_was_seen(&*fresh());
     begins_empty(&*fresh());
     numbers_densely_and_yields_in_order(&*fresh());
     remembers_what_still_counts(&*fresh());
@@ -51,15 +70,13 @@ pub fn durable_suite(open: impl Fn() -> Arc<dyn MarkLog>) {
         let scopes = scopes.into_iter().enumerate();
         let marks =
             scopes.map(|(at, scope)| mark(round * 100 + at as u128, scope, Mode::Remove, 5));
-        let version = block_on(log.append(marks.collect())).unwrap();
+        let version = append(&*log, marks.collect()).unwrap();
         assert_eq!(version.epoch, before.head.epoch, "so does the epoch");
         assert_eq!(version.seq, before.head.seq + count, "and numbers go on");
         // Neither closed nor flushed: what was acknowledged is there.
         if round % 2 == 0 {
             block_on(log.close()).unwrap();
-            assert!(
-                block_on(log.append(vec![mark(9, Scope::Everything, Mode::Remove, 5)])).is_err()
-            );
+            assert!(append(&*log, vec![mark(9, Scope::Everything, Mode::Remove, 5)]).is_err());
         }
         drop(log);
         last = Some(version);
@@ -67,7 +84,7 @@ pub fn durable_suite(open: impl Fn() -> Arc<dyn MarkLog>) {
 }
 
 fn begins_empty(log: &dyn MarkLog) {
-    let Snapshot { history, marks, head } = block_on(log.snapshot()).unwrap();
+    let Snapshot { history, marks, head, shared: _ } = block_on(log.snapshot()).unwrap();
     assert_eq!(head.seq, 0);
     assert!(history.holds(head), "the head lies on the history");
     assert!(marks.is_empty());
@@ -79,14 +96,14 @@ fn numbers_densely_and_yields_in_order(log: &dyn MarkLog) {
         let marks: Vec<Mark> =
             (0..=batch).map(|n| mark(batch * 10 + n, Scope::Everything, Mode::Expire, 7)).collect();
         appended.extend(marks.clone());
-        let version = block_on(log.append(marks)).unwrap();
+        let version = append(log, marks).unwrap();
         assert_eq!(version.seq, appended.len() as u64, "the version of the last of them");
         assert!(block_on(log.snapshot()).unwrap().history.holds(version));
     }
     for after in 0..appended.len() as u64 {
         let mut seen = Vec::new();
         while seen.len() < appended.len() - after as usize {
-            let next = block_on(log.tail(after + seen.len() as u64)).unwrap();
+            let next = marks_after(log, after + seen.len() as u64);
             assert!(!next.is_empty());
             seen.extend(next.iter().cloned());
         }
@@ -99,14 +116,14 @@ fn numbers_densely_and_yields_in_order(log: &dyn MarkLog) {
 
 fn remembers_what_still_counts(log: &dyn MarkLog) {
     let mut id = 0;
-    let mut append = |scope: &Scope, mode, at| {
+    let mut add = |scope: &Scope, mode, at| {
         id += 1;
-        block_on(log.append(vec![mark(id, scope.clone(), mode, at)])).unwrap().seq
+        append(log, vec![mark(id, scope.clone(), mode, at)]).unwrap().seq
     };
     for scope in some_scopes() {
-        append(&scope, Mode::Expire, 1);
-        let removed = append(&scope, Mode::Remove, 2);
-        let expired: Vec<u64> = (0..40).map(|n| append(&scope, Mode::Expire, 10 + n)).collect();
+        add(&scope, Mode::Expire, 1);
+        let removed = add(&scope, Mode::Remove, 2);
+        let expired: Vec<u64> = (0..40).map(|n| add(&scope, Mode::Expire, 10 + n)).collect();
         let snapshot = block_on(log.snapshot()).unwrap();
         assert!(snapshot.marks.windows(2).all(|two| two[0].version.seq < two[1].version.seq));
         let of_scope: Vec<&Numbered> =
@@ -124,11 +141,26 @@ fn remembers_what_still_counts(log: &dyn MarkLog) {
 }
 
 fn tail_waits_for_the_next(log: &dyn MarkLog) {
-    let mut tail = log.tail(0);
+    let history = block_on(log.snapshot()).unwrap().history;
+    let mut tail = log.next(&history, 0);
     assert!((&mut tail).now_or_never().is_none(), "there is nothing yet");
     let sent = mark(1, Scope::Everything, Mode::Remove, 1);
-    block_on(log.append(vec![sent.clone()])).unwrap();
-    assert_eq!(block_on(tail).unwrap()[0].mark, sent);
+    append(log, vec![sent.clone()]).unwrap();
+    assert!(matches!(block_on(tail).unwrap(), Next::Marks(marks) if marks[0].mark == sent));
+}
+
+fn appends_only_where_it_was_seen(log: &dyn MarkLog) {
+    let one = |id| vec![mark(id, Scope::Everything, Mode::Remove, 1)];
+    let empty = block_on(log.snapshot()).unwrap();
+    let epoch = empty.history.epoch().unwrap();
+    let at = |seq| Some(Version { epoch, seq });
+    assert_eq!(block_on(log.append(one(1), at(0))).unwrap(), at(1));
+    assert_eq!(block_on(log.append(one(2), at(0))).unwrap(), None, "it has gone on");
+    let other = Some(Version { epoch: Epoch(!epoch.0), seq: 1 });
+    assert_eq!(block_on(log.append(one(3), other)).unwrap(), None, "of another epoch");
+    assert_eq!(block_on(log.append(one(4), at(1))).unwrap(), at(2));
+    let there: Vec<u128> = marks_after(log, 0).iter().map(|there| there.mark.id.0).collect();
+    assert_eq!(there, [1, 4]);
 }
 
 fn appends_from_many_threads_stay_whole(log: &Arc<dyn MarkLog>) {
@@ -139,18 +171,15 @@ fn appends_from_many_threads_stay_whole(log: &Arc<dyn MarkLog>) {
                     let marks = (0..3).map(|n| {
                         mark(thread * 1_000 + round * 10 + n, Scope::Everything, Mode::Remove, 1)
                     });
-                    block_on(log.append(marks.collect())).unwrap();
+                    append(&**log, marks.collect()).unwrap();
                 }
             });
         }
     });
-    let all = block_on(async {
-        let mut all: Vec<Numbered> = Vec::new();
-        while all.len() < 240 {
-            all.extend(log.tail(all.len() as u64).await.unwrap().iter().cloned());
-        }
-        all
-    });
+    let mut all: Vec<Numbered> = Vec::new();
+    while all.len() < 240 {
+        all.extend(marks_after(&**log, all.len() as u64).iter().cloned());
+    }
     let names: HashSet<MarkId> = all.iter().map(|numbered| numbered.mark.id).collect();
     assert_eq!((all.len(), names.len()), (240, 240));
     for append in all.chunks(3) {
@@ -168,16 +197,17 @@ fn appends_from_many_threads_stay_whole(log: &Arc<dyn MarkLog>) {
 /// ```
 /// # use futures_executor::block_on;
 /// # use futures_util::FutureExt;
-/// # use samovar_core::{MarkLog, Mode, Scope};
+/// # use samovar_core::{MarkLog, Mode, Next, Scope};
 /// # use samovar_testkit::log::{StepLog, mark};
 /// let log = StepLog::new();
-/// let mut append = log.append(vec![mark(1, Scope::Everything, Mode::Remove, 0)]);
+/// let history = block_on(log.snapshot()).unwrap().history;
+/// let mut append = log.append(vec![mark(1, Scope::Everything, Mode::Remove, 0)], None);
 /// assert!((&mut append).now_or_never().is_none());
 /// log.commit();
-/// assert_eq!(block_on(append).unwrap().seq, 1);
-/// assert!(log.tail(0).now_or_never().is_none());
+/// assert_eq!(block_on(append).unwrap().map(|version| version.seq), Some(1));
+/// assert!(log.next(&history, 0).now_or_never().is_none());
 /// log.show();
-/// assert_eq!(block_on(log.tail(0)).unwrap().len(), 1);
+/// assert!(matches!(block_on(log.next(&history, 0)).unwrap(), Next::Marks(marks) if marks.len() == 1));
 /// ```
 #[derive(Debug)]
 pub struct StepLog {
@@ -185,11 +215,11 @@ pub struct StepLog {
     state: Mutex<Steps>,
 }
 
-type Reply = oneshot::Sender<Result<Version, Error>>;
+type Reply = oneshot::Sender<Result<Option<Version>, Error>>;
 
 #[derive(Debug, Default)]
 struct Steps {
-    waiting: Vec<(Vec<Mark>, Reply)>,
+    waiting: Vec<(Vec<Mark>, Option<Version>, Reply)>,
     committed: Vec<Numbered>,
     shown: usize,
     tails: Vec<oneshot::Sender<()>>,
@@ -217,17 +247,8 @@ impl StepLog {
     /// Makes durable what waits, and answers those who appended it.
     pub fn commit(&self) {
         let waiting = std::mem::take(&mut self.state().waiting);
-        for (marks, reply) in waiting {
-            let version = {
-                let mut state = self.state();
-                for mark in marks {
-                    let seq = state.committed.len() as u64 + 1;
-                    let version = Version { epoch: self.epoch, seq };
-                    state.committed.push(Numbered { version, mark });
-                }
-                Version { epoch: self.epoch, seq: state.committed.len() as u64 }
-            };
-            let _ = reply.send(Ok(version));
+        for (marks, head, reply) in waiting {
+            let _ = reply.send(Ok(self.take(marks, head)));
         }
     }
 
@@ -244,17 +265,25 @@ impl StepLog {
     /// Answers those who wait with an error. Their marks may be durable (`committed`) or not.
     pub fn fail(&self, committed: bool) {
         let waiting = std::mem::take(&mut self.state().waiting);
-        for (marks, reply) in waiting {
+        for (marks, head, reply) in waiting {
             if committed {
-                let mut state = self.state();
-                for mark in marks {
-                    let seq = state.committed.len() as u64 + 1;
-                    let version = Version { epoch: self.epoch, seq };
-                    state.committed.push(Numbered { version, mark });
-                }
+                self.take(marks, head);
             }
             let _ = reply.send(Err(Error::new(ErrorKind::Storage, "the test lets the log fail")));
         }
+    }
+
+    fn take(&self, marks: Vec<Mark>, head: Option<Version>) -> Option<Version> {
+        let mut state = self.state();
+        let at = |seq: usize| Version { epoch: self.epoch, seq: seq as u64 };
+        if head.is_some_and(|head| head != at(state.committed.len())) {
+            return None;
+        }
+        for mark in marks {
+            let version = at(state.committed.len() + 1);
+            state.committed.push(Numbered { version, mark });
+        }
+        Some(at(state.committed.len()))
     }
 
     /// How many appends wait.
@@ -272,15 +301,19 @@ impl MarkLog for StepLog {
         let state = self.state();
         let head = Version { epoch: self.epoch, seq: state.committed.len() as u64 };
         let history = History(vec![(self.epoch, 0)]);
-        let snapshot = Snapshot { history, marks: state.committed.clone(), head };
+        let snapshot = Snapshot { history, marks: state.committed.clone(), head, shared: false };
         Box::pin(std::future::ready(Ok(snapshot)))
     }
 
-    fn append(&self, marks: Vec<Mark>) -> BoxFuture<'_, Result<Version, Error>> {
+    fn append(
+        &self,
+        marks: Vec<Mark>,
+        head: Option<Version>,
+    ) -> BoxFuture<'static, Result<Option<Version>, Error>> {
         let (reply, answer) = oneshot::channel();
         let at_once = {
             let mut state = self.state();
-            state.waiting.push((marks, reply));
+            state.waiting.push((marks, head, reply));
             state.at_once
         };
         if at_once {
@@ -293,14 +326,14 @@ impl MarkLog for StepLog {
         })
     }
 
-    fn tail(&self, after: u64) -> BoxFuture<'_, Result<Arc<[Numbered]>, Error>> {
+    fn next<'a>(&'a self, _: &'a History, after: u64) -> BoxFuture<'a, Result<Next, Error>> {
         Box::pin(async move {
             loop {
                 let wait = {
                     let mut state = self.state();
                     let after = usize::try_from(after).unwrap_or(usize::MAX);
                     if after < state.shown {
-                        return Ok(state.committed[after..state.shown].into());
+                        return Ok(Next::Marks(state.committed[after..state.shown].into()));
                     }
                     let (send, wait) = oneshot::channel();
                     state.tails.push(send);

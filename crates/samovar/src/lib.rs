@@ -53,6 +53,7 @@ mod directory;
 pub mod fence;
 mod file;
 pub mod flight;
+mod jitter;
 mod samovar;
 mod settings;
 pub mod tier;

@@ -2,22 +2,19 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use futures_channel::oneshot;
 use futures_executor::block_on;
-use futures_util::future::{Either, select};
 use parking_lot::Mutex;
 use samovar_core::{
-    Clock, Error, ErrorKind, Judge, Mark, MarkId, MarkLog, Mode, Scope, Tier, TierName, Usage,
-    Version,
+    Clock, Error, Judge, Mark, MarkLog, Mode, Scope, Tier, TierName, Usage, Version,
 };
 
-use crate::background::{Tasks, Worker, off_thread};
+use crate::background::{Tasks, off_thread};
 use crate::cache::Cache;
 use crate::counters::Counters;
 use crate::directory::{self, Held};
-use crate::fence::{Fence, LocalLog};
+use crate::fence::{Courier, Fence, LocalLog, Marker, Tail};
+use crate::jitter::Jitter;
 use crate::settings::{CachePolicy, LowerTier, Settings};
 use crate::tier::stack::Stack;
 use crate::tier::{DiskOptions, DiskTier, MemoryTier};
@@ -35,12 +32,13 @@ pub(crate) struct Inner {
     pub(crate) fence: Fence,
     pub(crate) stack: Stack,
     pub(crate) counters: Arc<Counters>,
-    pub(crate) jitter: Jitter,
+    pub(crate) jitter: Arc<Jitter>,
     log: Arc<dyn MarkLog>,
     /// Held while marks are accepted and handed to the log, so that they get their ticks and their numbers
     /// in one order.
     accepting: Mutex<()>,
-    ids: MarkIds,
+    marker: Arc<Marker>,
+    courier: Courier,
     /// What goes on although nobody waits for it.
     pub(crate) tasks: Tasks,
     tail: Tail,
@@ -64,7 +62,12 @@ impl Samovar {
         let (held, log, fence, disk) =
             off_thread("samovar-open", move || open_parts(chosen, &said)).await?;
         let restarted = disk.as_ref().is_some_and(|disk| disk.usage().total().entries > 0);
-        let tail = Tail::start(Arc::clone(&log), fence.clone())?;
+        let clock = Arc::clone(&settings.clock);
+        let marker = Arc::new(Marker::new(Arc::clone(&clock))?);
+        let jitter = Arc::new(Jitter::new(settings.seed));
+        let tail = Tail::start(Arc::clone(&log), fence.clone(), Arc::clone(&marker))?;
+        let (of, to) = (fence.clone(), Arc::clone(&log));
+        let courier = Courier::start(of, to, tasks.clone(), clock, Arc::clone(&jitter));
         let inner = Inner {
             clock: settings.clock,
             fence,
@@ -73,10 +76,11 @@ impl Samovar {
                 disk.into_iter().collect(),
             ),
             counters,
-            jitter: Jitter::new(settings.seed),
+            jitter,
             log,
             accepting: Mutex::new(()),
-            ids: MarkIds::new()?,
+            marker,
+            courier,
             tasks,
             tail,
             held: Mutex::new(held),
@@ -121,24 +125,16 @@ impl Samovar {
         if scopes.is_empty() {
             return Ok(self.inner.fence.position());
         }
-        let (at, reason) = (self.inner.clock.now(), Arc::<str>::from(reason));
-        let marks: Vec<Mark> = scopes
-            .into_iter()
-            .map(|scope| Mark {
-                id: self.inner.ids.next(),
-                scope,
-                mode,
-                at,
-                reason: Arc::clone(&reason),
-            })
-            .collect();
-        let durable = {
-            let _order = self.inner.accepting.lock();
-            self.inner.fence.accept(&marks);
-            self.inner.log.append(marks)
+        let reason = Arc::<str>::from(reason);
+        let mark = |scope| self.inner.marker.mark(scope, mode, &reason);
+        let marks: Vec<Mark> = scopes.into_iter().map(mark).collect();
+        let inner = &self.inner;
+        let (accepted, handed) = {
+            let _order = inner.accepting.lock();
+            (inner.fence.accept(&marks), inner.courier.hand_over(marks))
         };
-        let version = durable.await?;
-        self.inner.fence.applied(version.seq).await?;
+        let version = handed.answered().await?;
+        accepted.applied().await?;
         Ok(version)
     }
 
@@ -251,88 +247,5 @@ fn open_parts(settings: Settings, counters: &Arc<Counters>) -> Result<Parts, Err
 impl fmt::Debug for Samovar {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Samovar").field("fence", &self.inner.fence).finish_non_exhaustive()
-    }
-}
-
-/// The thread that applies what the log yields, in order.
-struct Tail {
-    stop: Mutex<Option<oneshot::Sender<()>>>,
-    worker: Worker,
-}
-
-impl Tail {
-    fn start(log: Arc<dyn MarkLog>, fence: Fence) -> Result<Tail, Error> {
-        let (stop, mut stopped) = oneshot::channel::<()>();
-        let last = fence.clone();
-        let follow = async move {
-            loop {
-                let next = log.tail(fence.position().seq);
-                match select(next, &mut stopped).await {
-                    Either::Left((marks, _)) => fence.apply(&marks?)?,
-                    // Told to stop, or the owner is gone.
-                    Either::Right(_) => return Ok(()),
-                }
-            }
-        };
-        let worker =
-            Worker::spawn("samovar-tail", move || block_on(follow), move |error| last.fail(error))?;
-        Ok(Tail { stop: Mutex::new(Some(stop)), worker })
-    }
-
-    async fn stop(&self) -> Result<(), Error> {
-        drop(self.stop.lock().take());
-        self.worker.ended().await
-    }
-}
-
-/// Names for marks: random at the start, then counted.
-struct MarkIds {
-    first: u128,
-    next: AtomicU64,
-}
-
-impl MarkIds {
-    fn new() -> Result<MarkIds, Error> {
-        let mut bytes = [0; 16];
-        getrandom::fill(&mut bytes).map_err(|e| {
-            Error::new(ErrorKind::Storage, "the system gives no random numbers").because(e)
-        })?;
-        Ok(MarkIds { first: u128::from_le_bytes(bytes), next: AtomicU64::new(0) })
-    }
-
-    fn next(&self) -> MarkId {
-        MarkId(self.first.wrapping_add(u128::from(self.next.fetch_add(1, Ordering::Relaxed))))
-    }
-}
-
-/// A sequence of numbers evenly spread between −1 and 1 (SplitMix64).
-pub(crate) struct Jitter(AtomicU64);
-
-impl Jitter {
-    fn new(seed: u64) -> Jitter {
-        Jitter(AtomicU64::new(seed))
-    }
-
-    pub(crate) fn next(&self) -> f64 {
-        const STEP: u64 = 0x9E37_79B9_7F4A_7C15;
-        let mut z = self.0.fetch_add(STEP, Ordering::Relaxed).wrapping_add(STEP);
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^= z >> 31;
-        (z >> 11) as f64 / (1u64 << 52) as f64 - 1.0
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn jitter_is_even_and_bounded() {
-        let jitter = Jitter::new(7);
-        let draws: Vec<f64> = (0..10_000).map(|_| jitter.next()).collect();
-        assert!(draws.iter().all(|x| (-1.0..1.0).contains(x)));
-        let mean = draws.iter().sum::<f64>() / 10_000.0;
-        assert!(mean.abs() < 0.03, "{mean}");
     }
 }

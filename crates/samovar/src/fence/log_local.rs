@@ -23,7 +23,7 @@ use parking_lot::Mutex;
 use redb::backends::InMemoryBackend;
 use redb::{Database, ReadableDatabase, TableDefinition, WriteTransaction};
 use samovar_core::{
-    BoxFuture, Epoch, Error, ErrorKind, History, Mark, MarkLog, Numbered, Snapshot, Version,
+    BoxFuture, Epoch, Error, ErrorKind, History, Mark, MarkLog, Next, Numbered, Snapshot, Version,
 };
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
@@ -85,7 +85,7 @@ struct Recent {
 }
 
 enum Request {
-    Append(Vec<Mark>, oneshot::Sender<Result<Version, Error>>),
+    Append(Vec<Mark>, Option<Version>, Reply),
     Stop,
 }
 
@@ -194,10 +194,10 @@ fn load(database: &Database) -> Result<Loaded, Trouble> {
     }
     let head = Version { epoch: state.epoch, seq: state.head };
     let history = History(vec![(state.epoch, 0)]);
-    Ok(Loaded { state, snapshot: Snapshot { history, marks, head } })
+    Ok(Loaded { state, snapshot: Snapshot { history, marks, head, shared: false } })
 }
 
-type Reply = oneshot::Sender<Result<Version, Error>>;
+type Reply = oneshot::Sender<Result<Option<Version>, Error>>;
 
 /// Owns all writing.
 struct Writer {
@@ -215,9 +215,9 @@ impl Writer {
             let (mut batch, mut marks) = (Vec::new(), 0);
             for request in std::iter::once(first).chain(inbox.try_iter()) {
                 match request {
-                    Request::Append(more, reply) => {
+                    Request::Append(more, head, reply) => {
                         marks += more.len();
-                        batch.push((more, reply));
+                        batch.push((more, head, reply));
                     }
                     Request::Stop => stop = true,
                 }
@@ -232,11 +232,15 @@ impl Writer {
 
     /// Makes appends durable, in one transaction or several, and answers each once all of it is. (A crash in
     /// between keeps the beginning of one that nobody was told of, which makes colder, never wrong.)
-    fn commit(&mut self, batch: Vec<(Vec<Mark>, Reply)>) -> Result<(), Error> {
+    fn commit(&mut self, batch: Vec<(Vec<Mark>, Option<Version>, Reply)>) -> Result<(), Error> {
         let mut head = Version { epoch: self.state.epoch, seq: self.state.head };
         let mut numbered = Vec::new();
         let mut replies = VecDeque::new();
-        for (marks, reply) in batch {
+        for (marks, expected, reply) in batch {
+            if expected.is_some_and(|expected| expected != head) {
+                let _ = reply.send(Ok(None));
+                continue;
+            }
             for mark in marks {
                 head.seq += 1;
                 numbered.push(Numbered { version: head, mark });
@@ -280,7 +284,7 @@ impl Writer {
     fn answer(&self, replies: &mut VecDeque<(Reply, Version)>) {
         let durable = replies.partition_point(|(_, version)| version.seq <= self.state.head);
         for (reply, version) in replies.drain(..durable) {
-            let _ = reply.send(Ok(version));
+            let _ = reply.send(Ok(Some(version)));
         }
     }
 
@@ -311,14 +315,20 @@ impl MarkLog for LocalLog {
         Box::pin(std::future::ready(read))
     }
 
-    fn append(&self, marks: Vec<Mark>) -> BoxFuture<'_, Result<Version, Error>> {
+    fn append(
+        &self,
+        marks: Vec<Mark>,
+        head: Option<Version>,
+    ) -> BoxFuture<'static, Result<Option<Version>, Error>> {
         let (reply, answer) = oneshot::channel();
         // If the thread is gone the request is dropped, and with it the reply's sender.
-        let _ = self.requests.send(Request::Append(marks, reply));
-        Box::pin(async move { answer.await.unwrap_or_else(|_| Err(self.worker.health().why())) })
+        let _ = self.requests.send(Request::Append(marks, head, reply));
+        let health = self.worker.health().clone();
+        Box::pin(async move { answer.await.unwrap_or_else(|_| Err(health.why())) })
     }
 
-    fn tail(&self, after: u64) -> BoxFuture<'_, Result<Arc<[Numbered]>, Error>> {
+    /// Its history never turns, and it yields every mark since it was opened.
+    fn next<'a>(&'a self, _: &'a History, after: u64) -> BoxFuture<'a, Result<Next, Error>> {
         Box::pin(async move {
             loop {
                 let wait = {
@@ -327,7 +337,8 @@ impl MarkLog for LocalLog {
                     recent.forget();
                     let from = recent.marks.partition_point(|m| m.version.seq <= after);
                     if from < recent.marks.len() {
-                        return Ok(recent.marks.range(from..).take(AT_ONCE).cloned().collect());
+                        let marks = recent.marks.range(from..).take(AT_ONCE).cloned().collect();
+                        return Ok(Next::Marks(marks));
                     }
                     if recent.ended {
                         return Err(self.worker.health().why());

@@ -27,19 +27,30 @@
 //! meantime was judged there with the mark pending, which refuses whatever it covers, and bears a tick from
 //! before the mark.
 //!
+//! # A log that several nodes share
+//!
+//! Such a log may lose its newest marks, and gives their numbers again: so it has epochs ([`samovar_core::History`]).
+//! `pending`: what became of the marks that were accepted here. When the history turns, a node goes back to
+//! where the two part. The marks that it had applied beyond are pending again and are sent again; whatever stands
+//! in the table with a number beyond stays there with the number of the branch, since it may have absorbed others.
+//!
 //! # Below memory
 //!
 //! What outlives the process bears a version instead of a tick. It is judged by the marks with a greater number
 //! and by all that are pending; then it is given the greatest tick before the first of those (or the tick
 //! that was read before the lookup, if there are none), so that from then on ticks decide the same.
 
+mod courier;
 mod forget;
 mod fresh;
 mod log_local;
+mod marker;
 mod patterns;
+mod pending;
 mod standing;
 mod state;
 mod table;
+mod tail;
 
 use std::fmt;
 use std::sync::Arc;
@@ -48,14 +59,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use futures_channel::oneshot;
 use parking_lot::RwLock;
 use samovar_core::{
-    Claim, Clock, Error, ErrorKind, Judge, Keep, Key, Mark, Millis, Numbered, Parts, Scope,
-    Snapshot, Tick, Token, Verdict, Version,
+    Claim, Clock, Epoch, Error, ErrorKind, History, Judge, Keep, Key, Mark, MarkId, Millis,
+    Numbered, Parts, Scope, Snapshot, Tick, Token, Verdict, Version,
 };
 
+pub(crate) use courier::Courier;
 pub(crate) use log_local::FILE as MARKS_FILE;
 pub use log_local::LocalLog;
+pub(crate) use marker::Marker;
+pub(crate) use tail::Tail;
 
 use fresh::{Ruling, rule};
+use pending::Done;
 use standing::Since;
 use state::State;
 
@@ -134,7 +149,7 @@ impl Fence {
 
     /// How many marks were accepted here and have not come back through the log yet.
     pub fn pending(&self) -> usize {
-        self.inner.state.read().pending
+        self.inner.state.read().pending.len()
     }
 
     /// Whatever of a cache was read before this number of the log is refused, whatever its key: because all of it was
@@ -233,98 +248,154 @@ impl Fence {
             .collect()
     }
 
-    /// Takes in marks that were accepted here: they act at once, pending. To be followed by their `append`.
-    pub(crate) fn accept(&self, marks: &[Mark]) {
+    /// Takes in marks that were accepted here: they act at once, pending. To be handed to the log right after that, and
+    /// its answer to [`Fence::answered`].
+    pub(crate) fn accept(&self, marks: &[Mark]) -> Accepted {
         let mut state = self.inner.state.write();
         let mut tick = self.tick();
         for mark in marks {
-            tick = Tick(tick.0 + 1);
+            tick = tick.next();
             state.table.pend(mark, tick);
-            state.pending += 1;
             state.remember(&mark.scope);
         }
+        let done = state.pending.accept(marks);
+        if state.failed.is_some() {
+            state.pending.give_up();
+        }
         self.inner.tick.store(tick.0, Ordering::Release);
+        Accepted { fence: self.clone(), done }
+    }
+
+    /// What the log answered to marks that it was handed together: the version of the last, or that it has not taken
+    /// them, or that nobody knows. False if the version does not lie on the history as it is known here: the log is to
+    /// be looked at.
+    pub(crate) fn answered(&self, ids: &[MarkId], last: Option<Version>) -> bool {
+        let mut done = Done::default();
+        let known = {
+            let mut guard = self.inner.state.write();
+            let state = &mut *guard;
+            let known = state.pending.answered(ids, last, &state.history);
+            // The tail may have gone past them, over a gap.
+            if last.is_some_and(|last| last.seq <= state.seq) {
+                state.settle_passed(&mut done);
+            }
+            known
+        };
+        done.tell();
+        known
+    }
+
+    /// The history as it is known here, and the number up to which it has been applied.
+    pub(crate) fn known(&self) -> (Arc<History>, u64) {
+        let state = self.inner.state.read();
+        (Arc::clone(&state.history), state.seq)
     }
 
     /// Applies marks that the log yielded.
     ///
     /// # Errors
-    /// If a number is missing, or the epoch is not the log's: then the fence takes in nothing more.
+    /// If a number is missing, or the epoch is not the history's: what came before that has been applied.
     pub(crate) fn apply(&self, marks: &[Numbered]) -> Result<(), Error> {
-        let reached: Vec<(u64, oneshot::Sender<()>)>;
+        let mut done = Done::default();
         let outcome = {
-            let mut guard = self.inner.state.write();
-            let state = &mut *guard;
+            let mut state = self.inner.state.write();
             let mut tick = self.tick();
             let outcome = marks.iter().try_for_each(|numbered| {
-                let (version, expected) = (numbered.version, state.seq + 1);
-                if version.epoch != state.epoch || version.seq != expected {
-                    return Err(Error::new(
-                        ErrorKind::Storage,
-                        format!(
-                            "the mark log has a gap: it yielded {version} where {} was expected; \
-                             restart to read it anew",
-                            Version { epoch: state.epoch, seq: expected }
-                        ),
-                    ));
-                }
-                state.seq = version.seq;
-                let next = Tick(tick.0 + 1);
-                if state.table.number(&numbered.mark, version.seq, next) {
-                    state.pending -= 1;
-                } else {
-                    tick = next;
-                    state.remember(&numbered.mark.scope);
+                if state.apply(numbered, tick.next(), &mut done)? {
+                    tick = tick.next();
                 }
                 Ok(())
             });
             self.inner.tick.store(tick.0, Ordering::Release);
             state.forget();
-            let seq = state.seq;
-            let (done, waiting) =
-                std::mem::take(&mut state.waiters).into_iter().partition(|(want, _)| *want <= seq);
-            (reached, state.waiters) = (done, waiting);
             outcome
         };
         // Outside the lock: this wakes strangers.
-        for (_, waiter) in reached {
-            let _ = waiter.send(());
-        }
+        done.tell();
         outcome
     }
 
-    /// Returns once the log has been applied up to a number.
+    /// The log's history is another than it was: it has lost what lies off it, or was founded again.
     ///
-    /// # Errors
-    /// If the fence has failed or fails before that.
-    pub(crate) async fn applied(&self, seq: u64) -> Result<(), Error> {
-        let wait = {
+    /// What was applied and is lost is pending again, and is sent again: any node that saw a mark restores it.
+    /// `everything` makes a `remove` of everything, in place of those that this node does not remember whole.
+    pub(crate) fn turn(&self, history: History, everything: impl FnOnce() -> Mark) {
+        let mut state = self.inner.state.write();
+        let next = self.tick().next();
+        if state.turn(history, everything, next) {
+            self.inner.tick.store(next.0, Ordering::Release);
+        }
+    }
+
+    /// The log begins after this number. If that lies beyond the position, everything that was read before is refused.
+    /// True if so.
+    pub(crate) fn gap(&self, begins: u64) -> bool {
+        let mut done = Done::default();
+        let was = {
             let mut state = self.inner.state.write();
-            if seq <= state.seq {
-                return Ok(());
+            let next = self.tick().next();
+            let was = state.gap(begins, next, &mut done);
+            if was {
+                self.inner.tick.store(next.0, Ordering::Release);
             }
-            if let Some(error) = &state.failed {
-                return Err(error.clone());
-            }
-            let (send, wait) = oneshot::channel();
-            state.waiters.push((seq, send));
-            wait
+            was
         };
-        wait.await.map_err(|_| {
-            let failed = self.inner.state.read().failed.clone();
-            failed.unwrap_or_else(|| Error::new(ErrorKind::Closed, "the cache has been closed"))
-        })
+        done.tell();
+        was
+    }
+
+    /// Marks that the log lacks, in order, at most so many, and the log's head as it is known here: they may be appended
+    /// if that is still its head. Waits until there are some. The log's answer is for [`Fence::answered`].
+    pub(crate) async fn unsent(&self, most: usize) -> (Vec<Mark>, Version) {
+        loop {
+            let wait = {
+                let mut guard = self.inner.state.write();
+                let state = &mut *guard;
+                match state.pending.wait() {
+                    // Nothing is sent any more.
+                    _ if state.failed.is_some() => None,
+                    None => {
+                        let epoch = state.history.epoch().unwrap_or(Epoch(0));
+                        let head = Version { epoch, seq: state.seq };
+                        return (state.pending.take(most), head);
+                    }
+                    wait => wait,
+                }
+            };
+            match wait {
+                // An error: what is to be sent has been given up, which the next look finds.
+                Some(wait) => drop(wait.await),
+                None => std::future::pending().await,
+            }
+        }
     }
 
     /// Nothing will be applied any more. Marks that are accepted from now on stay pending, so what they cover stays
     /// refused.
     pub(crate) fn fail(&self, error: Error) {
-        let waiters = {
-            let mut state = self.inner.state.write();
-            state.failed.get_or_insert(error);
-            std::mem::take(&mut state.waiters)
-        };
-        drop(waiters);
+        let mut state = self.inner.state.write();
+        state.failed.get_or_insert(error);
+        state.pending.give_up();
+    }
+}
+
+/// Marks that have been accepted.
+#[derive(Debug)]
+pub(crate) struct Accepted {
+    fence: Fence,
+    done: oneshot::Receiver<()>,
+}
+
+impl Accepted {
+    /// Returns once all of them have come back through the log: they are durable, and have their numbers here.
+    ///
+    /// # Errors
+    /// If the fence has failed or fails before that.
+    pub(crate) async fn applied(self) -> Result<(), Error> {
+        self.done.await.map_err(|_| {
+            let failed = self.fence.inner.state.read().failed.clone();
+            failed.unwrap_or_else(|| Error::new(ErrorKind::Closed, "the cache has been closed"))
+        })
     }
 }
 
@@ -350,7 +421,7 @@ impl Judge for Fence {
 
     fn position(&self) -> Option<Version> {
         let state = self.inner.state.read();
-        (state.pending == 0).then(|| state.version())
+        (state.pending.len() == 0).then(|| state.version())
     }
 
     fn holds(&self, version: Version) -> bool {
@@ -368,7 +439,7 @@ impl fmt::Debug for Fence {
         f.debug_struct("Fence")
             .field("tick", &self.tick())
             .field("position", &state.version())
-            .field("pending", &state.pending)
+            .field("pending", &state.pending.len())
             .finish_non_exhaustive()
     }
 }

@@ -45,6 +45,11 @@ impl Patterns {
         self.by_length.values().flat_map(HashMap::values).flatten()
     }
 
+    /// The marks of all of them.
+    pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut Standing> {
+        self.by_length.values_mut().flat_map(HashMap::values_mut).flat_map(HashMap::values_mut)
+    }
+
     /// Drops those for which `stays` is false.
     pub(super) fn retain(&mut self, mut stays: impl FnMut(&mut Standing) -> bool) {
         self.by_length.retain(|_, prefixes| {

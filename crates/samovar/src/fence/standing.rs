@@ -86,6 +86,12 @@ impl Standing {
         self.removed.is_none() && self.expired.is_empty() && self.pending.is_empty()
     }
 
+    /// No number lies beyond this one any more.
+    pub(super) fn go_back(&mut self, seq: u64) {
+        let expired = self.expired.iter_mut().map(|expired| &mut expired.place);
+        expired.chain(&mut self.removed).for_each(|place| place.seq = place.seq.min(seq));
+    }
+
     /// Where its `remove` stands.
     pub(super) fn removed(&self) -> Option<Place> {
         self.removed

@@ -1,27 +1,34 @@
 //! What the fence knows: all of it changes under one lock.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
-use futures_channel::oneshot;
-use samovar_core::{Epoch, Error, History, Scope, Snapshot, Tick, Version};
+use samovar_core::{
+    Epoch, Error, ErrorKind, History, Mark, Numbered, Scope, Snapshot, Tick, Version,
+};
 
 use super::forget::room;
+use super::pending::{Done, Pending};
 use super::table::Table;
 
 /// How many of the last marks [`super::Fence::acted_since`] can tell apart.
 const RECENT: usize = 4_096;
 
+/// How many of the last numbered marks are kept whole, to be sent again if a log that is shared loses them.
+pub(super) const KEPT: usize = 10_000;
+
 pub(super) struct State {
     pub(super) table: Table,
-    pub(super) history: History,
-    pub(super) epoch: Epoch,
+    pub(super) history: Arc<History>,
     /// The number of the mark applied last.
     pub(super) seq: u64,
-    /// How many marks are pending.
-    pub(super) pending: usize,
+    pub(super) pending: Pending,
+    /// The last numbered marks with the ticks at which they acted: dense, up to `seq`. Of a log that is shared.
+    kept: VecDeque<(Numbered, Tick)>,
+    /// Whether other nodes append to the log too.
+    shared: bool,
     /// The last marks that acted, by tick: dense, up to the current one.
     pub(super) recent: VecDeque<Scope>,
-    pub(super) waiters: Vec<(u64, oneshot::Sender<()>)>,
     /// About so many scopes are remembered.
     marks_max: usize,
     /// Beyond so many some are forgotten: more than that, if that was in vain.
@@ -43,12 +50,12 @@ impl State {
         }
         let state = State {
             table,
-            history: log.history.clone(),
-            epoch: log.head.epoch,
+            history: Arc::new(log.history.clone()),
             seq: log.head.seq,
-            pending: 0,
+            pending: Pending::default(),
+            kept: VecDeque::new(),
+            shared: log.shared,
             recent: VecDeque::new(),
-            waiters: Vec::new(),
             marks_max,
             forget_at: marks_max,
             forgotten: 0,
@@ -58,13 +65,109 @@ impl State {
         (state, Tick(tick))
     }
 
+    /// The position: the number of the mark applied last, on the history.
     pub(super) fn version(&self) -> Version {
-        Version { epoch: self.epoch, seq: self.seq }
+        // The first epoch begins at or before every position: `Fence::new` has seen to it, and no turn changes it.
+        let lost = Version { epoch: Epoch(0), seq: self.seq };
+        self.history.at(self.seq).unwrap_or(lost)
     }
 
-    /// A version beyond what was applied here comes from a log that has since lost its newest marks.
+    /// Whether a version lies on the history.
     pub(super) fn holds(&self, version: Version) -> bool {
-        self.history.holds(version) && (version.epoch != self.epoch || version.seq <= self.seq)
+        let ahead = !self.shared && version.seq > self.seq;
+        self.history.holds(version) && !ahead
+    }
+
+    /// Takes in the next mark of the log, which acts from `next` on unless it has acted already. True if it acts now.
+    pub(super) fn apply(
+        &mut self,
+        numbered: &Numbered,
+        next: Tick,
+        done: &mut Done,
+    ) -> Result<bool, Error> {
+        let Numbered { version, mark } = numbered;
+        if self.history.at(self.seq + 1) != Some(*version) {
+            let expected = self.version();
+            return Err(Error::new(
+                ErrorKind::Storage,
+                format!(
+                    "the mark log has a gap: it yielded {version} after {expected}; restart to read it anew"
+                ),
+            ));
+        }
+        self.seq = version.seq;
+        let acted = self.table.number(mark, version.seq, next);
+        self.pending.returned(mark.id, done);
+        if self.shared {
+            if self.kept.len() == KEPT {
+                self.kept.pop_front();
+            }
+            // The later tick is the safer: what took its tick before that is refused by the table already.
+            self.kept.push_back((numbered.clone(), acted.unwrap_or(next)));
+        }
+        if acted.is_none() {
+            self.remember(&mark.scope);
+        }
+        Ok(acted.is_none())
+    }
+
+    /// The log's history is this one. What was applied off it has lost its number: it is pending again, and is to be
+    /// sent again; if some of it is not kept any more, `everything` is sent in its place, which is the only mark that
+    /// acts by this: from `next` on. True if it does.
+    pub(super) fn turn(
+        &mut self,
+        history: History,
+        everything: impl FnOnce() -> Mark,
+        next: Tick,
+    ) -> bool {
+        let branch = self.history.branch(&history).unwrap_or(self.seq);
+        let mut acts = false;
+        if self.seq > branch {
+            let kept = self.kept.partition_point(|(numbered, _)| numbered.version.seq <= branch);
+            let lost = self.kept.split_off(kept);
+            let forgotten = (lost.len() as u64) < self.seq - branch;
+            self.table.go_back(branch);
+            for (Numbered { mark, .. }, tick) in lost {
+                if !self.pending.has(mark.id) {
+                    self.table.pend(&mark, tick);
+                    self.pending.send(mark);
+                }
+            }
+            if forgotten {
+                let mark = everything();
+                self.table.pend(&mark, next);
+                self.remember(&mark.scope);
+                self.pending.send(mark);
+                acts = true;
+            }
+            self.seq = branch;
+            self.swept = self.swept.map(|clean| clean.min(branch));
+        }
+        self.pending.turn(&history);
+        self.history = Arc::new(history);
+        acts
+    }
+
+    /// The log begins after a number beyond the position: what lay between is not known, so it is taken for a
+    /// `remove` of everything, which acts from `next` on. True if there was a gap.
+    pub(super) fn gap(&mut self, begins: u64, next: Tick, done: &mut Done) -> bool {
+        if begins <= self.seq {
+            return false;
+        }
+        self.seq = begins;
+        self.kept.clear();
+        self.table.remove_everything(begins, next);
+        self.remember(&Scope::Everything);
+        self.settle_passed(done);
+        true
+    }
+
+    /// Ends what is pending although the position has passed it.
+    pub(super) fn settle_passed(&mut self, done: &mut Done) {
+        for (mark, seq) in self.pending.passed(self.seq, &self.history) {
+            self.table.number(&mark, seq, Tick(0));
+            self.pending.returned(mark.id, done);
+        }
     }
 
     /// Forgets marks if there are too many. What was found clean up to the current tick stays so: nothing acts here.

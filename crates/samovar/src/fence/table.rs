@@ -64,9 +64,9 @@ impl Table {
         self.scopes += usize::from(is_new);
     }
 
-    /// Gives a mark its number. True if it was pending here: it has acted already and keeps its tick;
-    /// else it acts from `tick` on.
-    pub(crate) fn number(&mut self, mark: &Mark, seq: u64, Tick(tick): Tick) -> bool {
+    /// Gives a mark its number. If it was pending here it has acted already and keeps its tick, which is given; else it
+    /// acts from `tick` on.
+    pub(crate) fn number(&mut self, mark: &Mark, seq: u64, Tick(tick): Tick) -> Option<Tick> {
         let standing = self.standing(&mark.scope);
         let is_new = standing.is_empty();
         let acted = standing.settle(mark.id);
@@ -76,7 +76,32 @@ impl Table {
         if mark.mode == Mode::Remove {
             self.absorb(&mark.scope, place);
         }
-        acted.is_some()
+        acted.map(Tick)
+    }
+
+    /// A `remove` of everything before a number, which acts from a tick on: as far as it goes, nothing is known.
+    pub(crate) fn remove_everything(&mut self, seq: u64, Tick(tick): Tick) {
+        let place = Place { seq, tick };
+        // Only the windows of an `expire` depend on when it was.
+        self.everything.number(Mode::Remove, place, Millis(0));
+        self.absorb(&Scope::Everything, place);
+    }
+
+    /// Numbers beyond this one mean something else from now on. What stood there stands for all that it has absorbed,
+    /// so it does not go: it covers what was read before the last number that is left.
+    pub(crate) fn go_back(&mut self, seq: u64) {
+        self.each(|standing| standing.go_back(seq));
+    }
+
+    fn each(&mut self, mut change: impl FnMut(&mut Standing)) {
+        change(&mut self.everything);
+        for marks in self.caches.values_mut() {
+            change(&mut marks.whole);
+            marks.keys.values_mut().for_each(&mut change);
+        }
+        self.stores.values_mut().flat_map(BTreeMap::values_mut).for_each(&mut change);
+        self.tags.values_mut().for_each(&mut change);
+        self.patterns.values_mut().for_each(&mut change);
     }
 
     /// Drops what a `remove` makes redundant. An `expire` absorbs nothing of other scopes: what it took would

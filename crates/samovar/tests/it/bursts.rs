@@ -75,15 +75,19 @@ fn a_tail_that_is_behind_misses_nothing() {
         .map(|append| {
             let marks = (0..10_000)
                 .map(|n| log::mark(append * 10_000 + n, key("c", &n.to_string()), Mode::Remove, 1));
-            log.append(marks.collect())
+            log.append(marks.collect(), None)
         })
         .collect();
     for (append, end) in appends.into_iter().zip(1..) {
-        assert_eq!(block_on(append).unwrap().seq, end * 10_000, "the version of the last of them");
+        assert_eq!(
+            block_on(append).unwrap().unwrap().seq,
+            end * 10_000,
+            "the version of the last of them"
+        );
     }
     let mut next = 0u64;
     while next < 80_000 {
-        for numbered in &*block_on(log.tail(next)).unwrap() {
+        for numbered in &*log::marks_after(&log, next) {
             next += 1;
             assert_eq!((numbered.version.seq, numbered.mark.id.0), (next, u128::from(next) - 1));
         }

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use samovar::{CachePolicy, Event, Fence, Outcome, Samovar, Settings, Value};
 use samovar_core::{
-    BoxFuture, Claim, Day, Entry, Error, ErrorKind, Key, Mark, MarkLog, Millis, Mode, Numbered,
-    Part, Partition, Scope, Snapshot, Span, Stamp, Tick, Tier, TierName, Usage, Verdict, Version,
+    BoxFuture, Claim, Day, Entry, Error, ErrorKind, History, Key, Mark, MarkLog, Millis, Mode,
+    Next, Part, Partition, Scope, Snapshot, Span, Stamp, Tick, Tier, TierName, Usage, Verdict,
+    Version,
 };
 use samovar_testkit::clock::FakeClock;
 use samovar_testkit::log::StepLog;
@@ -458,12 +459,16 @@ impl MarkLog for Gappy {
         self.0.snapshot()
     }
 
-    fn append(&self, marks: Vec<Mark>) -> BoxFuture<'_, Result<Version, Error>> {
-        self.0.append(marks)
+    fn append(
+        &self,
+        marks: Vec<Mark>,
+        head: Option<Version>,
+    ) -> BoxFuture<'static, Result<Option<Version>, Error>> {
+        self.0.append(marks, head)
     }
 
-    fn tail(&self, after: u64) -> BoxFuture<'_, Result<Arc<[Numbered]>, Error>> {
-        self.0.tail(after + 1)
+    fn next<'a>(&'a self, history: &'a History, after: u64) -> BoxFuture<'a, Result<Next, Error>> {
+        self.0.next(history, after + 1)
     }
 }
 

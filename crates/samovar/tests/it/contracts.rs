@@ -190,7 +190,7 @@ fn a_log_stays_bounded_by_its_scopes() {
             };
             log::mark(round * 100 + n, scope, mode, 0)
         });
-        block_on(log.append(marks.collect())).unwrap();
+        log::append(&log, marks.collect()).unwrap();
     }
     let snapshot = block_on(log.snapshot()).unwrap();
     assert_eq!(snapshot.head.seq, 2_000);

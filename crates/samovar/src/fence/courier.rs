@@ -1,0 +1,131 @@
+//! Brings marks to the log: tells the fence what the log answered, and sends again what it lacks.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use samovar_core::{Clock, Error, ErrorKind, Mark, MarkId, MarkLog, Version};
+
+use super::Fence;
+use crate::background::Tasks;
+use crate::jitter::Jitter;
+
+/// About how many marks are sent again at once.
+const AT_ONCE: usize = 1_000;
+/// How long to wait after the log has failed; twice as long each time …
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+/// … up to here.
+const LAST_PAUSE: Duration = Duration::from_secs(5);
+/// About how long to wait where another node was faster: until then what it sent has mostly come here.
+const GONE_ON: Duration = Duration::from_millis(20);
+
+/// See the module. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Courier {
+    fence: Fence,
+    log: Arc<dyn MarkLog>,
+    tasks: Tasks,
+}
+
+impl Courier {
+    /// One that sends what is not sent from now on, until the tasks are closed.
+    pub(crate) fn start(
+        fence: Fence,
+        log: Arc<dyn MarkLog>,
+        tasks: Tasks,
+        clock: Arc<dyn Clock>,
+        jitter: Arc<Jitter>,
+    ) -> Courier {
+        let courier = Courier { fence, log, tasks };
+        let own = courier.clone();
+        courier.tasks.spawn(async move { own.send_again(&*clock, &jitter).await });
+        courier
+    }
+
+    /// Marks that the fence has accepted, handed to the log. Nothing happens before the log is polled but the handing
+    /// over itself.
+    pub(crate) fn hand_over(&self, marks: Vec<Mark>) -> Handed {
+        let ids = marks.iter().map(|mark| mark.id).collect();
+        let durable = self.log.append(marks, None);
+        Handed { courier: self.clone(), under_way: Some((ids, durable)) }
+    }
+
+    async fn send_again(&self, clock: &dyn Clock, jitter: &Jitter) {
+        let mut pause = FIRST_PAUSE;
+        let spread = |pause: Duration| pause.mul_f64(1.0 + 0.5 * jitter.next());
+        loop {
+            let (marks, head) = self.fence.unsent(AT_ONCE).await;
+            let ids: Vec<MarkId> = marks.iter().map(|mark| mark.id).collect();
+            let answer = self.log.append(marks, Some(head)).await;
+            let wait = match &answer {
+                Ok(Some(_)) => Duration::ZERO,
+                Ok(None) => GONE_ON,
+                Err(_) => pause,
+            };
+            pause = if answer.is_err() { (pause * 2).min(LAST_PAUSE) } else { FIRST_PAUSE };
+            let closed = matches!(&answer, Err(error) if error.kind() == ErrorKind::Closed);
+            self.take(&ids, answer.ok().flatten());
+            if closed {
+                return;
+            }
+            if !wait.is_zero() {
+                clock.sleep(spread(wait)).await;
+            }
+        }
+    }
+
+    /// Tells the fence what the log answered.
+    fn take(&self, ids: &[MarkId], version: Option<Version>) {
+        if !self.fence.answered(ids, version) {
+            self.log.look();
+        }
+    }
+}
+
+impl fmt::Debug for Courier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Courier").field("fence", &self.fence).finish_non_exhaustive()
+    }
+}
+
+type Durable = BoxFuture<'static, Result<Option<Version>, Error>>;
+
+/// Marks on their way to the log. Dropped before the answer is there, they go on without whoever waited.
+pub(crate) struct Handed {
+    courier: Courier,
+    under_way: Option<(Vec<MarkId>, Durable)>,
+}
+
+impl Handed {
+    /// The version of the last of them, once they are durable.
+    ///
+    /// # Errors
+    /// If the log fails: whether they are durable is then not known. They are sent again.
+    pub(crate) async fn answered(mut self) -> Result<Version, Error> {
+        let answer = match &mut self.under_way {
+            Some((_, durable)) => durable.await,
+            None => Ok(None),
+        };
+        let version = answer.as_ref().ok().copied().flatten();
+        if let Some((ids, _)) = self.under_way.take() {
+            self.courier.take(&ids, version);
+        }
+        let refused = || {
+            Error::new(ErrorKind::Storage, "the log refused marks without a reason; this is a bug")
+        };
+        answer?.ok_or_else(refused)
+    }
+}
+
+impl Drop for Handed {
+    fn drop(&mut self) {
+        if let Some((ids, durable)) = self.under_way.take() {
+            let courier = self.courier.clone();
+            self.courier.tasks.spawn(async move {
+                let version = durable.await.ok().flatten();
+                courier.take(&ids, version);
+            });
+        }
+    }
+}
