@@ -61,7 +61,8 @@ pub trait MarkLog: Send + Sync + 'static {
     /// If the log has ended for good. One that is away for a while is waited for.
     fn next<'a>(&'a self, history: &'a History, after: u64) -> BoxFuture<'a, Result<Next, Error>>;
 
-    /// Has the log looked at anew, where it is somewhere else: what has changed comes by `next`.
+    /// Has the log looked at anew: its history comes by `next`, also if it is the one that the reader knows. Asked by
+    /// who was given a version that is not on it. A log whose history never changes has nothing to do.
     fn look(&self) {}
 
     /// Stops the log and lets go of its files: what was handed over is durable, whatever comes later fails.

@@ -51,6 +51,8 @@ mod standing;
 mod state;
 mod table;
 mod tail;
+#[cfg(test)]
+mod walks;
 
 use std::fmt;
 use std::sync::Arc;

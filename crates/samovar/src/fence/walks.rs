@@ -1,0 +1,610 @@
+//! Random walks of two fences over a log that fails over, trims, restarts empty and is founded again, with a shared
+//! tier that goes back, a disk that is swept, slow loads and a crash: the rules of the fence, step by step.
+//!
+//! * I1: no read that begins after a node applied an invalidation is given a value that was read before it.
+//! * I2: once all is quiet every node has applied every invalidation that any accepted (if none crashed), nothing is
+//!   pending for ever, and what was read last is served.
+//!
+//! Nothing but the log, the tiers and the source is made up here: what decides is the code that users run. Each step is
+//! drawn from all that can happen next, so a walk that fails shrinks to a short history.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures_util::FutureExt;
+use proptest::prelude::*;
+use samovar_core::{
+    Day, Entry, Epoch, History, Key, Lifetime, Mark, MarkId, Millis, Mode, Next, Numbered,
+    Partition, Parts, Scope, Span, Stamp, Tags, Token, Verdict, Version,
+};
+use samovar_testkit::clock::FakeClock;
+
+use super::*;
+
+const NODES: usize = 2;
+/// So few scopes are remembered: marks are forgotten all the time.
+const MARKS_MAX: usize = 3;
+const LIFETIME: Lifetime = Lifetime {
+    ttl: std::time::Duration::from_secs(3_600),
+    stale_window: std::time::Duration::from_secs(3_600),
+};
+
+/// What lies below memory: the commit that it shows, and the version at which the read of it began.
+type Frame = (u64, Version);
+
+/// The log's server: what it holds, and what it knows of epochs.
+#[derive(Clone, Debug)]
+struct Server {
+    marks: Vec<Numbered>,
+    /// The number that was trimmed away last.
+    first: u64,
+    history: Vec<(Epoch, u64)>,
+    /// It is another server than before: the next script that runs there begins an epoch.
+    changed: bool,
+    names: u64,
+}
+
+impl Server {
+    fn last(&self) -> u64 {
+        self.marks.last().map_or(self.first, |last| last.version.seq)
+    }
+
+    fn name(&mut self) -> Epoch {
+        self.names += 1;
+        Epoch(self.names)
+    }
+
+    /// What every script does first.
+    fn look(&mut self) -> History {
+        if std::mem::take(&mut self.changed) {
+            let began = (self.name(), self.last());
+            self.history.push(began);
+        }
+        History(self.history.clone())
+    }
+
+    fn append(&mut self, marks: &[Mark], head: Option<Version>) -> Option<Version> {
+        let epoch = self.look().epoch().unwrap();
+        if head.is_some_and(|head| head != Version { epoch, seq: self.last() }) {
+            return None;
+        }
+        for mark in marks {
+            let version = Version { epoch, seq: self.last() + 1 };
+            self.marks.push(Numbered { version, mark: mark.clone() });
+        }
+        Some(Version { epoch, seq: self.last() })
+    }
+
+    fn next(&mut self, known: &History, after: u64) -> Option<Next> {
+        let history = self.look();
+        if history != *known {
+            return Some(Next::History(history));
+        }
+        if self.first > after {
+            return Some(Next::Gap(self.first));
+        }
+        let marks: Vec<Numbered> =
+            self.marks.iter().filter(|m| m.version.seq > after).take(2).cloned().collect();
+        (!marks.is_empty()).then(|| Next::Marks(marks.into()))
+    }
+
+    /// For a node that joins: all that the log holds, and a floor where it begins.
+    fn snapshot(&mut self) -> Snapshot {
+        let history = self.look();
+        let mut marks = Vec::new();
+        if let Some(floor) = history.at(self.first).filter(|floor| floor.seq > 0) {
+            let mark = mark(u128::MAX, Scope::Everything);
+            marks.push(Numbered { version: floor, mark });
+        }
+        marks.extend(self.marks.iter().cloned());
+        let head = history.at(self.last()).unwrap();
+        Snapshot { history, marks, head, shared: true }
+    }
+}
+
+fn mark(id: u128, scope: Scope) -> Mark {
+    Mark { id: MarkId(id), scope, mode: Mode::Remove, at: Millis(0), reason: "walk".into() }
+}
+
+/// A load on its way.
+#[derive(Clone, Debug)]
+struct Load {
+    token: Token,
+    /// What was read, once it was.
+    read: Option<u64>,
+}
+
+struct Node {
+    fence: Fence,
+    /// Commits whose invalidation was applied here.
+    seen: BTreeSet<u64>,
+    memory: Option<(u64, Parts)>,
+    load: Option<Load>,
+    /// What was found below, on its way to memory.
+    found: Option<(u64, Parts)>,
+    /// On the way to the log, in order: some marks, and the head that they were sent for.
+    out: Vec<(Vec<Mark>, Option<Version>)>,
+    /// On the way back.
+    answers: Vec<(Vec<MarkId>, Option<Version>)>,
+    disk: Option<Frame>,
+    clean: Option<Version>,
+}
+
+impl Node {
+    fn new(snapshot: &Snapshot) -> Node {
+        let fence = Fence::new(snapshot, FakeClock::at(Millis(0)), MARKS_MAX).unwrap();
+        Node {
+            fence,
+            seen: BTreeSet::new(),
+            memory: None,
+            load: None,
+            found: None,
+            out: Vec::new(),
+            answers: Vec::new(),
+            disk: None,
+            clean: None,
+        }
+    }
+
+    /// A frame on disk counts as new as the sweep behind it.
+    fn disk_frame(&self) -> Option<Frame> {
+        let (value, own) = self.disk?;
+        let clean = self.clean.filter(|clean| {
+            self.fence.holds(*clean) && clean.seq > own.seq && self.fence.holds(own)
+        });
+        Some((value, clean.unwrap_or(own)))
+    }
+
+    /// What a read is given of a frame, and the parts that it has then in memory.
+    fn recall(&self, frame: Option<Frame>) -> Option<(u64, Parts)> {
+        let (value, version) = frame?;
+        let before = self.fence.tick();
+        let entry = entry(version, Tick(0));
+        let parts = self.fence.recall(&key(), entry.claim(), before)?;
+        self.serves(&parts).then_some((value, parts))
+    }
+
+    fn serves(&self, parts: &Parts) -> bool {
+        let entry = Entry { parts: parts.clone(), ..entry(VERSION, Tick(0)) };
+        self.fence.judge_memory(&key(), entry.claim()) == Verdict::Fresh
+    }
+}
+
+const VERSION: Version = Version { epoch: Epoch(1), seq: 0 };
+
+fn key() -> Key {
+    Key::new("c", "k")
+}
+
+fn entry(version: Version, tick: Tick) -> Entry<()> {
+    let span = Span { store: "s".into(), from: Day(1), to: Day(1) };
+    let stamp = Stamp { version, tick, read_at: Millis(0) };
+    Entry {
+        value: (),
+        parts: [samovar_core::Part { span: Some(span), stamp }].into(),
+        tags: Tags::new(["t"]).unwrap(),
+        lifetime: LIFETIME,
+    }
+}
+
+/// Every scope that covers the one key, and one that does not.
+fn scope(of: u32) -> Scope {
+    match of % 7 {
+        0 => Scope::Key(key()),
+        1 => Scope::Cache("c".into()),
+        2 => Scope::Everything,
+        3 => Scope::Tag("t".into()),
+        4 => Scope::Pattern("c:?".parse().unwrap()),
+        5 => Scope::Partition(Partition::new("s", Day(1))),
+        _ => Scope::Key(Key::new("c", of.to_string())),
+    }
+}
+
+/// What may happen, and how often.
+#[derive(Clone, Copy, Debug)]
+struct Bounds {
+    commits: u64,
+    failovers: u32,
+    trims: u32,
+    rollbacks: u32,
+    crashes: u32,
+}
+
+struct World {
+    commits: u64,
+    server: Server,
+    nodes: Vec<Node>,
+    shared: Option<Frame>,
+    /// Every frame that the shared tier ever held.
+    old: Vec<Frame>,
+    /// Which commit a mark tells of.
+    tells: BTreeMap<MarkId, u64>,
+    ids: u128,
+    left: Bounds,
+    crashed: bool,
+    path: Vec<String>,
+}
+
+/// One thing that can happen next.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Commit(usize),
+    Noise(usize),
+    Arrive(usize),
+    /// The marks never arrive.
+    Vanish(usize),
+    Answer(usize),
+    /// The answer is lost.
+    Silence(usize),
+    SendAgain(usize),
+    Tail(usize),
+    Begin(usize),
+    Read(usize),
+    KeepShared(usize),
+    KeepMemory(usize),
+    KeepDisk(usize),
+    LookShared(usize),
+    LookDisk(usize),
+    Promote(usize),
+    Sweep(usize),
+    Crash(usize),
+    FailOver,
+    StartEmpty(usize),
+    Trim,
+    RollBack,
+}
+
+impl World {
+    fn new(left: Bounds) -> World {
+        let mut server = Server {
+            marks: Vec::new(),
+            first: 0,
+            history: vec![(Epoch(1), 0)],
+            changed: false,
+            names: 1,
+        };
+        let nodes = (0..NODES).map(|_| Node::new(&server.snapshot())).collect();
+        World {
+            commits: 0,
+            server,
+            nodes,
+            shared: None,
+            old: Vec::new(),
+            tells: BTreeMap::new(),
+            ids: 0,
+            left,
+            crashed: false,
+            path: Vec::new(),
+        }
+    }
+
+    fn steps(&self) -> Vec<Step> {
+        let mut steps = Vec::new();
+        for (i, node) in self.nodes.iter().enumerate() {
+            let mut may = |yes: bool, step: Step| steps.extend(yes.then_some(step));
+            may(self.commits < self.left.commits, Step::Commit(i));
+            may(self.commits < self.left.commits, Step::Noise(i));
+            may(!node.out.is_empty(), Step::Arrive(i));
+            may(!node.out.is_empty() && self.left.failovers > 0, Step::Vanish(i));
+            may(!node.answers.is_empty(), Step::Answer(i));
+            may(!node.answers.is_empty(), Step::Silence(i));
+            may(node.fence.pending() > 0, Step::SendAgain(i));
+            may(true, Step::Tail(i));
+            may(node.load.is_none(), Step::Begin(i));
+            may(node.load.as_ref().is_some_and(|load| load.read.is_none()), Step::Read(i));
+            let loaded = node.load.as_ref().is_some_and(|load| load.read.is_some());
+            may(loaded, Step::KeepShared(i));
+            may(loaded, Step::KeepMemory(i));
+            may(loaded, Step::KeepDisk(i));
+            may(self.shared.is_some(), Step::LookShared(i));
+            may(node.disk.is_some(), Step::LookDisk(i));
+            may(node.found.is_some(), Step::Promote(i));
+            may(node.disk.is_some(), Step::Sweep(i));
+            may(self.left.crashes > 0 && i == 0, Step::Crash(i));
+            may(self.left.failovers > 0 && !self.server.changed, Step::StartEmpty(i));
+        }
+        let mut may = |yes: bool, step: Step| steps.extend(yes.then_some(step));
+        may(self.left.failovers > 0 && !self.server.changed, Step::FailOver);
+        may(
+            self.left.trims > 0 && !self.server.changed && !self.server.marks.is_empty(),
+            Step::Trim,
+        );
+        may(self.left.rollbacks > 0 && !self.old.is_empty(), Step::RollBack);
+        steps
+    }
+
+    /// Lets one of the things happen that can; `luck` chooses it, and what it leaves open.
+    fn step(&mut self, luck: u32) {
+        let steps = self.steps();
+        let step = steps[luck as usize % steps.len()];
+        let more = luck / steps.len() as u32;
+        self.path.push(format!("{step:?}"));
+        self.take(step, more);
+        self.check();
+    }
+
+    fn take(&mut self, step: Step, more: u32) {
+        match step {
+            Step::Commit(i) => {
+                self.commits += 1;
+                let covers = more - more % 7 + more % 7 % 6;
+                self.accept(i, scope(covers), Some(self.commits));
+            }
+            Step::Noise(i) => self.accept(i, scope(more - more % 7 + 6), None),
+            Step::Arrive(i) => {
+                let (marks, head) = self.nodes[i].out.remove(0);
+                let version = self.server.append(&marks, head);
+                let ids = marks.iter().map(|mark| mark.id).collect();
+                self.nodes[i].answers.push((ids, version));
+            }
+            Step::Vanish(i) => {
+                let (marks, _) = self.nodes[i].out.remove(0);
+                let ids = marks.iter().map(|mark| mark.id).collect();
+                self.nodes[i].answers.push((ids, None));
+            }
+            Step::Answer(i) => {
+                let (ids, version) = self.nodes[i].answers.remove(0);
+                if !self.nodes[i].fence.answered(&ids, version) {
+                    let history = self.server.look();
+                    self.turn(i, history);
+                }
+            }
+            Step::Silence(i) => {
+                let (ids, _) = self.nodes[i].answers.remove(0);
+                self.nodes[i].fence.answered(&ids, None);
+            }
+            Step::SendAgain(i) => {
+                if let Some((marks, head)) = self.nodes[i].fence.unsent(2).now_or_never() {
+                    self.nodes[i].out.push((marks, Some(head)));
+                }
+            }
+            Step::Tail(i) => self.tail(i),
+            Step::Begin(i) => {
+                let node = &mut self.nodes[i];
+                node.load = Some(Load { token: node.fence.token(), read: None });
+            }
+            Step::Read(i) => {
+                if let Some(load) = &mut self.nodes[i].load {
+                    load.read = Some(self.commits);
+                }
+            }
+            Step::KeepShared(i) => {
+                let Some((value, token)) = self.loaded(i) else { return };
+                self.shared = Some((value, token.version));
+                self.old.extend(self.shared);
+            }
+            Step::KeepMemory(i) => {
+                let Some((value, token)) = self.loaded(i) else { return };
+                let parts = entry(token.version, token.tick).parts;
+                let node = &mut self.nodes[i];
+                // What would be refused at every read is not kept; a promoted one is not newer than what stands.
+                if node.serves(&parts) {
+                    node.memory = Some((value, parts));
+                }
+                node.load = None;
+            }
+            Step::KeepDisk(i) => {
+                let Some((value, token)) = self.loaded(i) else { return };
+                let node = &mut self.nodes[i];
+                // Within the writer.
+                let entry = entry(token.version, Tick(0));
+                let keep = node.fence.judge_stored(&key(), entry.claim());
+                let clean = node.clean.filter(|clean| node.fence.holds(*clean));
+                if let Keep::CleanTo(to) = keep
+                    && clean.is_none_or(|clean| clean.seq <= to)
+                {
+                    node.disk = Some((value, token.version));
+                }
+            }
+            Step::LookShared(i) => self.nodes[i].found = self.nodes[i].recall(self.shared),
+            Step::LookDisk(i) => {
+                let node = &mut self.nodes[i];
+                node.found = node.recall(node.disk_frame());
+            }
+            Step::Promote(i) => {
+                let node = &mut self.nodes[i];
+                if node.memory.is_none() {
+                    node.memory = node.found.clone();
+                }
+                node.found = None;
+            }
+            Step::Sweep(i) => {
+                let node = &mut self.nodes[i];
+                let Some(position) = Judge::position(&node.fence) else { return };
+                let frame = node.disk_frame();
+                let keep = frame.map(|(_, version)| {
+                    node.fence.judge_stored(&key(), entry(version, Tick(0)).claim())
+                });
+                if keep == Some(Keep::Drop) {
+                    node.disk = None;
+                }
+                let to = match keep {
+                    Some(Keep::CleanTo(to)) => position.seq.min(to),
+                    _ => position.seq,
+                };
+                node.clean = Some(Version { seq: to, ..position });
+                node.fence.swept(node.clean);
+            }
+            Step::Crash(i) => {
+                self.left.crashes -= 1;
+                self.crashed = true;
+                let (disk, clean) = (self.nodes[i].disk, self.nodes[i].clean);
+                let snapshot = self.server.snapshot();
+                self.nodes[i] = Node { disk, clean, ..Node::new(&snapshot) };
+                let node = &mut self.nodes[i];
+                node.seen.extend(snapshot.marks.iter().filter_map(|m| self.tells.get(&m.mark.id)));
+            }
+            Step::FailOver => {
+                self.left.failovers -= 1;
+                let (first, last) = (self.server.first, self.server.last());
+                let kept = first + u64::from(more) % (last - first + 1);
+                self.server.marks.retain(|m| m.version.seq <= kept);
+                // A replica may not have heard of the newest epochs either.
+                let knew = |start: u64| start < kept || (start == kept && more.is_multiple_of(2));
+                let mut knows: Vec<(Epoch, u64)> = Vec::new();
+                for (at, epoch) in self.server.history.iter().enumerate() {
+                    if at == 0 || knew(epoch.1) {
+                        knows.push(*epoch);
+                    }
+                }
+                self.server.history = knows;
+                self.server.changed = true;
+            }
+            Step::StartEmpty(i) => self.found_again(i),
+            Step::Trim => {
+                self.left.trims -= 1;
+                self.server.first = self.server.marks.remove(0).version.seq;
+            }
+            Step::RollBack => {
+                self.left.rollbacks -= 1;
+                self.shared = Some(self.old[more as usize % self.old.len()]);
+            }
+        }
+    }
+
+    fn accept(&mut self, i: usize, scope: Scope, commit: Option<u64>) {
+        self.ids += 1;
+        let mark = mark(self.ids, scope);
+        let node = &mut self.nodes[i];
+        drop(node.fence.accept(std::slice::from_ref(&mark)));
+        if let Some(commit) = commit {
+            self.tells.insert(mark.id, commit);
+            node.seen.insert(commit);
+        }
+        node.out.push((vec![mark], None));
+    }
+
+    fn loaded(&self, i: usize) -> Option<(u64, Token)> {
+        let load = self.nodes[i].load.as_ref()?;
+        Some((load.read?, load.token))
+    }
+
+    fn tail(&mut self, i: usize) {
+        let (history, after) = self.nodes[i].fence.known();
+        let Some(next) = self.server.next(&history, after) else { return };
+        let node = &mut self.nodes[i];
+        match next {
+            Next::Marks(marks) => {
+                node.fence.apply(&marks).unwrap();
+                node.seen.extend(marks.iter().filter_map(|m| self.tells.get(&m.mark.id)));
+            }
+            Next::History(history) => self.turn(i, history),
+            Next::Gap(begins) => {
+                node.fence.gap(begins);
+                node.seen.extend(
+                    self.server
+                        .marks
+                        .iter()
+                        .filter(|m| m.version.seq <= begins)
+                        .filter_map(|m| self.tells.get(&m.mark.id)),
+                );
+            }
+        }
+    }
+
+    fn turn(&mut self, i: usize, history: History) {
+        self.ids += 1;
+        let everything = mark(self.ids, Scope::Everything);
+        self.nodes[i].fence.turn(history, || everything);
+    }
+
+    /// The log's server starts empty, and a node founds the log again: its own history as far as its position, and a
+    /// new epoch from there.
+    fn found_again(&mut self, i: usize) {
+        self.left.failovers -= 1;
+        let (history, after) = self.nodes[i].fence.known();
+        let mut epochs: Vec<(Epoch, u64)> =
+            history.0.iter().filter(|(_, start)| *start <= after).copied().collect();
+        epochs.push((self.server.name(), after));
+        self.server.marks.clear();
+        self.server.first = after;
+        self.server.history = epochs;
+        self.tail(i);
+    }
+
+    /// I1.
+    fn check(&self) {
+        for (i, node) in self.nodes.iter().enumerate() {
+            let top = node.seen.last().copied().unwrap_or(0);
+            let memory = node.memory.as_ref().filter(|(_, parts)| node.serves(parts));
+            let served = [
+                ("memory", memory.map(|(value, _)| *value)),
+                ("the shared tier", node.recall(self.shared).map(|(value, _)| value)),
+                ("disk", node.recall(node.disk_frame()).map(|(value, _)| value)),
+            ];
+            for (tier, value) in served {
+                assert!(
+                    value.is_none_or(|value| value >= top),
+                    "node {i} serves {value:?} from {tier} after it applied the invalidation of {top}:\n{}",
+                    self.path.join("\n")
+                );
+            }
+        }
+    }
+
+    /// I2: nothing more happens, and all that was begun is finished.
+    fn settle(&mut self) {
+        for round in 0.. {
+            assert!(round < 1_000, "it never comes to rest:\n{}", self.path.join("\n"));
+            for i in 0..NODES {
+                while !self.nodes[i].out.is_empty() {
+                    self.take(Step::Arrive(i), 0);
+                }
+                while !self.nodes[i].answers.is_empty() {
+                    self.take(Step::Answer(i), 0);
+                }
+                self.take(Step::SendAgain(i), 0);
+                self.tail(i);
+                self.check();
+            }
+            let history = self.server.look();
+            let head = (history, self.server.last());
+            let rests = |node: &Node| {
+                let (history, seq) = node.fence.known();
+                node.out.is_empty() && ((*history).clone(), seq) == head
+            };
+            let all = self.nodes.iter().all(rests);
+            if all && self.nodes.iter().all(|node| node.fence.pending() == 0) {
+                break;
+            }
+        }
+        if !self.crashed {
+            for (i, node) in self.nodes.iter().enumerate() {
+                let memory = node.memory.as_ref().filter(|(_, parts)| node.serves(parts));
+                let held = memory.into_iter().map(|(value, _)| *value);
+                let below = [node.recall(self.shared), node.recall(node.disk_frame())];
+                let below = below.into_iter().flatten().map(|(value, _)| value);
+                for value in held.chain(below) {
+                    assert_eq!(
+                        value,
+                        self.commits,
+                        "node {i} never heard of it:\n{}",
+                        self.path.join("\n")
+                    );
+                }
+            }
+        }
+        // Whatever has happened: what is read now is served by everybody.
+        let token = self.nodes[0].fence.token();
+        for node in &self.nodes {
+            assert!(node.recall(Some((self.commits, token.version))).is_some(), "it stays warm");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 3_000, max_shrink_iters: 20_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_rules_hold(
+        steps in prop::collection::vec(any::<u32>(), 20..160),
+        commits in 1..4u64,
+        failovers in 0..3u32,
+        trims in 0..3u32,
+        rollbacks in 0..3u32,
+        crashes in 0..2u32,
+    ) {
+        let mut world = World::new(Bounds { commits, failovers, trims, rollbacks, crashes });
+        steps.into_iter().for_each(|luck| world.step(luck));
+        world.settle();
+    }
+}
