@@ -278,9 +278,7 @@ impl Fence {
             let state = &mut *guard;
             let known = state.pending.answered(ids, last, &state.history);
             // The tail may have gone past them, over a gap.
-            if last.is_some_and(|last| last.seq <= state.seq) {
-                state.settle_passed(&mut done);
-            }
+            state.settle_passed(ids, &mut done);
             known
         };
         done.tell();
@@ -322,11 +320,15 @@ impl Fence {
     /// What was applied and is lost is pending again, and is sent again: any node that saw a mark restores it.
     /// `everything` makes a `remove` of everything, in place of those that this node does not remember whole.
     pub(crate) fn turn(&self, history: History, everything: impl FnOnce() -> Mark) {
-        let mut state = self.inner.state.write();
-        let next = self.tick().next();
-        if state.turn(history, everything, next) {
-            self.inner.tick.store(next.0, Ordering::Release);
+        let mut done = Done::default();
+        {
+            let mut state = self.inner.state.write();
+            let next = self.tick().next();
+            if state.turn(history, everything, next, &mut done) {
+                self.inner.tick.store(next.0, Ordering::Release);
+            }
         }
+        done.tell();
     }
 
     /// The log begins after this number. If that lies beyond the position, everything that was read before is refused.

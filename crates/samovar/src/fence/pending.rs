@@ -146,10 +146,16 @@ impl Pending {
         lost.into_iter().for_each(|(_, id)| self.not_sent(id));
     }
 
-    /// The marks whose numbers lie at or below this one on the history: a reader who stands there has passed them,
-    /// though it was not given them.
-    pub(super) fn passed(&self, seq: u64, history: &History) -> Vec<(Mark, u64)> {
-        let passed = self.marks.values().filter_map(|one| match one.sent {
+    /// All of them.
+    pub(super) fn ids(&self) -> Vec<MarkId> {
+        self.marks.keys().copied().collect()
+    }
+
+    /// Those of some marks whose numbers lie at or below this one on the history: a reader who stands there has passed
+    /// them, though it was not given them.
+    pub(super) fn passed(&self, ids: &[MarkId], seq: u64, history: &History) -> Vec<(Mark, u64)> {
+        let ones = ids.iter().filter_map(|id| self.marks.get(id));
+        let passed = ones.filter_map(|one| match one.sent {
             Sent::At(at) if at.seq <= seq && history.holds(at) => Some((one.mark.clone(), at.seq)),
             _ => None,
         });

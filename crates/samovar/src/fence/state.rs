@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use samovar_core::{
-    Epoch, Error, ErrorKind, History, Mark, Numbered, Scope, Snapshot, Tick, Version,
+    Epoch, Error, ErrorKind, History, Mark, MarkId, Numbered, Scope, Snapshot, Tick, Version,
 };
 
 use super::forget::room;
@@ -119,6 +119,7 @@ impl State {
         history: History,
         everything: impl FnOnce() -> Mark,
         next: Tick,
+        done: &mut Done,
     ) -> bool {
         let branch = self.history.branch(&history).unwrap_or(self.seq);
         let mut acts = false;
@@ -145,6 +146,8 @@ impl State {
         }
         self.pending.turn(&history);
         self.history = Arc::new(history);
+        // What had a version of an epoch that was not known until now.
+        self.settle_passed(&self.pending.ids(), done);
         acts
     }
 
@@ -158,13 +161,13 @@ impl State {
         self.kept.clear();
         self.table.remove_everything(begins, next);
         self.remember(&Scope::Everything);
-        self.settle_passed(done);
+        self.settle_passed(&self.pending.ids(), done);
         true
     }
 
-    /// Ends what is pending although the position has passed it.
-    pub(super) fn settle_passed(&mut self, done: &mut Done) {
-        for (mark, seq) in self.pending.passed(self.seq, &self.history) {
+    /// Ends those of some pending marks that the position has passed, though they have not come back.
+    pub(super) fn settle_passed(&mut self, ids: &[MarkId], done: &mut Done) {
+        for (mark, seq) in self.pending.passed(ids, self.seq, &self.history) {
             self.table.number(&mark, seq, Tick(0));
             self.pending.returned(mark.id, done);
         }
