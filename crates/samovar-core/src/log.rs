@@ -36,7 +36,8 @@ pub enum Next {
 /// A log that several nodes share may lose its newest marks, or be founded again: then it begins an epoch. Readers
 /// find that by the log's [`History`].
 pub trait MarkLog: Send + Sync + 'static {
-    /// History, remembered marks and head, from durable storage.
+    /// History, remembered marks and head, from durable storage. To be asked first: a log that is not there is founded
+    /// by it.
     fn snapshot(&self) -> BoxFuture<'_, Result<Snapshot, Error>>;
 
     /// Makes marks durable, in order, next to each other. Returns the version of the last once all of them are.

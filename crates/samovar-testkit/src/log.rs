@@ -50,6 +50,12 @@ fn some_scopes() -> Vec<Scope> {
 
 /// What every mark log promises. `fresh` makes an empty one.
 pub fn suite(fresh: impl Fn() -> Arc<dyn MarkLog>) {
+    // Who opens a log looks at what it holds before anything else.
+    let fresh = || {
+        let log = fresh();
+        block_on(log.snapshot()).unwrap();
+        log
+    };
     appends_only_where_it_was_seen(&*fresh());
     begins_empty(&*fresh());
     numbers_densely_and_yields_in_order(&*fresh());

@@ -159,6 +159,12 @@ impl Tasks {
         self.running.spawn_on(task, &self.handle);
     }
 
+    /// The runtime that they run on, for what has to be polled in its context.
+    #[cfg(any(feature = "redis", test))]
+    pub(crate) fn runtime(&self) -> &Handle {
+        &self.handle
+    }
+
     /// Stops all tasks, and those that come later at once. Returns when none runs.
     pub(crate) async fn close(&self) {
         self.stop.cancel();

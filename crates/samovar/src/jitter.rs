@@ -2,6 +2,9 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+#[cfg(feature = "redis")]
+use samovar_core::{Error, ErrorKind};
+
 /// A sequence of numbers evenly spread between −1 and 1 (SplitMix64).
 #[derive(Debug)]
 pub(crate) struct Jitter(AtomicU64);
@@ -9,6 +12,15 @@ pub(crate) struct Jitter(AtomicU64);
 impl Jitter {
     pub(crate) fn new(seed: u64) -> Jitter {
         Jitter(AtomicU64::new(seed))
+    }
+
+    /// One that begins where nobody knows.
+    #[cfg(feature = "redis")]
+    pub(crate) fn random() -> Result<Jitter, Error> {
+        let seed = getrandom::u64().map_err(|e| {
+            Error::new(ErrorKind::Storage, "the system gives no random numbers").because(e)
+        })?;
+        Ok(Jitter::new(seed))
     }
 
     pub(crate) fn next(&self) -> f64 {

@@ -54,6 +54,7 @@ pub mod fence;
 mod file;
 pub mod flight;
 mod jitter;
+pub mod redis;
 mod samovar;
 mod settings;
 pub mod tier;

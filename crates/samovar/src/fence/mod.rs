@@ -3,7 +3,7 @@
 //! * `table`: the marks that were applied here, found by what they cover; `standing`: those of one scope; `patterns`:
 //!   those of patterns.
 //! * `fresh`: the one predicate. `state`: what changes when marks are applied.
-//! * [`LocalLog`]: where marks become durable on a single node.
+//! * [`LocalLog`]: where marks become durable on a single node. `RedisLog`: where several nodes share them.
 //!
 //! * `forget`: which marks are forgotten when there are too many.
 //!
@@ -44,6 +44,8 @@ mod courier;
 mod forget;
 mod fresh;
 mod log_local;
+#[cfg(feature = "redis")]
+mod log_redis;
 mod marker;
 mod patterns;
 mod pending;
@@ -68,6 +70,8 @@ use samovar_core::{
 pub(crate) use courier::Courier;
 pub(crate) use log_local::FILE as MARKS_FILE;
 pub use log_local::LocalLog;
+#[cfg(feature = "redis")]
+pub use log_redis::{RedisLog, RedisLogOptions};
 pub(crate) use marker::Marker;
 pub(crate) use tail::Tail;
 

@@ -13,6 +13,7 @@ mod frames;
 mod histories;
 mod kill;
 mod late;
+mod log_redis;
 mod model;
 mod restart;
 mod support;

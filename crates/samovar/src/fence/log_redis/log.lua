@@ -1,0 +1,38 @@
+-- What every script over the log begins with. KEYS: the stream of marks, and the hash that describes it.
+
+local stream, meta = KEYS[1], KEYS[2]
+
+-- Lua writes large numbers with an exponent.
+local function digits(number)
+  return string.format('%.0f', number)
+end
+
+-- Which server this is, and which data it holds: both change where newest writes may have been lost.
+local function server()
+  local info = redis.call('INFO', 'server', 'replication')
+  return string.match(info, 'run_id:(%x+)'), string.match(info, 'master_replid:(%x+)')
+end
+
+-- The log: its history, first and last number; false if there is none, or only a part of it (as when Redis evicts).
+-- An epoch of this name begins if the server is another than it was.
+local function log(name)
+  local m = redis.call('HMGET', meta, 'format', 'history', 'first', 'seq', 'run', 'replid')
+  if not m[1] then return false end
+  if m[1] ~= '1' then
+    error({err = 'SAMOVAR the log is of format ' .. m[1] .. ', which this version does not know'})
+  end
+  local history, first, seq = m[2], tonumber(m[3]), tonumber(m[4])
+  local newest = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', 1)[1]
+  if newest then
+    if newest[1] ~= digits(seq) .. '-0' then return false end
+  elseif seq ~= first then
+    return false
+  end
+  local run, replid = server()
+  if run ~= m[5] or replid ~= m[6] then
+    history = history .. ',' .. name .. ':' .. digits(seq)
+    redis.call('HSET', meta, 'history', history, 'run', run, 'replid', replid)
+  end
+  return {history = history, first = first, seq = seq}
+end
+

@@ -1,0 +1,8 @@
+-- Says how the log stands. ARGV: a name for an epoch.
+
+local there = log(ARGV[1])
+if not there then return {'none'} end
+local first = there.first
+local oldest = redis.call('XRANGE', stream, '-', '+', 'COUNT', 1)[1]
+if oldest then first = tonumber(string.match(oldest[1], '^%d+')) - 1 end
+return {'at', there.history, digits(first), digits(there.seq)}

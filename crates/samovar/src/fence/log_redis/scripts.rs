@@ -1,0 +1,188 @@
+//! What runs on the server: each script sees the whole log, on one slot, at one moment.
+
+use std::sync::LazyLock;
+
+use ::redis::{Cmd, Value, cmd};
+use samovar_core::{Epoch, Error, ErrorKind, History, Version};
+
+use crate::redis::{Connection, plain};
+
+/// In a Redis that is full too: to lose an invalidation is worse than a few bytes.
+const FLAGS: &str = "#!lua flags=allow-oom\n";
+const LOG: &str = include_str!("log.lua");
+
+static APPEND: LazyLock<Script> = LazyLock::new(|| script(include_str!("append.lua")));
+static LOOK: LazyLock<Script> = LazyLock::new(|| script(include_str!("look.lua")));
+static FOUND: LazyLock<Script> = LazyLock::new(|| script(include_str!("found.lua")));
+
+struct Script {
+    text: String,
+    /// By which a server knows it that has run it before.
+    hash: String,
+}
+
+fn script(body: &str) -> Script {
+    let text = [FLAGS, LOG, body].concat();
+    let hash = ::redis::Script::new(&text).get_hash().to_owned();
+    Script { text, hash }
+}
+
+/// Where the log lies: both keys on one slot.
+#[derive(Clone, Debug)]
+pub(super) struct Keys {
+    pub(super) stream: String,
+    pub(super) meta: String,
+}
+
+impl Keys {
+    pub(super) fn new(namespace: &str) -> Keys {
+        let key = |of: &str| format!("{{{namespace}log}}:{of}");
+        Keys { stream: key("marks"), meta: key("meta") }
+    }
+}
+
+/// How the log stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Stand {
+    pub(super) history: History,
+    /// It holds what comes after this number …
+    pub(super) first: u64,
+    /// … up to this one.
+    pub(super) last: u64,
+}
+
+/// What an append came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Appended {
+    At(Version),
+    /// The head is another than was demanded.
+    GoneOn,
+    /// There is no log.
+    NoLog,
+}
+
+/// The scripts on one connection.
+pub(super) struct Scripts {
+    pub(super) connection: Connection,
+    pub(super) keys: Keys,
+    /// About how many marks the log holds.
+    pub(super) keep: u64,
+}
+
+impl Scripts {
+    /// How the log stands; `None` if there is none.
+    pub(super) async fn look(&self) -> Result<Option<Stand>, Error> {
+        let answer = self.run(&LOOK, &[name()?.to_string()], &[]).await?;
+        match &words(&answer)?[..] {
+            ["none"] => Ok(None),
+            ["at", history, first, last] => Ok(Some(Stand {
+                history: read_history(history)?,
+                first: number(first)?,
+                last: number(last)?,
+            })),
+            other => Err(strange(other)),
+        }
+    }
+
+    /// Appends marks as they are stored.
+    pub(super) async fn append(
+        &self,
+        marks: &[Vec<u8>],
+        head: Option<Version>,
+    ) -> Result<Appended, Error> {
+        let head = head.map(|head| head.to_string()).unwrap_or_default();
+        let arguments = [name()?.to_string(), self.keep.to_string(), head];
+        let answer = self.run(&APPEND, &arguments, marks).await?;
+        match &words(&answer)?[..] {
+            ["none"] => Ok(Appended::NoLog),
+            ["on"] => Ok(Appended::GoneOn),
+            ["at", epoch, seq] => {
+                Ok(Appended::At(Version { epoch: read_epoch(epoch)?, seq: number(seq)? }))
+            }
+            other => Err(strange(other)),
+        }
+    }
+
+    /// Founds the log from a position on a history, unless it is there.
+    pub(super) async fn found(&self, history: Option<&History>, at: u64) -> Result<(), Error> {
+        let known = history.map(|history| write_history(history, at)).unwrap_or_default();
+        let arguments = [name()?.to_string(), known, at.to_string()];
+        let answer = self.run(&FOUND, &arguments, &[]).await?;
+        match &words(&answer)?[..] {
+            ["founded" | "there"] => Ok(()),
+            other => Err(strange(other)),
+        }
+    }
+
+    async fn run(
+        &self,
+        script: &Script,
+        arguments: &[String],
+        marks: &[Vec<u8>],
+    ) -> Result<Value, Error> {
+        let fill = |mut command: Cmd| {
+            command.arg(2).arg(&self.keys.stream).arg(&self.keys.meta).arg(arguments).arg(marks);
+            command
+        };
+        let by_name = || {
+            let mut command = cmd("EVALSHA");
+            command.arg(&script.hash);
+            command
+        };
+        let answer = self.connection.one(fill(by_name())).await?;
+        match answer {
+            // It has never run there, or that server is a new one.
+            Value::ServerError(error) if error.code() == "NOSCRIPT" => {
+                let mut command = cmd("EVAL");
+                command.arg(&script.text);
+                plain(self.connection.one(fill(command)).await?)
+            }
+            answer => plain(answer),
+        }
+    }
+}
+
+/// A name for an epoch: random, so that it means nothing else anywhere.
+fn name() -> Result<Epoch, Error> {
+    getrandom::u64().map(Epoch).map_err(|e| {
+        Error::new(ErrorKind::Storage, "the system gives no random numbers").because(e)
+    })
+}
+
+fn strange(answer: &[&str]) -> Error {
+    Error::new(ErrorKind::Format, format!("redis: the log answered {answer:?}; this is a bug"))
+}
+
+fn words(answer: &Value) -> Result<Vec<&str>, Error> {
+    let Value::Array(values) = answer else { return Err(strange(&[])) };
+    values
+        .iter()
+        .map(|value| match value {
+            Value::BulkString(bytes) => std::str::from_utf8(bytes).map_err(|_| strange(&["bytes"])),
+            Value::SimpleString(text) => Ok(text.as_str()),
+            _ => Err(strange(&["something else"])),
+        })
+        .collect()
+}
+
+pub(super) fn number(text: &str) -> Result<u64, Error> {
+    text.parse().map_err(|_| strange(&[text]))
+}
+
+pub(super) fn read_epoch(text: &str) -> Result<Epoch, Error> {
+    u64::from_str_radix(text, 16).map(Epoch).map_err(|_| strange(&[text]))
+}
+
+fn read_history(text: &str) -> Result<History, Error> {
+    let epoch = |part: &str| {
+        let (name, start) = part.split_once(':').ok_or_else(|| strange(&[part]))?;
+        Ok((read_epoch(name)?, number(start)?))
+    };
+    text.split(',').map(epoch).collect::<Result<Vec<_>, Error>>().map(History)
+}
+
+/// A history as far as a position.
+fn write_history(history: &History, at: u64) -> String {
+    let epochs = history.0.iter().filter(|(_, start)| *start <= at);
+    epochs.map(|(name, start)| format!("{name}:{start}")).collect::<Vec<_>>().join(",")
+}
