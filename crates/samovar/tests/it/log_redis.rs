@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use samovar::fence::{RedisLog, RedisLogOptions};
 use samovar::redis::RedisSettings;
-use samovar_core::{MarkLog, SystemClock};
+use samovar::{Cache, CachePolicy, Samovar, Settings};
+use samovar_core::{Error, Key, MarkLog, Mode, Numbered, Part, Scope, Stamp, SystemClock, Version};
 use samovar_testkit::log;
-use samovar_testkit::redis::{Server, Setup};
+use samovar_testkit::redis::{Cluster, Sentinels, Server, Setup};
+
+use crate::support::block_on;
 
 /// Founds at once what is gone.
 const HASTY: RedisLogOptions = RedisLogOptions {
@@ -18,10 +21,17 @@ const HASTY: RedisLogOptions = RedisLogOptions {
     margin: Duration::ZERO,
 };
 
-fn open(server: &Server, namespace: &str) -> RedisLog {
-    let mut settings = RedisSettings::standalone([server.url()]).unwrap();
-    settings.namespace = namespace.to_owned();
-    RedisLog::new(&settings, HASTY, Arc::new(SystemClock::new())).unwrap()
+fn alone(server: &Server) -> RedisSettings {
+    RedisSettings::standalone([server.url()]).unwrap()
+}
+
+fn open(settings: &RedisSettings, options: RedisLogOptions) -> RedisLog {
+    RedisLog::new(settings, options, Arc::new(SystemClock::new())).unwrap()
+}
+
+/// Founds the log, so that nobody waits for those who may know of an older one.
+fn found(settings: &RedisSettings) {
+    block_on(open(settings, HASTY).snapshot()).unwrap();
 }
 
 #[test]
@@ -30,12 +40,230 @@ fn it_keeps_the_contract() {
     let number = AtomicU64::new(0);
     log::suite(|| {
         let namespace = format!("{}:", number.fetch_add(1, Ordering::Relaxed));
-        Arc::new(open(&server, &namespace)) as Arc<dyn MarkLog>
+        let settings = RedisSettings { namespace, ..alone(&server) };
+        Arc::new(open(&settings, HASTY)) as Arc<dyn MarkLog>
     });
 }
 
 #[test]
 fn it_is_durable() {
     let server = Server::launch(&Setup::new().durable()).unwrap();
-    log::durable_suite(|| Arc::new(open(&server, "shop:")));
+    log::durable_suite(|| Arc::new(open(&alone(&server), HASTY)));
+}
+
+/// As in production, but quicker.
+const QUICK: RedisLogOptions = RedisLogOptions {
+    keep: 500_000,
+    look_every: Duration::from_millis(50),
+    lease: Duration::from_secs(3),
+    margin: Duration::from_millis(200),
+};
+
+struct Node {
+    samovar: Samovar,
+    cache: Cache<String>,
+}
+
+impl Node {
+    fn start(redis: &RedisSettings) -> Node {
+        let log = open(redis, QUICK);
+        let settings = Settings { log: Some(Arc::new(log)), ..Settings::default() };
+        let samovar = block_on(Samovar::open(settings)).unwrap();
+        let cache = samovar.cache(CachePolicy::named("c"));
+        Node { samovar, cache }
+    }
+
+    fn put(&self, key: &str) {
+        let stamp = Stamp::new(self.cache.token(), self.samovar.clock().now());
+        self.cache.put(key, "value".to_owned(), Arc::from([Part { span: None, stamp }]));
+    }
+
+    fn has(&self, key: &str) -> bool {
+        self.cache.peek(key).is_some()
+    }
+
+    fn mark(&self, key: &str) -> Result<Version, Error> {
+        let scope = Scope::Key(Key::new("c", key));
+        block_on(self.samovar.mark(vec![scope], Mode::Remove, "test"))
+    }
+
+    fn at(&self) -> Version {
+        self.samovar.fence().position()
+    }
+
+    fn rests(&self) -> bool {
+        self.samovar.fence().pending() == 0
+    }
+}
+
+/// Some nodes on one log.
+fn nodes<const N: usize>(settings: &RedisSettings) -> [Node; N] {
+    found(settings);
+    [(); N].map(|()| Node::start(settings))
+}
+
+/// Waits until nodes have come back from an epoch that was, and have nothing left to send.
+fn wait_for_all(nodes: &[&Node], last: Version) {
+    until("they have come to rest", || {
+        let at = nodes[0].at();
+        at.epoch != last.epoch && nodes.iter().all(|node| node.rests() && node.at() == at)
+    });
+}
+
+/// Waits until something is so.
+fn until(what: &str, mut is: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !is() {
+        assert!(begun.elapsed() < Duration::from_secs(30), "it never came to this: {what}");
+        std::thread::yield_now();
+    }
+}
+
+/// The keys that the log's marks cover, in order.
+fn marked(settings: &RedisSettings) -> Vec<String> {
+    let log = block_on(open(settings, HASTY).snapshot()).unwrap();
+    let key = |numbered: Numbered| match numbered.mark.scope {
+        Scope::Key(key) => key.id.to_string(),
+        other => other.to_string(),
+    };
+    log.marks.into_iter().map(key).collect()
+}
+
+#[test]
+fn a_mark_accepted_by_one_node_is_obeyed_by_all() {
+    let server = Server::launch(&Setup::new()).unwrap();
+    let [a, b, c] = nodes(&alone(&server));
+    [&a, &b, &c].iter().for_each(|node| node.put("k"));
+    [&a, &b, &c].iter().for_each(|node| node.put("other"));
+    let version = a.mark("k").unwrap();
+    assert!(!a.has("k"));
+    until("the others have applied it", || b.at() == version && c.at() == version);
+    assert!(!b.has("k") && !c.has("k"));
+    assert!(a.has("other") && b.has("other") && c.has("other"));
+}
+
+#[test]
+fn a_log_that_restarted_empty_is_founded_again_and_nodes_stay_warm() {
+    for flushed in [false, true] {
+        let server = Server::launch(&Setup::new()).unwrap();
+        let [a, b] = nodes(&alone(&server));
+        let version = a.mark("k").unwrap();
+        until("both have applied it", || b.at() == version);
+        a.put("warm");
+        b.put("warm");
+        if flushed {
+            server.flush().unwrap();
+        } else {
+            server.kill().unwrap();
+            server.start_empty().unwrap();
+        }
+        // A mark is accepted all the same: it is sent once the log is there.
+        let _ = b.mark("other");
+        wait_for_all(&[&a, &b], version);
+        assert_eq!(a.at().seq, version.seq + 1, "numbers go on");
+        assert!(a.has("warm") && b.has("warm"));
+        a.put("other");
+        b.mark("other").unwrap();
+        until("it is obeyed", || !a.has("other"));
+    }
+}
+
+#[test]
+fn marks_that_redis_lost_are_sent_again_once() {
+    let server = Server::launch(&Setup::new().durable()).unwrap();
+    let [a, b] = nodes(&alone(&server));
+    a.mark("kept").unwrap();
+    let older = server.snapshot().unwrap();
+    a.mark("lost-1").unwrap();
+    let last = b.mark("lost-2").unwrap();
+    until("both have applied them", || a.at() == last && b.at() == last);
+    a.put("warm");
+    server.kill().unwrap();
+    server.start_from(&older).unwrap();
+    wait_for_all(&[&a, &b], last);
+    let mut marks = marked(&alone(&server));
+    marks.sort();
+    assert_eq!(marks, ["kept", "lost-1", "lost-2"]);
+    assert!(a.has("warm"), "what no lost mark covers is served on");
+}
+
+#[test]
+fn a_mark_that_is_sent_while_redis_hangs_arrives_once() {
+    let server = Server::launch(&Setup::new()).unwrap();
+    let [a, b] = nodes(&alone(&server));
+    b.put("k");
+    a.put("k");
+    server.pause().unwrap();
+    assert!(a.mark("k").is_err(), "nobody knows whether it is there");
+    assert!(!a.has("k"), "it is in force here");
+    server.resume().unwrap();
+    until("it is obeyed", || a.rests() && !b.has("k"));
+    assert_eq!(marked(&alone(&server)), ["k"]);
+}
+
+#[test]
+fn who_joins_takes_what_the_log_no_longer_holds_for_removed() {
+    let server = Server::launch(&Setup::new()).unwrap();
+    let [a] = nodes(&alone(&server));
+    for number in 0..5 {
+        a.mark(&number.to_string()).unwrap();
+    }
+    server.cli(&["XTRIM", "{samovar:log}:marks", "MAXLEN", "2"]).unwrap();
+    assert_eq!(marked(&alone(&server)), ["everything", "3", "4"]);
+    let b = Node::start(&alone(&server));
+    assert_eq!((b.at(), b.samovar.fence().floor("c")), (a.at(), 3));
+}
+
+#[test]
+fn failovers_that_lose_the_tail_twice_in_a_row_lose_no_mark() {
+    let servers = Sentinels::launch(&Setup::new().durable()).unwrap();
+    let settings = RedisSettings::sentinel(servers.name(), servers.urls()).unwrap();
+    let [a, b] = nodes(&settings);
+    a.mark("kept").unwrap();
+    let mut lost = Vec::new();
+    for (old, new) in [(0, 1), (1, 0)] {
+        servers.cut_off(new).unwrap();
+        let keys = [format!("{old}-a"), format!("{old}-b")];
+        a.mark(&keys[0]).unwrap();
+        let last = b.mark(&keys[1]).unwrap();
+        until("both have applied them", || a.at() == last && b.at() == last);
+        a.put("warm");
+        servers.node(old).kill().unwrap();
+        servers.fail_over(new).unwrap();
+        wait_for_all(&[&a, &b], last);
+        lost.extend(keys);
+        let mut marks = marked(&settings);
+        marks.sort();
+        assert_eq!(marks.split_last().unwrap(), (&"kept".to_owned(), &*lost));
+        assert!(a.has("warm"));
+        servers.rejoin(old).unwrap();
+    }
+}
+
+#[test]
+fn shards_that_go_back_one_at_a_time_lose_no_mark() {
+    let servers = Cluster::launch(&Setup::new().durable()).unwrap();
+    let settings = RedisSettings::cluster(servers.urls()).unwrap();
+    let [a, b, c] = nodes(&settings);
+    let mut marks = Vec::new();
+    for shard in 0..3 {
+        let older = servers.node(shard).snapshot().unwrap();
+        let keys = [&a, &b, &c].map(|node| {
+            let key = marks.len().to_string();
+            let version = node.mark(&key).unwrap();
+            marks.push(key);
+            version
+        });
+        until("all have applied them", || [&a, &b, &c].iter().all(|node| node.at() == keys[2]));
+        servers.node(shard).kill().unwrap();
+        servers.node(shard).start_from(&older).unwrap();
+        servers.wait().unwrap();
+        // A mark is accepted by the log again, wherever it lies.
+        until("it goes on", || a.mark("probe").is_ok());
+        until("all are at rest", || {
+            [&a, &b, &c].iter().all(|node| node.rests() && node.at() == a.at())
+        });
+        let there = marked(&settings);
+        assert!(marks.iter().all(|key| there.contains(key)), "{shard}: {marks:?} in {there:?}");
+    }
 }
