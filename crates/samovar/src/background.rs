@@ -151,7 +151,7 @@ impl Tasks {
 
     /// Runs a future to its end, or until the tasks are closed: it is then dropped where it waits. What it is for
     /// must say so itself should it panic: a task has no owner to tell.
-    pub(crate) fn run(&self, task: impl Future<Output = ()> + Send + 'static) {
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let stop = self.stop.clone();
         let task = async move {
             let _ = stop.run_until_cancelled_owned(task).await;
@@ -194,7 +194,7 @@ mod tests {
 
     fn does_its_work(tasks: &Tasks) -> oneshot::Receiver<bool> {
         let (send, receive) = oneshot::channel();
-        tasks.run(async move {
+        tasks.spawn(async move {
             tokio::task::yield_now().await;
             let _ = send.send(Handle::try_current().is_ok());
         });
@@ -224,7 +224,7 @@ mod tests {
     fn tasks_end_where_they_wait_and_none_begins_after_that() {
         let tasks = Tasks::new().unwrap();
         let (held, dropped) = oneshot::channel::<()>();
-        tasks.run(async move {
+        tasks.spawn(async move {
             let _held = held;
             std::future::pending::<()>().await;
         });

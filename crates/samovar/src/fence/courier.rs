@@ -39,7 +39,7 @@ impl Courier {
     ) -> Courier {
         let courier = Courier { fence, log, tasks };
         let own = courier.clone();
-        courier.tasks.run(async move { own.send_again(&*clock, &jitter).await });
+        courier.tasks.spawn(async move { own.send_again(&*clock, &jitter).await });
         courier
     }
 
@@ -122,7 +122,7 @@ impl Drop for Handed {
     fn drop(&mut self) {
         if let Some((ids, durable)) = self.under_way.take() {
             let courier = self.courier.clone();
-            self.courier.tasks.run(async move {
+            self.courier.tasks.spawn(async move {
                 let version = durable.await.ok().flatten();
                 courier.take(&ids, version);
             });

@@ -200,7 +200,7 @@ impl Connection {
                     let connecting = connecting.shared();
                     state.connecting = Some(connecting.clone());
                     let attempt = Attempt { inner: Arc::clone(&self.inner), _done: done };
-                    self.inner.tasks.run(attempt.run());
+                    self.inner.tasks.spawn(attempt.run());
                     connecting
                 }
             }

@@ -143,19 +143,22 @@ fn a_mark_accepted_by_one_node_is_obeyed_by_all() {
 }
 
 #[test]
-fn a_log_that_restarted_empty_is_founded_again_and_nodes_stay_warm() {
-    for flushed in [false, true] {
+fn a_log_that_is_gone_is_founded_again_and_nodes_stay_warm() {
+    for how in ["restarted", "flushed", "evicted"] {
         let server = Server::launch(&Setup::new()).unwrap();
         let [a, b] = nodes(&alone(&server));
         let version = a.mark("k").unwrap();
         until("both have applied it", || b.at() == version);
         a.put("warm");
         b.put("warm");
-        if flushed {
-            server.flush().unwrap();
-        } else {
-            server.kill().unwrap();
-            server.start_empty().unwrap();
+        match how {
+            "restarted" => {
+                server.kill().unwrap();
+                server.start_empty().unwrap();
+            }
+            "flushed" => server.flush().unwrap(),
+            // A part of it alone.
+            _ => drop(server.cli(&["DEL", "{samovar:log}:marks"]).unwrap()),
         }
         // A mark is accepted all the same: it is sent once the log is there.
         let _ = b.mark("other");

@@ -69,6 +69,25 @@ impl Default for RedisLogOptions {
 }
 
 /// A mark log in Redis. Dropping it stops it without waiting; [`MarkLog::close`] waits.
+///
+/// What stands where, and what happens when Redis loses something, is in `docs/nodes.md`.
+///
+/// ```no_run
+/// use std::sync::Arc;
+///
+/// use samovar::fence::{RedisLog, RedisLogOptions};
+/// use samovar::redis::RedisSettings;
+/// use samovar::{Samovar, Settings};
+/// use samovar_core::SystemClock;
+///
+/// # async fn open() -> Result<(), samovar_core::Error> {
+/// let redis = RedisSettings::standalone(["redis://cache.example"])?;
+/// let clock = Arc::new(SystemClock::new());
+/// let log = RedisLog::new(&redis, RedisLogOptions::default(), clock)?;
+/// let samovar = Samovar::open(Settings { log: Some(Arc::new(log)), ..Settings::default() }).await?;
+/// # Ok(())
+/// # }
+/// ```
 pub struct RedisLog {
     shared: Arc<Shared>,
     requests: mpsc::UnboundedSender<Request>,
@@ -128,7 +147,7 @@ impl RedisLog {
         let shared = Arc::new(Shared { scripts, reading, options, clock, seen });
         let (requests, inbox) = mpsc::unbounded();
         let own = Arc::clone(&shared);
-        tasks.run(async move { own.send(inbox).await });
+        tasks.spawn(async move { own.send(inbox).await });
         Ok(RedisLog { shared, requests, tasks })
     }
 }
