@@ -48,6 +48,7 @@ pub(crate) enum Lookup {
 #[derive(Debug, Default)]
 pub(crate) struct CacheCounters {
     memory: Lookups,
+    redis: Lookups,
     disk: Lookups,
     sizes: Arc<Mutex<Sizes>>,
 }
@@ -56,6 +57,7 @@ impl CacheCounters {
     fn of(&self, tier: TierName) -> &Lookups {
         match tier {
             TierName::Memory => &self.memory,
+            TierName::Redis => &self.redis,
             TierName::Disk => &self.disk,
         }
     }
@@ -175,7 +177,7 @@ impl Counters {
             misses: read(&of.misses),
             refused: read(&of.refused),
         };
-        let tiers = [TierName::Memory, TierName::Disk];
+        let tiers = [TierName::Memory, TierName::Redis, TierName::Disk];
         let caches = self.caches.lock();
         Snapshot {
             lookups: caches
@@ -192,7 +194,7 @@ impl Counters {
     /// Sets every count to zero. The notices stay.
     pub fn reset(&self) {
         for cache in self.caches.lock().values() {
-            for of in [&cache.memory, &cache.disk] {
+            for of in [&cache.memory, &cache.redis, &cache.disk] {
                 for counter in [&of.hits, &of.stale, &of.misses, &of.refused] {
                     counter.store(0, Ordering::Relaxed);
                 }

@@ -1,6 +1,7 @@
 //! The contract suites of the testkit, run against every tier and log.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use samovar::codec::{CodecId, Payload};
 use samovar::fence::LocalLog;
@@ -38,6 +39,7 @@ fn on_disk(version: Version) -> Subject<DiskTier> {
         read: |value| value.bytes().unwrap().unwrap().to_vec(),
         version,
         read_at: START,
+        drift: Duration::ZERO,
     }
 }
 
@@ -48,6 +50,7 @@ fn memory_tier() {
         read: |value| value.value::<Vec<u8>>().unwrap().to_vec(),
         version: fence().position(),
         read_at: START,
+        drift: Duration::ZERO,
     };
     suite::suite(MemoryTier::new, &subject);
 }
