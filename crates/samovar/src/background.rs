@@ -121,7 +121,6 @@ pub(crate) async fn off_thread<T: Send + 'static>(
 }
 
 /// Futures that run although nobody waits for them. Cheap to clone; who closes them closes them for all.
-#[allow(dead_code, reason = "what uses it comes with the next change")]
 #[derive(Clone, Debug)]
 pub(crate) struct Tasks {
     handle: Handle,
@@ -131,7 +130,6 @@ pub(crate) struct Tasks {
     _own: Arc<Own>,
 }
 
-#[allow(dead_code, reason = "what uses it comes with the next change")]
 impl Tasks {
     /// Tasks on the runtime in whose context this is called; else on a runtime of their own, with one thread.
     pub(crate) fn new() -> Result<Tasks, Error> {
@@ -162,14 +160,26 @@ impl Tasks {
     }
 
     /// The runtime that they run on, for what has to be polled in its context.
+    #[cfg(any(feature = "redis", test))]
     pub(crate) fn runtime(&self) -> &Handle {
         &self.handle
     }
 
-    /// Stops all tasks, and those that come later at once. Returns when none runs.
-    pub(crate) async fn close(&self) {
+    /// Tasks on the same runtime that are closed apart from these.
+    pub(crate) fn apart(&self) -> Tasks {
+        let (running, stop) = (TaskTracker::new(), CancellationToken::new());
+        Tasks { handle: self.handle.clone(), running, stop, _own: Arc::clone(&self._own) }
+    }
+
+    /// Stops all tasks, and those that come later at once, without waiting for them.
+    pub(crate) fn stop(&self) {
         self.stop.cancel();
         self.running.close();
+    }
+
+    /// Stops all tasks, and those that come later at once. Returns when none runs.
+    pub(crate) async fn close(&self) {
+        self.stop();
         self.running.wait().await;
     }
 }

@@ -18,7 +18,7 @@ use crate::counters::{CacheCounters, Event, Lookup};
 use crate::flight::Flights;
 use crate::samovar::Inner;
 use crate::settings::CachePolicy;
-use crate::tier::stack::shared;
+use crate::tier::stack::{Below, shared};
 use crate::tier::{Held, is_late};
 use crate::value::Value;
 
@@ -105,15 +105,15 @@ impl<V: Value> Cache<V> {
     }
 
     async fn get_below(&self, key: &str) -> Option<Found<V>> {
-        if !self.policy.disk || !self.inner.stack.has_lower() {
+        if !self.inner.stack.has_lower(&self.policy) {
             return None;
         }
         let inner = &self.inner;
         let key = Key::new(Arc::clone(&self.policy.name), key);
-        let (tier, entry) =
-            inner.stack.below(&key, &inner.fence, &inner.counters, &self.counters).await?;
-        let now = inner.clock.now();
-        let survey = inner.fence.survey(&key.cache, &key.id, entry.claim(), Tick(0), now);
+        let counted = (&*inner.counters, &*self.counters);
+        let now = || inner.clock.now();
+        let found = inner.stack.below(&self.policy, &key, &inner.fence, now, counted).await?;
+        let Below { tier, entry, survey } = found;
         let value = match entry.value.read::<V>() {
             Ok(Some(value)) => Arc::new(value),
             // That there is no value is nobody's answer yet.
@@ -122,7 +122,7 @@ impl<V: Value> Cache<V> {
                 inner.counters.count(Event::Damaged, 1);
                 inner
                     .counters
-                    .say(now, format!("{key} cannot be read from {tier}: {error}; dropped"));
+                    .say(now(), format!("{key} cannot be read from {tier}: {error}; dropped"));
                 inner.stack.remove(&key, &inner.counters).await;
                 return None;
             }
@@ -141,9 +141,7 @@ impl<V: Value> Cache<V> {
         if !found.rule(survey, tier, &self.counters) {
             return None;
         }
-        if self.policy.memory {
-            inner.stack.promote(&key, entry.with(shared(&found.value)));
-        }
+        inner.stack.promote(&self.policy, &key, tier, &entry, shared(&found.value));
         Some(found)
     }
 
@@ -155,14 +153,14 @@ impl<V: Value> Cache<V> {
         self.inner.fence.survey(&self.policy.name, key, claim, Tick(0), now).verdict
     }
 
-    /// Keeps a value: in memory at once, on disk soon (durable after [`crate::Samovar::flush`]), each if the
+    /// Keeps a value: in memory at once, in Redis and on disk soon (durable after [`crate::Samovar::flush`]), each if the
     /// policy says so, and unless what stands there was read later. The parts bear stamps made from a token taken
     /// before their source was read. Never waits.
     pub fn put(&self, key: &str, value: impl Into<Arc<V>>, parts: Parts) -> Arc<V> {
         self.put_with(key, value, parts, PutOptions::default())
     }
 
-    /// Keeps a value on disk alone, for bulk loads of what will not be read soon. What memory held under the key
+    /// Keeps a value below memory alone, for bulk loads of what will not be read soon. What memory held under the key
     /// is forgotten, unless it was read later: then nothing is kept.
     pub fn put_below(&self, key: &str, value: impl Into<Arc<V>>, parts: Parts) -> Arc<V> {
         self.put_with(key, value, parts, PutOptions { below: true, ..PutOptions::default() })
@@ -219,15 +217,15 @@ impl<V: Value> Cache<V> {
     }
 
     fn write_below(&self, key: &Key, entry: &Entry<Arc<V>>) {
-        if !self.policy.disk || !self.inner.stack.has_lower() {
+        if !self.inner.stack.has_lower(&self.policy) {
             return;
         }
         match self.packer.pack(&*entry.value) {
-            Ok(payload) => self.inner.stack.put_below(key, &entry.with(payload)),
+            Ok(payload) => self.inner.stack.put_below(&self.policy, key, &entry.with(payload)),
             Err(error) => {
                 self.inner.counters.count(Event::FillDropped, 1);
                 let now = self.inner.clock.now();
-                self.inner.counters.say(now, format!("{key} was not written to disk: {error}"));
+                self.inner.counters.say(now, format!("{key} was kept in memory alone: {error}"));
             }
         }
     }

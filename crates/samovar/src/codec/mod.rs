@@ -16,6 +16,8 @@ mod payload;
 pub use coded::{Codec, Coded};
 pub use compression::{Compression, CompressionPolicy, Sizes};
 pub use frame::{Encoded, Frame, FrameError};
+#[cfg(feature = "redis")]
+pub(crate) use frame::{read_entry, write_entry};
 pub use json::{Json, JsonCodec};
 pub use messagepack::{MessagePack, MessagePackCodec};
 pub use payload::{Packed, Packer, Payload};

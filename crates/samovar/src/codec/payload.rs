@@ -147,7 +147,7 @@ impl Payload {
         let packed = held.packed.lock().clone();
         // One of the two is always there.
         let Some(packed) = packed else { return Ok(None) };
-        let plain = Bytes::from(packed.unpack()?);
+        let plain = packed.unpack()?;
         Ok(Some(held.plain.get_or_init(|| plain).clone()))
     }
 
@@ -162,13 +162,7 @@ impl Payload {
             return Ok(Some(packed.clone()));
         }
         let Some(plain) = held.plain.get() else { return Ok(None) };
-        let (compression, stored) = held.packer.policy.compress(plain)?;
-        let bytes = match compression {
-            // Shared with those who read it.
-            Compression::None => plain.clone(),
-            _ => Bytes::from(stored.into_owned()),
-        };
-        let made = Packed { compression, length: plain.len() as u64, bytes };
+        let made = Packed::by(&held.packer.policy, plain)?;
         *held.packer.sizes.lock() += made.sizes();
         *packed = Some(made.clone());
         Ok(Some(made))
@@ -188,7 +182,20 @@ impl Payload {
 }
 
 impl Packed {
-    fn unpack(&self) -> Result<Vec<u8>, Error> {
+    /// As a policy has it. What is not compressed shares its bytes.
+    pub(super) fn by(policy: &CompressionPolicy, plain: &Bytes) -> Result<Packed, Error> {
+        let (compression, stored) = policy.compress(plain)?;
+        let bytes = match compression {
+            Compression::None => plain.clone(),
+            _ => Bytes::from(stored.into_owned()),
+        };
+        Ok(Packed { compression, length: plain.len() as u64, bytes })
+    }
+
+    pub(super) fn unpack(&self) -> Result<Bytes, Error> {
+        if self.compression == Compression::None {
+            return Ok(self.bytes.clone());
+        }
         let damaged = || {
             let problem = format!(
                 "{} stored bytes are no {} bytes by {}",
@@ -199,11 +206,12 @@ impl Packed {
             Error::new(ErrorKind::Format, problem)
         };
         let length = usize::try_from(self.length).map_err(|_| damaged())?;
-        self.compression.decompress(&self.bytes, length).map_err(|e| damaged().because(e))
+        let plain = self.compression.decompress(&self.bytes, length);
+        plain.map(Bytes::from).map_err(|e| damaged().because(e))
     }
 
     /// To be added up.
-    fn sizes(&self) -> Sizes {
+    pub(super) fn sizes(&self) -> Sizes {
         Sizes {
             values: 1,
             compressed: u64::from(self.compression != Compression::None),

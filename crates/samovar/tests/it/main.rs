@@ -14,6 +14,7 @@ mod histories;
 mod kill;
 mod late;
 mod model;
+mod redis;
 mod restart;
 mod support;
 mod tags;

@@ -1,0 +1,270 @@
+//! One connection for all who need it: made when it is first needed, and anew when it is lost.
+//!
+//! It lives on the runtime of [`Tasks`]: the caller's own, where there is one, because to hop between runtimes
+//! doubles the time of an answer. Who polls elsewhere does so in that runtime's context.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::redis::aio::ConnectionLike;
+use ::redis::{Cmd, ErrorKind as Kind, Pipeline, RedisError, ServerErrorKind, Value};
+use futures_channel::oneshot;
+use futures_util::FutureExt;
+use futures_util::future::{Either, Shared, join_all, select};
+use parking_lot::Mutex;
+use samovar_core::{Clock, Error, ErrorKind};
+
+use super::RedisSettings;
+use super::connect::{Connector, Link};
+use crate::background::Tasks;
+use crate::samovar::Jitter;
+
+/// Commands about one key, to be answered together.
+pub(crate) type Request = Vec<Cmd>;
+
+/// A connection. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Connection {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    connector: Connector,
+    clock: Arc<dyn Clock>,
+    tasks: Tasks,
+    jitter: Jitter,
+    retry_min: Duration,
+    retry_max: Duration,
+    /// A whole attempt to connect may take so long, the sentinels' answers included.
+    patience: Duration,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    link: Option<(u64, Link)>,
+    /// Of the newest link.
+    number: u64,
+    /// Resolves when the attempt that is under way has ended.
+    connecting: Option<Shared<oneshot::Receiver<()>>>,
+    /// Attempts that failed in a row, why the last did, and until when there is no other.
+    failures: u32,
+    last: Option<Error>,
+    retry_at: Duration,
+}
+
+fn failed(what: &str, error: RedisError) -> Error {
+    Error::new(ErrorKind::Storage, format!("redis: {what}")).because(error)
+}
+
+/// A value that is no refusal.
+///
+/// # Errors
+/// What Redis has against the command.
+pub(crate) fn plain(value: Value) -> Result<Value, Error> {
+    value.extract_error().map_err(|error| failed("it refuses", error))
+}
+
+impl Connection {
+    /// Connects when it is first needed, on the runtime of `tasks`.
+    ///
+    /// # Errors
+    /// Of kind [`ErrorKind::Invalid`] if the settings cannot be.
+    pub(crate) fn new(
+        settings: &RedisSettings,
+        clock: Arc<dyn Clock>,
+        tasks: Tasks,
+    ) -> Result<Connection, Error> {
+        let connector = Connector::new(settings.clone())?;
+        let inner = Inner {
+            connector,
+            clock,
+            tasks,
+            jitter: Jitter::random()?,
+            retry_min: settings.retry_min,
+            // Shorter than who leaves it alone waits, so that a probe is not turned away here.
+            retry_max: (settings.retry_max / 4).max(settings.retry_min),
+            patience: settings.connect_timeout * 4,
+            state: Mutex::default(),
+        };
+        Ok(Connection { inner: Arc::new(inner) })
+    }
+
+    /// The answers to requests, in their order, in one round trip; on a cluster in one for each node. An answer
+    /// holds a value for each command: what Redis has against one stands in its place, for [`plain`] to see.
+    pub(crate) async fn ask(&self, requests: Vec<Request>) -> Vec<Result<Vec<Value>, Error>> {
+        let count = requests.len();
+        let answers = match self.link().await {
+            Ok((number, link)) => {
+                within(&self.inner.tasks, self.ask_on(number, link, requests)).await
+            }
+            Err(error) => Err(error),
+        };
+        answers.unwrap_or_else(|error| vec![Err(error); count])
+    }
+
+    async fn ask_on(
+        &self,
+        number: u64,
+        link: Link,
+        requests: Vec<Request>,
+    ) -> Result<Vec<Result<Vec<Value>, Error>>, Error> {
+        let judge = |error: RedisError| {
+            self.look(number, &link, &error);
+            failed("it did not answer", error)
+        };
+        let whole = |values: Vec<Value>| {
+            for value in &values {
+                if let Value::ServerError(error) = value {
+                    self.look(number, &link, &error.clone().into());
+                }
+            }
+            values
+        };
+        match &link {
+            Link::One(one) => {
+                let counts: Vec<usize> = requests.iter().map(Vec::len).collect();
+                let pipeline = pipeline(requests.into_iter().flatten());
+                let (mut one, all) = (one.clone(), counts.iter().sum());
+                let values = one.req_packed_commands(&pipeline, 0, all).await.map_err(judge)?;
+                if values.len() != all {
+                    let problem = format!("redis: {} answers to {all} commands", values.len());
+                    return Err(Error::new(ErrorKind::Storage, problem));
+                }
+                let mut values = values.into_iter();
+                let answers = counts
+                    .into_iter()
+                    .map(|count| Ok(whole(values.by_ref().take(count).collect())));
+                Ok(answers.collect())
+            }
+            // Each goes to the node of its key; those of a node travel together.
+            Link::Cluster(cluster) => {
+                let one = |request: Request| {
+                    let mut cluster = cluster.clone();
+                    async move {
+                        let count = request.len();
+                        let pipeline = pipeline(request);
+                        cluster.req_packed_commands(&pipeline, 0, count).await
+                    }
+                };
+                let answers = join_all(requests.into_iter().map(one)).await;
+                Ok(answers.into_iter().map(|answer| answer.map_err(judge).map(whole)).collect())
+            }
+        }
+    }
+
+    /// Lets go of a link that is of no more use.
+    fn look(&self, number: u64, link: &Link, error: &RedisError) {
+        let useless = match (link, error.kind()) {
+            // Sentinels have made it a replica: the primary is elsewhere.
+            (
+                Link::One(_),
+                Kind::Server(ServerErrorKind::ReadOnly | ServerErrorKind::MasterDown),
+            ) => true,
+            (Link::One(_), kind) => kind == Kind::Io || error.is_unrecoverable_error(),
+            // It mends itself, unless it knows no node any more.
+            (Link::Cluster(_), kind) => {
+                kind == Kind::ClusterConnectionNotFound || error.is_connection_dropped()
+            }
+        };
+        let mut state = self.inner.state.lock();
+        if useless && state.link.as_ref().is_some_and(|(newest, _)| *newest == number) {
+            state.link = None;
+        }
+    }
+
+    /// The link that there is, or the one that is being made.
+    async fn link(&self) -> Result<(u64, Link), Error> {
+        let connecting = {
+            let mut state = self.inner.state.lock();
+            if let Some(link) = &state.link {
+                return Ok(link.clone());
+            }
+            match &state.connecting {
+                Some(connecting) => connecting.clone(),
+                None if self.inner.clock.elapsed() < state.retry_at => return Err(state.why()),
+                None => {
+                    let (done, connecting) = oneshot::channel();
+                    let connecting = connecting.shared();
+                    state.connecting = Some(connecting.clone());
+                    let attempt = Attempt { inner: Arc::clone(&self.inner), _done: done };
+                    self.inner.tasks.spawn(attempt.run());
+                    connecting
+                }
+            }
+        };
+        let _ = connecting.await;
+        let state = self.inner.state.lock();
+        state.link.clone().ok_or_else(|| state.why())
+    }
+}
+
+impl State {
+    fn why(&self) -> Error {
+        let nobody = || Error::new(ErrorKind::Storage, "redis: the connection was lost");
+        self.last.clone().unwrap_or_else(nobody)
+    }
+}
+
+/// One attempt to connect. However it ends, those who wait are told, and the next may begin in its time.
+struct Attempt {
+    inner: Arc<Inner>,
+    _done: oneshot::Sender<()>,
+}
+
+impl Attempt {
+    async fn run(self) {
+        let inner = &self.inner;
+        let connect = pin!(inner.connector.connect());
+        let made = match select(connect, inner.clock.sleep(inner.patience)).await {
+            Either::Left((made, _)) => made.map_err(|e| failed("it cannot be reached", e)),
+            Either::Right(_) => {
+                let problem = format!("redis: it cannot be reached within {:?}", inner.patience);
+                Err(Error::new(ErrorKind::Storage, problem))
+            }
+        };
+        let mut state = inner.state.lock();
+        match made {
+            Ok(link) => {
+                state.number += 1;
+                state.link = Some((state.number, link));
+                (state.failures, state.last) = (0, None);
+            }
+            Err(error) => state.last = Some(error),
+        }
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        let inner = &self.inner;
+        let mut state = inner.state.lock();
+        state.connecting = None;
+        if state.link.is_none() {
+            let wait = inner.retry_min * 2_u32.saturating_pow(state.failures.min(16));
+            let wait = wait.min(inner.retry_max).mul_f64(1.0 + 0.2 * inner.jitter.next());
+            state.failures = state.failures.saturating_add(1);
+            state.retry_at = inner.clock.elapsed() + wait;
+        }
+    }
+}
+
+fn pipeline(commands: impl IntoIterator<Item = Cmd>) -> Pipeline {
+    let mut pipeline = Pipeline::new();
+    for command in commands {
+        pipeline.add_command(command);
+    }
+    pipeline
+}
+
+/// Polls a future in the context of the runtime of tasks, wherever that happens.
+async fn within<F: Future>(tasks: &Tasks, future: F) -> F::Output {
+    let mut future = pin!(future);
+    poll_fn(|context| {
+        let _entered = tasks.runtime().enter();
+        future.as_mut().poll(context)
+    })
+    .await
+}
