@@ -9,6 +9,8 @@ use std::sync::Arc;
 pub enum ErrorKind {
     /// Reading or writing the disk failed.
     Storage,
+    /// A tier is out of reach for now, and is passed over without being asked.
+    Away,
     /// Stored bytes are not what was written, or are of a format this program does not know.
     Format,
     /// Another process holds the data directory.

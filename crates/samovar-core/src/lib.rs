@@ -30,5 +30,5 @@ pub use log::{MarkLog, Next, Snapshot};
 pub use mark::{Mark, MarkId, Mode, Numbered, Scope};
 pub use pattern::Pattern;
 pub use tags::Tags;
-pub use tier::{CacheUsage, Judge, Keep, Tier, TierName, Usage, Verdict};
+pub use tier::{CacheUsage, Got, Judge, Keep, Need, Tier, TierName, Usage, Verdict};
 pub use version::{Epoch, History, Tick, Token, Version};

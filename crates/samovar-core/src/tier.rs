@@ -11,6 +11,8 @@ use crate::{BoxFuture, Claim, Entry, Error, Key, Version};
 pub enum TierName {
     /// In this process.
     Memory,
+    /// In a Redis that processes may share.
+    Redis,
     /// Embedded, on this machine's disk.
     Disk,
 }
@@ -20,6 +22,7 @@ impl TierName {
     pub fn as_str(self) -> &'static str {
         match self {
             TierName::Memory => "memory",
+            TierName::Redis => "redis",
             TierName::Disk => "disk",
         }
     }
@@ -59,6 +62,19 @@ impl Usage {
     }
 }
 
+/// What a tier has under a key, if anything; an error means that it could not be asked.
+pub type Got<V> = Result<Option<Entry<V>>, Error>;
+
+/// For what an entry is looked up: how long it lasts may cost a tier a question of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// To be served at once, while it is fresh, and not kept: that it is still there says enough.
+    Now,
+    /// To be kept elsewhere, or to be served past its time: its parts must tell how long it lasts by the tier's own
+    /// reckoning.
+    Later,
+}
+
 /// A place that keeps entries. It need not keep any of them: whatever it gives back is judged by the reader.
 pub trait Tier: Send + Sync + 'static {
     /// The form in which it keeps values.
@@ -69,7 +85,24 @@ pub trait Tier: Send + Sync + 'static {
 
     /// What stands under a key. A damaged entry counts as absent (and is reported by the tier); an error
     /// means that the tier itself could not be asked.
-    fn get<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<Option<Entry<Self::Value>>, Error>>;
+    fn get<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Got<Self::Value>>;
+
+    /// As [`Tier::get`], which is for [`Need::Later`], where the tier may save itself something.
+    fn get_for<'a>(&'a self, key: &'a Key, _need: Need) -> BoxFuture<'a, Got<Self::Value>> {
+        self.get(key)
+    }
+
+    /// What stands under several keys, in their order. Each has its own answer: of a tier on several servers some may
+    /// be out of reach. One after the other, unless the tier can do it at once.
+    fn get_many<'a>(&'a self, keys: &'a [Key], need: Need) -> BoxFuture<'a, Vec<Got<Self::Value>>> {
+        Box::pin(async move {
+            let mut found = Vec::with_capacity(keys.len());
+            for key in keys {
+                found.push(self.get_for(key, need).await);
+            }
+            found
+        })
+    }
 
     /// Hands over an entry, in place of what stood under the key. Never waits: a `get` that begins
     /// afterwards finds it, unless the tier has turned it down (budget, failure, or the fence refuses it).

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_channel::oneshot;
-use samovar_core::{BoxFuture, Entry, Error, Key, Tier, TierName, Usage};
+use samovar_core::{BoxFuture, Entry, Error, Key, Need, Tier, TierName, Usage};
 
 /// Where an operation waits while the door is shut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,9 +95,17 @@ impl<V: Clone + Send + Sync + 'static> Tier for Gate<V> {
     }
 
     fn get<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<Option<Entry<V>>, Error>> {
+        self.get_for(key, Need::Later)
+    }
+
+    fn get_for<'a>(
+        &'a self,
+        key: &'a Key,
+        need: Need,
+    ) -> BoxFuture<'a, Result<Option<Entry<V>>, Error>> {
         Box::pin(async move {
             self.pass(Door::BeforeGet).await;
-            let answer = self.inner.get(key).await;
+            let answer = self.inner.get_for(key, need).await;
             self.pass(Door::AfterGet).await;
             answer
         })

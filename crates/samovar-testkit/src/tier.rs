@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use futures_executor::block_on;
 use samovar_core::{
-    CacheUsage, Day, Entry, Key, Lifetime, Millis, Part, Parts, Span, Stamp, Tags, Tick, Tier,
-    Version,
+    CacheUsage, Day, Entry, Key, Lifetime, Millis, Need, Part, Parts, Span, Stamp, Tags, Tick,
+    Tier, Version,
 };
 
 /// How a suite makes and reads the values of a tier.
@@ -20,6 +20,8 @@ pub struct Subject<T: Tier> {
     pub version: Version,
     /// When the parts are said to have been read.
     pub read_at: Millis,
+    /// By how much that may differ when they come back, where a tier goes by its own clock.
+    pub drift: Duration,
 }
 
 const LIFETIME: Lifetime =
@@ -47,8 +49,17 @@ impl<T: Tier> Subject<T> {
     }
 
     fn get(&self, tier: &T, key: &Key) -> Option<Vec<u8>> {
-        let entry = block_on(tier.get(key)).unwrap()?;
-        assert_eq!(entry.parts, self.parts(), "{key}: its stamps come back");
+        self.check(key, &block_on(tier.get(key)).unwrap()?)
+    }
+
+    fn check(&self, key: &Key, entry: &Entry<T::Value>) -> Option<Vec<u8>> {
+        assert_eq!(entry.parts.len(), self.parts().len(), "{key}: its parts come back");
+        for (found, put) in entry.parts.iter().zip(self.parts().iter()) {
+            let stamp = Stamp { read_at: put.stamp.read_at, ..found.stamp };
+            assert_eq!((&found.span, stamp), (&put.span, put.stamp), "{key}: its stamps come back");
+            let drift = found.stamp.read_at.0.abs_diff(put.stamp.read_at.0);
+            assert!(u128::from(drift) <= self.drift.as_millis(), "{key}: {drift} ms off");
+        }
         assert_eq!(entry.tags, Self::tags(), "{key}: so do its tags");
         assert_eq!(entry.lifetime, LIFETIME, "{key}: so does its lifetime");
         Some((self.read)(&entry.value))
@@ -59,16 +70,22 @@ fn bytes(length: usize, seed: u8) -> Vec<u8> {
     (0..length).map(|at| (at as u8).wrapping_mul(31).wrapping_add(seed)).collect()
 }
 
-/// What every tier promises. `fresh` makes an empty one with a budget of so many bytes.
+/// What a tier promises that has a budget of its own. `fresh` makes an empty one with a budget of so many bytes.
 pub fn suite<T: Tier>(fresh: impl Fn(u64) -> T, subject: &Subject<T>) {
     let roomy = || fresh(64 << 20);
-    gives_back_what_was_put(&roomy(), subject);
-    keeps_keys_apart(&roomy(), subject);
-    forgets_what_was_removed(&roomy(), subject);
+    common_suite(roomy, subject);
     counts_what_it_holds(&roomy(), subject);
     stays_within_its_budget(&fresh(1 << 20), 1 << 20, subject);
     turns_down_what_is_too_large(&fresh(1 << 20), subject);
-    gives_whole_values_to_many_threads(&roomy(), subject);
+}
+
+/// What every tier promises. `fresh` makes an empty one.
+pub fn common_suite<T: Tier>(fresh: impl Fn() -> T, subject: &Subject<T>) {
+    gives_back_what_was_put(&fresh(), subject);
+    keeps_keys_apart(&fresh(), subject);
+    forgets_what_was_removed(&fresh(), subject);
+    gives_many_in_their_order(&fresh(), subject);
+    gives_whole_values_to_many_threads(&fresh(), subject);
 }
 
 /// What a durable tier promises beside that. `open` opens the same place, again and again; it is empty at first.
@@ -125,6 +142,11 @@ fn keeps_keys_apart<T: Tier>(tier: &T, subject: &Subject<T>) {
         ("店", "铺"),
         ("a", "b\0c"),
         ("a", "b:c"),
+        ("a:b", "c"),
+        ("a:b:c", ""),
+        ("a%3Ab", "c"),
+        ("{a}", "b"),
+        ("a", "{b}"),
     ];
     for (at, (cache, id)) in keys.into_iter().enumerate() {
         tier.put(&Key::new(cache, id), subject.entry(&[at as u8]));
@@ -151,6 +173,34 @@ fn forgets_what_was_removed<T: Tier>(tier: &T, subject: &Subject<T>) {
     }
     tier.put(&key, subject.entry(b"again"));
     assert_eq!(subject.get(tier, &key), Some(b"again".to_vec()));
+}
+
+fn gives_many_in_their_order<T: Tier>(tier: &T, subject: &Subject<T>) {
+    let key = |id: usize| Key::new("many", id.to_string());
+    let put = |id: usize| {
+        tier.put(&key(id), subject.entry(&bytes(id * 100, id as u8)));
+    };
+    for id in (0..20).step_by(2) {
+        put(id);
+    }
+    block_on(tier.flush()).unwrap();
+    // Some are put, some stand, some were never there, one was removed, and one is asked for twice.
+    (21..24).for_each(put);
+    block_on(tier.remove(&key(4))).unwrap();
+    let keys: Vec<Key> = (0..24).rev().chain([6]).map(key).collect();
+    for need in [Need::Now, Need::Later] {
+        let found = block_on(tier.get_many(&keys, need));
+        assert_eq!(found.len(), keys.len());
+        for (key, found) in keys.iter().zip(found) {
+            let id: usize = key.id.parse().unwrap();
+            let there = id >= 21 || (id < 20 && id.is_multiple_of(2) && id != 4);
+            let value = found.unwrap().and_then(|entry| subject.check(key, &entry));
+            assert_eq!(value, there.then(|| bytes(id * 100, id as u8)), "{id}");
+        }
+        assert!(block_on(tier.get_many(&[], need)).is_empty());
+        let one = block_on(tier.get_for(&key(6), need)).unwrap();
+        assert_eq!(subject.check(&key(6), &one.unwrap()), Some(bytes(600, 6)));
+    }
 }
 
 fn counts_what_it_holds<T: Tier>(tier: &T, subject: &Subject<T>) {

@@ -165,10 +165,21 @@ impl Tasks {
         &self.handle
     }
 
-    /// Stops all tasks, and those that come later at once. Returns when none runs.
-    pub(crate) async fn close(&self) {
+    /// Tasks on the same runtime that are closed apart from these.
+    pub(crate) fn apart(&self) -> Tasks {
+        let (running, stop) = (TaskTracker::new(), CancellationToken::new());
+        Tasks { handle: self.handle.clone(), running, stop, _own: Arc::clone(&self._own) }
+    }
+
+    /// Stops all tasks, and those that come later at once, without waiting for them.
+    pub(crate) fn stop(&self) {
         self.stop.cancel();
         self.running.close();
+    }
+
+    /// Stops all tasks, and those that come later at once. Returns when none runs.
+    pub(crate) async fn close(&self) {
+        self.stop();
         self.running.wait().await;
     }
 }

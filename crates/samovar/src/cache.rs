@@ -7,18 +7,18 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use samovar_core::{
     Claim, Entry, Error, Key, Lifetime, Millis, Part, Parts, Stamp, Tick, TierName, Token, Verdict,
 };
 
 pub use answer::{Answer, Found, Loaded, Outcome, PutOptions};
 
+use crate::codec::Packer;
 use crate::counters::{CacheCounters, Event, Lookup};
 use crate::flight::Flights;
 use crate::samovar::Inner;
 use crate::settings::CachePolicy;
-use crate::tier::stack::shared;
+use crate::tier::stack::{Below, shared};
 use crate::tier::{Held, is_late};
 use crate::value::Value;
 
@@ -27,6 +27,7 @@ pub struct Cache<V: Value> {
     inner: Arc<Inner>,
     policy: Arc<CachePolicy>,
     counters: Arc<CacheCounters>,
+    packer: Packer,
     flights: Flights<Answer<V>>,
 }
 
@@ -34,7 +35,8 @@ impl<V: Value> Cache<V> {
     pub(crate) fn new(inner: Arc<Inner>, policy: CachePolicy) -> Self {
         let counters = inner.counters.of_cache(&policy.name);
         let flights = Flights::new(inner.fence.clone());
-        Cache { inner, policy: Arc::new(policy), counters, flights }
+        let packer = Packer::counting(policy.compression, counters.sizes());
+        Cache { inner, policy: Arc::new(policy), counters, packer, flights }
     }
 
     /// The policy it was made with.
@@ -103,22 +105,24 @@ impl<V: Value> Cache<V> {
     }
 
     async fn get_below(&self, key: &str) -> Option<Found<V>> {
-        if !self.policy.disk || !self.inner.stack.has_lower() {
+        if !self.inner.stack.has_lower(&self.policy) {
             return None;
         }
         let inner = &self.inner;
         let key = Key::new(Arc::clone(&self.policy.name), key);
-        let (tier, entry) =
-            inner.stack.below(&key, &inner.fence, &inner.counters, &self.counters).await?;
-        let now = inner.clock.now();
-        let survey = inner.fence.survey(&key.cache, &key.id, entry.claim(), Tick(0), now);
-        let value = match V::decode(&entry.value) {
-            Ok(value) => Arc::new(value),
+        let counted = (&*inner.counters, &*self.counters);
+        let now = || inner.clock.now();
+        let found = inner.stack.below(&self.policy, &key, &inner.fence, now, counted).await?;
+        let Below { tier, entry, survey } = found;
+        let value = match entry.value.read::<V>() {
+            Ok(Some(value)) => Arc::new(value),
+            // That there is no value is nobody's answer yet.
+            Ok(None) => return None,
             Err(error) => {
                 inner.counters.count(Event::Damaged, 1);
                 inner
                     .counters
-                    .say(now, format!("{key} cannot be read from {tier}: {error}; dropped"));
+                    .say(now(), format!("{key} cannot be read from {tier}: {error}; dropped"));
                 inner.stack.remove(&key, &inner.counters).await;
                 return None;
             }
@@ -137,9 +141,7 @@ impl<V: Value> Cache<V> {
         if !found.rule(survey, tier, &self.counters) {
             return None;
         }
-        if self.policy.memory {
-            inner.stack.promote(&key, entry.with(shared(&found.value)));
-        }
+        inner.stack.promote(&self.policy, &key, tier, &entry, shared(&found.value));
         Some(found)
     }
 
@@ -151,14 +153,14 @@ impl<V: Value> Cache<V> {
         self.inner.fence.survey(&self.policy.name, key, claim, Tick(0), now).verdict
     }
 
-    /// Keeps a value: in memory at once, on disk soon (durable after [`crate::Samovar::flush`]), each if the
+    /// Keeps a value: in memory at once, in Redis and on disk soon (durable after [`crate::Samovar::flush`]), each if the
     /// policy says so, and unless what stands there was read later. The parts bear stamps made from a token taken
     /// before their source was read. Never waits.
     pub fn put(&self, key: &str, value: impl Into<Arc<V>>, parts: Parts) -> Arc<V> {
         self.put_with(key, value, parts, PutOptions::default())
     }
 
-    /// Keeps a value on disk alone, for bulk loads of what will not be read soon. What memory held under the key
+    /// Keeps a value below memory alone, for bulk loads of what will not be read soon. What memory held under the key
     /// is forgotten, unless it was read later: then nothing is kept.
     pub fn put_below(&self, key: &str, value: impl Into<Arc<V>>, parts: Parts) -> Arc<V> {
         self.put_with(key, value, parts, PutOptions { below: true, ..PutOptions::default() })
@@ -215,16 +217,15 @@ impl<V: Value> Cache<V> {
     }
 
     fn write_below(&self, key: &Key, entry: &Entry<Arc<V>>) {
-        if !self.policy.disk || !self.inner.stack.has_lower() {
+        if !self.inner.stack.has_lower(&self.policy) {
             return;
         }
-        let mut bytes = Vec::new();
-        match entry.value.encode(&mut bytes) {
-            Ok(()) => self.inner.stack.put_below(key, &entry.with(Bytes::from(bytes))),
+        match self.packer.pack(&*entry.value) {
+            Ok(payload) => self.inner.stack.put_below(&self.policy, key, &entry.with(payload)),
             Err(error) => {
                 self.inner.counters.count(Event::FillDropped, 1);
                 let now = self.inner.clock.now();
-                self.inner.counters.say(now, format!("{key} was not written to disk: {error}"));
+                self.inner.counters.say(now, format!("{key} was kept in memory alone: {error}"));
             }
         }
     }
@@ -314,6 +315,7 @@ impl<V: Value> Clone for Cache<V> {
             inner: Arc::clone(&self.inner),
             policy: Arc::clone(&self.policy),
             counters: Arc::clone(&self.counters),
+            packer: self.packer.clone(),
             flights: self.flights.clone(),
         }
     }

@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 use samovar_core::{Millis, TierName};
 
+use crate::codec::Sizes;
+
 /// How many notices are kept.
 const NOTICES: usize = 100;
 
@@ -46,15 +48,23 @@ pub(crate) enum Lookup {
 #[derive(Debug, Default)]
 pub(crate) struct CacheCounters {
     memory: Lookups,
+    redis: Lookups,
     disk: Lookups,
+    sizes: Arc<Mutex<Sizes>>,
 }
 
 impl CacheCounters {
     fn of(&self, tier: TierName) -> &Lookups {
         match tier {
             TierName::Memory => &self.memory,
+            TierName::Redis => &self.redis,
             TierName::Disk => &self.disk,
         }
+    }
+
+    /// Where the sizes of its values are added up.
+    pub(crate) fn sizes(&self) -> Arc<Mutex<Sizes>> {
+        Arc::clone(&self.sizes)
     }
 
     pub(crate) fn count(&self, tier: TierName, lookup: Lookup) {
@@ -75,13 +85,17 @@ impl CacheCounters {
 pub enum Event {
     /// A lower tier could not be asked or did not do what it was told; it was passed over.
     TierError,
-    /// A damaged entry was dropped.
+    /// Somebody went past a tier that is left alone for a while, because it failed or was slow.
+    TierSkipped,
+    /// A damaged entry was dropped, or one that is none of ours was passed over.
     Damaged,
     /// An entry was turned down by a tier because the fence refuses it, or because what stands there was read
     /// later.
     FillRefused,
-    /// An entry was not written to disk: the queue was full, it is larger than the budget, or it has no stored form.
+    /// An entry was not written to disk or Redis: the queue was full, it is too large, or it has no stored form.
     FillDropped,
+    /// Writing to Redis failed; what was to be written is not kept there (colder, never wrong).
+    RedisError,
     /// Writing to disk failed; what was to be written is lost (colder, never wrong).
     DiskError,
     /// An entry was thrown off the disk for want of room.
@@ -92,11 +106,13 @@ pub enum Event {
 
 impl Event {
     /// All of them.
-    pub const ALL: [Event; 7] = [
+    pub const ALL: [Event; 9] = [
         Event::TierError,
+        Event::TierSkipped,
         Event::Damaged,
         Event::FillRefused,
         Event::FillDropped,
+        Event::RedisError,
         Event::DiskError,
         Event::DiskEviction,
         Event::Swept,
@@ -106,6 +122,8 @@ impl Event {
     pub fn as_str(self) -> &'static str {
         match self {
             Event::TierError => "tier_errors",
+            Event::TierSkipped => "tier_skips",
+            Event::RedisError => "redis_errors",
             Event::Damaged => "damaged",
             Event::FillRefused => "fills_refused",
             Event::FillDropped => "fills_dropped",
@@ -130,6 +148,9 @@ pub struct Notice {
 pub struct Snapshot {
     /// Lookups by cache and tier.
     pub lookups: BTreeMap<Arc<str>, BTreeMap<TierName, Outcomes>>,
+    /// By cache, the values that were stored below memory, before and after compression: each once, in however many
+    /// tiers it is.
+    pub sizes: BTreeMap<Arc<str>, Sizes>,
     /// The other counts.
     pub events: BTreeMap<Event, u64>,
 }
@@ -164,25 +185,31 @@ impl Counters {
             misses: read(&of.misses),
             refused: read(&of.refused),
         };
-        let tiers = [TierName::Memory, TierName::Disk];
+        // Redis is spoken of where it was asked.
+        let asked = |(tier, of): &(TierName, Outcomes)| {
+            *tier != TierName::Redis || *of != Outcomes::default()
+        };
+        let by_tier = |of: &CacheCounters| -> BTreeMap<TierName, Outcomes> {
+            let tiers = [TierName::Memory, TierName::Redis, TierName::Disk];
+            tiers.map(|tier| (tier, lookups(of.of(tier)))).into_iter().filter(asked).collect()
+        };
         let caches = self.caches.lock();
         Snapshot {
-            lookups: caches
-                .iter()
-                .map(|(name, of)| {
-                    (Arc::clone(name), tiers.map(|tier| (tier, lookups(of.of(tier)))).into())
-                })
-                .collect(),
+            lookups: caches.iter().map(|(name, of)| (Arc::clone(name), by_tier(of))).collect(),
+            sizes: caches.iter().map(|(name, of)| (Arc::clone(name), *of.sizes.lock())).collect(),
             events: Event::ALL.map(|event| (event, read(&self.events[event as usize]))).into(),
         }
     }
 
     /// Sets every count to zero. The notices stay.
     pub fn reset(&self) {
-        for of in self.caches.lock().values().flat_map(|c| [&c.memory, &c.disk]) {
-            for counter in [&of.hits, &of.stale, &of.misses, &of.refused] {
-                counter.store(0, Ordering::Relaxed);
+        for cache in self.caches.lock().values() {
+            for of in [&cache.memory, &cache.redis, &cache.disk] {
+                for counter in [&of.hits, &of.stale, &of.misses, &of.refused] {
+                    counter.store(0, Ordering::Relaxed);
+                }
             }
+            *cache.sizes.lock() = Sizes::default();
         }
         for counter in &self.events {
             counter.store(0, Ordering::Relaxed);

@@ -1,6 +1,6 @@
 //! A tiered cache that is warm before anyone asks, and never serves what it was told is gone.
 //!
-//! A [`Samovar`] keeps the values of named [`Cache`]s in memory and on disk, each tier within one budget of bytes.
+//! A [`Samovar`] keeps the values of named [`Cache`]s in memory, in Redis and on disk, each tier within one budget of bytes.
 //! What makes it different is what happens when the data behind it change: an invalidation is a *mark* in a
 //! log, durable before it is acknowledged, and **every read asks the fence** whether a mark covers what it
 //! found. So it does not matter who filled a tier, when, or how slowly: a load that began before the change, a
@@ -42,8 +42,10 @@
 //! * [`codec::Json`] and [`codec::MessagePack`] make values of any type that serde knows.
 //! * [`flight::Flights`] shares loads among those who ask at once.
 //!
-//! It needs no runtime: files are written and read on threads of its own, and everything else happens on the
-//! thread that asks.
+//! * [`Settings::redis`] puts a Redis between memory and disk (cargo feature `redis`).
+//!
+//! It needs no runtime: files are written and read on threads of its own. What nobody waits for, and Redis, run on the
+//! caller's runtime, or on one thread where there is none. Everything else happens on the thread that asks.
 
 mod background;
 mod cache;

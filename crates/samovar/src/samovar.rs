@@ -16,11 +16,12 @@ use crate::directory::{self, Held};
 use crate::fence::{Courier, Fence, LocalLog, Marker, Tail};
 use crate::jitter::Jitter;
 use crate::settings::{CachePolicy, LowerTier, Settings};
+use crate::tier::breaker::{Breaker, BreakerOptions};
 use crate::tier::stack::Stack;
-use crate::tier::{DiskOptions, DiskTier, MemoryTier};
+use crate::tier::{self, DiskOptions, DiskTier, MemoryTier};
 use crate::value::Value;
 
-/// A tiered cache: memory, disk, and the fence that keeps both honest. Cheap to clone; lets go of its data
+/// A tiered cache: memory, Redis, disk, and the fence that keeps them honest. Cheap to clone; lets go of its data
 /// directory when [`Samovar::close`]d, or some time after the last clone is dropped.
 #[derive(Clone)]
 pub struct Samovar {
@@ -47,8 +48,8 @@ pub(crate) struct Inner {
 }
 
 impl Samovar {
-    /// Opens a cache. On a data directory that holds entries one mark is appended that expires everything: what
-    /// was cached before is served labelled as stale until it is read again.
+    /// Opens a cache. On a data directory that holds entries, and with a Redis that may, one mark is appended that
+    /// expires everything: what was cached before is served labelled as stale until it is read again.
     ///
     /// # Errors
     /// [`ErrorKind::Held`] if another process holds the directory, [`ErrorKind::Format`] if it or a file in
@@ -59,9 +60,15 @@ impl Samovar {
         let counters = Arc::new(Counters::default());
         let said = Arc::clone(&counters);
         let chosen = settings.clone();
-        let (held, log, fence, disk) =
+        // In this context too, and before anything is held: it connects later.
+        let redis = open_redis(&settings, &counters, &tasks)?;
+        let (held, log, fence, disk, founded) =
             off_thread("samovar-open", move || open_parts(chosen, &said)).await?;
-        let restarted = disk.as_ref().is_some_and(|disk| disk.usage().total().entries > 0);
+        // What Redis holds nobody knows; what stands there by this log was read before. A log that is shared has been
+        // told all the while what happened.
+        let restarted = !fence.is_shared()
+            && (disk.as_ref().is_some_and(|disk| disk.usage().total().entries > 0)
+                || (redis.is_some() && !founded));
         let clock = Arc::clone(&settings.clock);
         let marker = Arc::new(Marker::new(Arc::clone(&clock))?);
         let jitter = Arc::new(Jitter::new(settings.seed));
@@ -73,7 +80,7 @@ impl Samovar {
             fence,
             stack: Stack::new(
                 MemoryTier::new(settings.memory_max_bytes),
-                disk.into_iter().collect(),
+                redis.into_iter().chain(disk).collect(),
             ),
             counters,
             jitter,
@@ -179,6 +186,7 @@ impl Samovar {
     /// The first failure; everything is closed all the same.
     pub async fn close(&self) -> Result<(), Error> {
         self.inner.tasks.close().await;
+        // Redis has tasks of its own, which write what is queued.
         let tiers = self.inner.stack.close().await;
         let log = self.inner.log.close().await;
         let tail = self.inner.tail.stop().await;
@@ -187,8 +195,26 @@ impl Samovar {
     }
 }
 
-/// Hold, log, fence and the tier below memory. Blocks.
-type Parts = (Option<Held>, Arc<dyn MarkLog>, Fence, Option<LowerTier>);
+/// Redis, if there is to be one: left alone while it is out of order, from the start if it must be.
+fn open_redis(
+    settings: &Settings,
+    counters: &Arc<Counters>,
+    tasks: &Tasks,
+) -> Result<Option<LowerTier>, Error> {
+    let Settings { redis: Some(redis), clock, .. } = settings else { return Ok(None) };
+    let tier = tier::redis::open(redis, clock, counters, tasks.apart())?;
+    let options = BreakerOptions {
+        failures_max: redis.failures_max,
+        slow: redis.slow,
+        retry_min: redis.retry_min,
+        retry_max: redis.retry_max,
+    };
+    let (clock, counters) = (Arc::clone(clock), Arc::clone(counters));
+    Ok(Some(Arc::new(Breaker::around(tier, options, clock, counters, tasks.apart())?)))
+}
+
+/// Hold, log, fence, the disk, and whether the log is new. Blocks.
+type Parts = (Option<Held>, Arc<dyn MarkLog>, Fence, Option<LowerTier>, bool);
 
 fn open_parts(settings: Settings, counters: &Arc<Counters>) -> Result<Parts, Error> {
     let Settings { data_dir, clock, log, lower, marks_max, .. } = settings;
@@ -196,7 +222,10 @@ fn open_parts(settings: Settings, counters: &Arc<Counters>) -> Result<Parts, Err
     let mut founded = false;
     let log: Arc<dyn MarkLog> = match (log, &data_dir) {
         (Some(log), _) => log,
-        (None, None) => Arc::new(LocalLog::volatile(marks_max)?),
+        (None, None) => {
+            founded = true;
+            Arc::new(LocalLog::volatile(marks_max)?)
+        }
         (None, Some(directory)) => {
             founded = !LocalLog::is_in(directory);
             let (log, notice) = LocalLog::open(directory, marks_max)?;
@@ -235,7 +264,7 @@ fn open_parts(settings: Settings, counters: &Arc<Counters>) -> Result<Parts, Err
         Ok((fence, disk))
     };
     match open() {
-        Ok((fence, disk)) => Ok((held, log, fence, disk)),
+        Ok((fence, disk)) => Ok((held, log, fence, disk, founded)),
         Err(error) => {
             // So that who tries again does not find its file still held.
             let _ = block_on(log.close());

@@ -5,8 +5,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use samovar_core::{Clock, Error, Judge, MarkLog, SystemClock, Tier};
+use samovar_core::{Clock, Error, Judge, MarkLog, Need, SystemClock, Tier, TierName};
+
+use crate::codec::{CompressionPolicy, Payload};
+use crate::redis::RedisSettings;
 
 /// What [`crate::Samovar::open`] needs to know. The default keeps everything in memory.
 ///
@@ -27,6 +29,9 @@ pub struct Settings {
     pub memory_max_bytes: u64,
     /// The budget of the disk tier, all caches together, in bytes as the file allots them.
     pub disk_max_bytes: u64,
+    /// A Redis that keeps values between memory and disk. One that is away is passed over until it answers. In a build
+    /// without the cargo feature `redis`, opening says so.
+    pub redis: Option<RedisSettings>,
     /// After a mark the disk is swept once so much time has passed; `None`: only by
     /// [`crate::Samovar::sweep`].
     pub sweep_after: Option<Duration>,
@@ -44,7 +49,7 @@ pub struct Settings {
 }
 
 /// A tier below memory.
-pub type LowerTier = Arc<dyn Tier<Value = Bytes>>;
+pub type LowerTier = Arc<dyn Tier<Value = Payload>>;
 
 /// Makes the tier below memory out of the one that would be used.
 pub type WrapLower =
@@ -56,6 +61,7 @@ impl Default for Settings {
             data_dir: None,
             memory_max_bytes: 512 << 20,
             disk_max_bytes: 4 << 30,
+            redis: None,
             sweep_after: Some(Duration::from_secs(1)),
             marks_max: 100_000,
             clock: Arc::new(SystemClock::new()),
@@ -72,6 +78,7 @@ impl fmt::Debug for Settings {
             .field("data_dir", &self.data_dir)
             .field("memory_max_bytes", &self.memory_max_bytes)
             .field("disk_max_bytes", &self.disk_max_bytes)
+            .field("redis", &self.redis)
             .field("sweep_after", &self.sweep_after)
             .field("marks_max", &self.marks_max)
             .field("seed", &self.seed)
@@ -100,12 +107,16 @@ pub struct CachePolicy {
     pub stale_window: Duration,
     /// Whether memory keeps it.
     pub memory: bool,
-    /// Whether disk keeps it.
+    /// Whether Redis keeps it, if there is one.
+    pub redis: bool,
+    /// Whether disk keeps it, if there is a data directory.
     pub disk: bool,
+    /// What is compressed below memory, and how.
+    pub compression: CompressionPolicy,
 }
 
 impl CachePolicy {
-    /// The default policy under a name: an hour, spread by 20 %, a day stale, in memory and on disk.
+    /// The default policy under a name: an hour, spread by 20 %, a day stale, in every tier that there is, not compressed.
     pub fn named(name: impl Into<Arc<str>>) -> CachePolicy {
         CachePolicy {
             name: name.into(),
@@ -113,7 +124,26 @@ impl CachePolicy {
             jitter: 0.2,
             stale_window: Duration::from_secs(86_400),
             memory: true,
+            redis: true,
             disk: true,
+            compression: CompressionPolicy::default(),
+        }
+    }
+
+    /// Whether a tier keeps it.
+    pub(crate) fn uses(&self, tier: TierName) -> bool {
+        match tier {
+            TierName::Memory => self.memory,
+            TierName::Redis => self.redis,
+            TierName::Disk => self.disk,
+        }
+    }
+
+    /// What it is looked up for below memory.
+    pub(crate) fn need(&self) -> Need {
+        match self.memory || !self.stale_window.is_zero() {
+            true => Need::Later,
+            false => Need::Now,
         }
     }
 }

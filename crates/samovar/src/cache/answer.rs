@@ -22,7 +22,7 @@ use crate::fence::Survey;
 pub struct PutOptions {
     /// Its tags: a mark on any of them covers it.
     pub tags: Tags,
-    /// On disk alone, as [`Cache::put_below`] does.
+    /// Below memory alone, as [`Cache::put_below`] does.
     pub below: bool,
 }
 

@@ -1,16 +1,22 @@
 //! The frame in which a value stands where other programs can read it.
 
+#[cfg(feature = "redis")]
+mod entry;
 mod error;
 mod layout;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use samovar_core::{Error, ErrorKind, Lifetime, Millis, Parts};
+use samovar_core::{Error, Lifetime, Millis, Parts};
 
+#[cfg(feature = "redis")]
+pub(crate) use entry::{read_entry, write_entry};
 pub use error::FrameError;
 
-use super::{CodecId, Compression, CompressionPolicy, Sizes};
+use layout::Fields;
+
+use super::{CodecId, CompressionPolicy, Packed, Sizes};
 use crate::value::Value;
 
 /// A value with all that decides whether it may be served, as one run of bytes. Its layout is described in
@@ -92,23 +98,21 @@ impl Frame {
     /// [`Frame::MAX_VALUE`] bytes, a tag or the name of a store of more than 65,535 bytes, or more than so many of
     /// them; or if there is no part, or one that ends before it begins.
     pub fn encode(&self, name: &[u8], policy: &CompressionPolicy) -> Result<Encoded, Error> {
-        let plain = self.value.as_deref().unwrap_or_default();
-        if plain.len() > Frame::MAX_VALUE {
-            let problem = format!(
-                "a value of {} bytes is too large to be shared: {} are the most",
-                plain.len(),
-                Frame::MAX_VALUE
-            );
-            return Err(Error::new(ErrorKind::Invalid, problem));
-        }
-        let (compression, stored) = policy.compress(plain)?;
-        let bytes = layout::write(self, name, compression, &stored)?;
-        let sizes = Sizes {
-            values: u64::from(self.value.is_some()),
-            compressed: u64::from(compression != Compression::None),
-            plain: plain.len() as u64,
-            stored: stored.len() as u64,
+        // What is too large is not worth the trouble: it will be refused.
+        let policy = match &self.value {
+            Some(plain) if plain.len() > Frame::MAX_VALUE => &CompressionPolicy::default(),
+            _ => policy,
         };
+        let packed = self.value.as_ref().map(|plain| Packed::by(policy, plain)).transpose()?;
+        let fields = Fields {
+            codec: self.codec,
+            parts: &self.parts,
+            tags: &self.tags,
+            created: self.created,
+            lifetime: self.lifetime,
+        };
+        let bytes = layout::write(&fields, name, packed.as_ref())?;
+        let sizes = packed.as_ref().map(Packed::sizes).unwrap_or_default();
         Ok(Encoded { bytes: Bytes::from(bytes), sizes })
     }
 
@@ -118,7 +122,18 @@ impl Frame {
     /// # Errors
     /// If they are not a frame, not one that this version knows, or not what was written under this name.
     pub fn decode(name: &[u8], bytes: &Bytes) -> Result<Frame, FrameError> {
-        layout::read(name, bytes)
+        let found = layout::read(name, bytes)?;
+        let unpack = |packed: Packed| {
+            packed.unpack().map_err(|_| FrameError::Damaged("its compressed value"))
+        };
+        Ok(Frame {
+            codec: found.codec,
+            value: found.value.map(unpack).transpose()?,
+            parts: found.parts,
+            tags: found.tags.into(),
+            created: found.created,
+            lifetime: found.lifetime,
+        })
     }
 
     /// The value as the type that it was made of; `None` if the source has none.
@@ -128,12 +143,7 @@ impl Frame {
     pub fn read<V: Value>(&self) -> Result<Option<V>, Error> {
         let Some(bytes) = &self.value else { return Ok(None) };
         if self.codec != V::CODEC {
-            let problem = format!(
-                "the stored value is encoded by codec {}, where {} is expected",
-                self.codec.0,
-                V::CODEC.0
-            );
-            return Err(Error::new(ErrorKind::Format, problem));
+            return Err(self.codec.is_not(V::CODEC));
         }
         V::decode(bytes).map(Some)
     }

@@ -153,6 +153,11 @@ impl Fence {
         self.inner.state.read().version()
     }
 
+    /// Whether other nodes append to the log too.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.inner.state.read().shared
+    }
+
     /// How many marks were accepted here and have not come back through the log yet.
     pub fn pending(&self) -> usize {
         self.inner.state.read().pending.len()

@@ -26,7 +26,7 @@ pub(super) struct State {
     /// The last numbered marks with the ticks at which they acted: dense, up to `seq`. Of a log that is shared.
     kept: VecDeque<(Numbered, Tick)>,
     /// Whether other nodes append to the log too.
-    shared: bool,
+    pub(super) shared: bool,
     /// The last marks that acted, by tick: dense, up to the current one.
     pub(super) recent: VecDeque<Scope>,
     /// About so many scopes are remembered.

@@ -10,5 +10,5 @@ mod settings;
 mod url;
 
 #[cfg(feature = "redis")]
-pub(crate) use connection::{Connection, plain};
+pub(crate) use connection::{Connection, Request, plain};
 pub use settings::{Node, RedisServers, RedisSettings, RedisTls, Secret};

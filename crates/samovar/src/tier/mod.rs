@@ -1,10 +1,18 @@
 //! Where values are kept. A tier knows no other tier; only `stack` knows their order.
 
+pub(crate) mod breaker;
 pub(crate) mod disk;
 mod late;
 mod memory;
+#[cfg(feature = "redis")]
+pub(crate) mod redis;
+#[cfg(not(feature = "redis"))]
+#[path = "no_redis.rs"]
+pub(crate) mod redis;
 pub(crate) mod stack;
 
+#[cfg(feature = "redis")]
+pub use self::redis::RedisTier;
 pub use disk::{DiskOptions, DiskTier};
 pub(crate) use late::is_late;
 pub(crate) use memory::{Held, fresh_until};

@@ -1,14 +1,16 @@
-//! The order of the tiers: memory, then what lies below.
+//! The order of the tiers: memory, then what lies below, the fastest first.
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-use samovar_core::{Entry, Error, Key, Tick, Tier, TierName, Usage};
+use samovar_core::{
+    BoxFuture, Entry, Error, ErrorKind, Key, Millis, Tick, Tier, TierName, Usage, Verdict,
+};
 
 use super::memory::{MemoryTier, Shared};
+use crate::codec::Payload;
 use crate::counters::{CacheCounters, Counters, Event, Lookup};
-use crate::fence::Fence;
-use crate::settings::LowerTier;
+use crate::fence::{Fence, Survey};
+use crate::settings::{CachePolicy, LowerTier};
 
 /// The tiers of one process.
 pub(crate) struct Stack {
@@ -16,7 +18,16 @@ pub(crate) struct Stack {
     lower: Vec<LowerTier>,
 }
 
+/// What was found below memory.
+pub(crate) struct Below {
+    pub(crate) tier: TierName,
+    pub(crate) entry: Entry<Payload>,
+    /// What the fence says of it.
+    pub(crate) survey: Survey,
+}
+
 impl Stack {
+    /// Memory, and what lies below in the order in which it is asked.
     pub(crate) fn new(memory: MemoryTier, lower: Vec<LowerTier>) -> Stack {
         Stack { memory, lower }
     }
@@ -25,44 +36,87 @@ impl Stack {
         &self.memory
     }
 
-    /// The first entry below memory that lies on the history, with ticks as [`Fence::recall`] gives them. A tier
-    /// that fails is counted and passed over.
+    /// What the tiers below memory have under a key, as of `now`: the first that may be served, else the first of which
+    /// anything may; with ticks as [`Fence::recall`] gives them. A tier that fails is counted and passed over.
     pub(crate) async fn below(
         &self,
+        policy: &CachePolicy,
         key: &Key,
         fence: &Fence,
-        counters: &Counters,
-        of_cache: &CacheCounters,
-    ) -> Option<(TierName, Entry<Bytes>)> {
-        // Before the lookup: what is found may not know of marks that act from now on.
-        let before: Tick = fence.tick();
-        for tier in &self.lower {
-            match tier.get(key).await {
-                Ok(Some(entry)) => match fence.recall(key, entry.claim(), before) {
-                    Some(parts) => return Some((tier.name(), Entry { parts, ..entry })),
-                    None => of_cache.count(tier.name(), Lookup::Refused),
-                },
-                Ok(None) => of_cache.count(tier.name(), Lookup::Miss),
-                Err(_) => counters.count(Event::TierError, 1),
+        now: impl Fn() -> Millis,
+        counted: (&Counters, &CacheCounters),
+    ) -> Option<Below> {
+        let (counters, of_cache) = counted;
+        let mut partly: Option<Below> = None;
+        for tier in self.lower(policy) {
+            // Before the lookup: what is found may not know of marks that act from now on.
+            let before: Tick = fence.tick();
+            let entry = match tier.get_for(key, policy.need()).await {
+                Ok(Some(entry)) => entry,
+                Ok(None) => {
+                    of_cache.count(tier.name(), Lookup::Miss);
+                    continue;
+                }
+                // Counted where it is skipped.
+                Err(error) if error.kind() == ErrorKind::Away => continue,
+                Err(_) => {
+                    counters.count(Event::TierError, 1);
+                    continue;
+                }
+            };
+            let Some(parts) = fence.recall(key, entry.claim(), before) else {
+                of_cache.count(tier.name(), Lookup::Refused);
+                continue;
+            };
+            let entry = Entry { parts, ..entry };
+            let survey = fence.survey(&key.cache, &key.id, entry.claim(), Tick(0), now());
+            let found = Below { tier: tier.name(), entry, survey };
+            if found.survey.verdict < Verdict::Refused {
+                if let Some(partly) = partly {
+                    of_cache.count(partly.tier, Lookup::Refused);
+                }
+                return Some(found);
+            }
+            match partly {
+                None if !found.survey.dead => partly = Some(found),
+                _ => of_cache.count(found.tier, Lookup::Refused),
             }
         }
-        None
+        partly
     }
 
-    /// Keeps an entry found below in memory too.
-    pub(crate) fn promote(&self, key: &Key, entry: Entry<Shared>) {
-        self.memory.promote(key, entry);
+    /// Keeps an entry found below also in the tiers above that, memory and others, that the policy names.
+    pub(crate) fn promote(
+        &self,
+        policy: &CachePolicy,
+        key: &Key,
+        found: TierName,
+        entry: &Entry<Payload>,
+        value: Shared,
+    ) {
+        for tier in self.lower(policy).take_while(|tier| tier.name() != found) {
+            tier.put(key, entry.clone());
+        }
+        if policy.memory {
+            self.memory.promote(key, entry.with(value));
+        }
     }
 
-    /// Hands an entry to the tiers below, each with the bytes.
-    pub(crate) fn put_below(&self, key: &Key, entry: &Entry<Bytes>) {
-        for tier in &self.lower {
+    /// Hands an entry to the tiers below that the policy names, all with the same bytes.
+    pub(crate) fn put_below(&self, policy: &CachePolicy, key: &Key, entry: &Entry<Payload>) {
+        for tier in self.lower(policy) {
             tier.put(key, entry.clone());
         }
     }
 
-    pub(crate) fn has_lower(&self) -> bool {
-        !self.lower.is_empty()
+    /// The tiers below memory that a policy names.
+    fn lower(&self, policy: &CachePolicy) -> impl Iterator<Item = &LowerTier> {
+        self.lower.iter().filter(|tier| policy.uses(tier.name()))
+    }
+
+    /// Whether any tier below memory keeps what a policy is for.
+    pub(crate) fn has_lower(&self, policy: &CachePolicy) -> bool {
+        self.lower(policy).next().is_some()
     }
 
     /// Forgets a key everywhere, from the bottom up: so nothing is promoted that was forgotten above.
@@ -71,6 +125,7 @@ impl Stack {
         for tier in self.lower.iter().rev() {
             match tier.remove(key).await {
                 Ok(there) => removed |= there,
+                Err(error) if error.kind() == ErrorKind::Away => {}
                 Err(_) => counters.count(Event::TierError, 1),
             }
         }
@@ -79,31 +134,29 @@ impl Stack {
     }
 
     pub(crate) async fn flush(&self) -> Result<(), Error> {
-        for tier in &self.lower {
-            tier.flush().await?;
-        }
-        Ok(())
+        self.each(|tier| tier.flush()).await
     }
 
     pub(crate) async fn room(&self) -> Result<(), Error> {
-        for tier in &self.lower {
-            tier.room().await?;
-        }
-        Ok(())
+        self.each(|tier| tier.room()).await
     }
 
     pub(crate) async fn sweep(&self) -> Result<(), Error> {
-        for tier in &self.lower {
-            tier.sweep().await?;
-        }
-        Ok(())
+        self.each(|tier| tier.sweep()).await
     }
 
-    /// Closes every tier; the first failure is reported after all have been asked.
     pub(crate) async fn close(&self) -> Result<(), Error> {
+        self.each(|tier| tier.close()).await
+    }
+
+    /// Asks every tier below; the first failure is reported after all have been asked.
+    async fn each<'a>(
+        &'a self,
+        ask: impl Fn(&'a LowerTier) -> BoxFuture<'a, Result<(), Error>>,
+    ) -> Result<(), Error> {
         let mut outcome = Ok(());
         for tier in &self.lower {
-            outcome = outcome.and(tier.close().await);
+            outcome = outcome.and(ask(tier).await);
         }
         outcome
     }

@@ -1,8 +1,9 @@
 //! The contract suites of the testkit, run against every tier and log.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use bytes::Bytes;
+use samovar::codec::{CodecId, Payload};
 use samovar::fence::LocalLog;
 use samovar::tier::{DiskOptions, DiskTier, MemoryTier, Shared};
 use samovar::{Counters, Event, Fence};
@@ -33,7 +34,13 @@ fn disk(directory: &TempDir, fence: &Fence, max_bytes: u64) -> DiskTier {
 }
 
 fn on_disk(version: Version) -> Subject<DiskTier> {
-    Subject { make: Bytes::copy_from_slice, read: |value| value.to_vec(), version, read_at: START }
+    Subject {
+        make: |bytes| Payload::new(CodecId::BYTES, bytes.to_vec()),
+        read: |value| value.bytes().unwrap().unwrap().to_vec(),
+        version,
+        read_at: START,
+        drift: Duration::ZERO,
+    }
 }
 
 #[test]
@@ -43,6 +50,7 @@ fn memory_tier() {
         read: |value| value.value::<Vec<u8>>().unwrap().to_vec(),
         version: fence().position(),
         read_at: START,
+        drift: Duration::ZERO,
     };
     suite::suite(MemoryTier::new, &subject);
 }
@@ -132,7 +140,7 @@ fn a_full_queue_turns_down_and_keeps_nothing_older() {
     }
     tier.put(&key, subject.entry(b"new"));
     block_on(tier.flush()).unwrap();
-    let found = block_on(tier.get(&key)).unwrap().map(|entry| entry.value);
+    let found = block_on(tier.get(&key)).unwrap().map(|entry| (subject.read)(&entry.value));
     assert!(found.is_none() || found.as_deref() == Some(b"new"), "{found:?}");
     let dropped = counters.snapshot().event(Event::FillDropped);
     assert_eq!(tier.usage().total().entries + dropped, 201);

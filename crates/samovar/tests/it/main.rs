@@ -15,6 +15,7 @@ mod kill;
 mod late;
 mod log_redis;
 mod model;
+mod redis;
 mod restart;
 mod support;
 mod tags;

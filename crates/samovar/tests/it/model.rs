@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_channel::oneshot;
 use proptest::prelude::*;
+use samovar::redis::RedisSettings;
 use samovar::{Answer, Cache, Found, Loaded, PutOptions, Samovar, Settings};
 use samovar_core::{
     Day, Error, Key, Mode, Part, Partition, Scope, Span, Stamp, Tags, Verdict, Version,
@@ -189,6 +190,7 @@ struct World {
     log: Arc<StepLog>,
     clock: Arc<FakeClock>,
     marks_max: usize,
+    redis: Option<RedisSettings>,
     samovar: Samovar,
     plain: Cache<Vec<u8>>,
     blocks: Cache<Vec<u8>>,
@@ -213,11 +215,13 @@ fn open(
     log: &Arc<StepLog>,
     clock: &Arc<FakeClock>,
     marks_max: usize,
+    redis: Option<&RedisSettings>,
 ) -> Samovar {
     log.set_at_once(true);
     let samovar = block_on(Samovar::open(Settings {
         log: Some(Arc::clone(log) as _),
         marks_max,
+        redis: redis.cloned(),
         ..settings(Some(directory.path()), clock)
     }))
     .unwrap();
@@ -226,9 +230,9 @@ fn open(
 }
 
 impl World {
-    fn new(marks_max: usize) -> World {
+    fn new(marks_max: usize, redis: Option<RedisSettings>) -> World {
         let (directory, log, clock) = (tempdir().unwrap(), StepLog::new(), FakeClock::at(START));
-        let samovar = open(&directory, &log, &clock, marks_max);
+        let samovar = open(&directory, &log, &clock, marks_max, redis.as_ref());
         World {
             plain: samovar.cache(policy("plain")),
             blocks: samovar.cache(policy("blocks")),
@@ -236,6 +240,7 @@ impl World {
             log,
             clock,
             marks_max,
+            redis,
             samovar,
             source: Arc::new((0..CELLS).map(|_| AtomicU64::new(0)).collect()),
             cells: [Cell::default(); CELLS],
@@ -464,7 +469,8 @@ impl World {
         }
         self.log();
         block_on(self.samovar.close()).unwrap();
-        self.samovar = open(&self.directory, &self.log, &self.clock, self.marks_max);
+        let redis = self.redis.as_ref();
+        self.samovar = open(&self.directory, &self.log, &self.clock, self.marks_max, redis);
         self.plain = self.samovar.cache(policy("plain"));
         self.blocks = self.samovar.cache(policy("blocks"));
         for cell in &mut self.cells {
@@ -509,17 +515,34 @@ proptest! {
         ops in proptest::collection::vec(op(), 1..80),
         marks_max in prop_oneof![Just(1_000), 0..9usize],
     ) {
-        let mut world = World::new(marks_max);
-        for op in &ops {
-            world.apply(op);
-        }
-        world.restart();
-        for key in 0..PLAIN {
-            world.look(Item::Plain(key), true);
-        }
-        for store in 0..STORES {
-            world.look(Item::Block(store), true);
-        }
-        block_on(world.samovar.close()).unwrap();
+        holds(&ops, marks_max, None);
     }
+}
+
+/// The same with Redis between memory and disk.
+#[test]
+fn the_fence_holds_with_redis() {
+    let server = crate::redis::launch();
+    let config =
+        ProptestConfig { cases: 80, failure_persistence: None, ..ProptestConfig::default() };
+    let ops = proptest::collection::vec(op(), 1..80);
+    let marks_max = prop_oneof![Just(1_000), 0..9usize];
+    proptest!(config, |(ops in ops, marks_max in marks_max)| {
+        holds(&ops, marks_max, Some(crate::redis::at(&server)));
+    });
+}
+
+fn holds(ops: &[Op], marks_max: usize, redis: Option<RedisSettings>) {
+    let mut world = World::new(marks_max, redis);
+    for op in ops {
+        world.apply(op);
+    }
+    world.restart();
+    for key in 0..PLAIN {
+        world.look(Item::Plain(key), true);
+    }
+    for store in 0..STORES {
+        world.look(Item::Block(store), true);
+    }
+    block_on(world.samovar.close()).unwrap();
 }

@@ -10,7 +10,7 @@ use samovar_core::{
 };
 
 use super::{Frame, FrameError};
-use crate::codec::{CodecId, Compression};
+use crate::codec::{CodecId, Compression, Packed};
 
 /// Begins with a byte that begins no text in UTF-8, so that no text is taken for a frame.
 const MAGIC: [u8; 4] = *b"\x89SMV";
@@ -21,38 +21,62 @@ const CHECKSUM: usize = 4;
 /// In `flags`: the source has no value.
 const ABSENT: u8 = 1;
 
+/// What a frame says beside its value.
+pub(super) struct Fields<'a> {
+    pub(super) codec: CodecId,
+    pub(super) parts: &'a [Part],
+    pub(super) tags: &'a [Arc<str>],
+    pub(super) created: Millis,
+    pub(super) lifetime: Lifetime,
+}
+
+/// What was found in a frame, the value as it is stored.
+pub(super) struct Stored {
+    pub(super) codec: CodecId,
+    pub(super) value: Option<Packed>,
+    pub(super) parts: Parts,
+    pub(super) tags: Vec<Arc<str>>,
+    pub(super) created: Millis,
+    pub(super) lifetime: Lifetime,
+}
+
 /// The frame's bytes around a value that is already compressed.
 pub(super) fn write(
-    frame: &Frame,
+    frame: &Fields<'_>,
     name: &[u8],
-    compression: Compression,
-    stored: &[u8],
+    value: Option<&Packed>,
 ) -> Result<Vec<u8>, Error> {
     if frame.parts.is_empty() {
         return Err(Error::new(ErrorKind::Invalid, "a frame needs a part: when was it read?"));
     }
-    let stores = Stores::of(&frame.parts);
+    let stores = Stores::of(frame.parts);
     let words = || stores.words.iter().copied().chain(frame.tags.iter().map(|tag| &**tag));
     let words_length: usize = words().map(|word| 2 + word.len()).sum();
     let offset = HEAD + PART * frame.parts.len() + words_length;
-    let plain = frame.value.as_ref().map_or(0, Bytes::len);
-    let (flags, codec) = match frame.value {
-        Some(_) => (0, frame.codec.0),
-        None => (ABSENT, 0),
+    let (flags, codec, compression, plain, stored) = match value {
+        Some(value) => (0, frame.codec.0, value.compression, value.length, &value.bytes[..]),
+        None => (ABSENT, 0, Compression::None, 0, &[][..]),
     };
+    if plain > Frame::MAX_VALUE as u64 {
+        let most = Frame::MAX_VALUE;
+        let problem =
+            format!("a value of {plain} bytes is too large to be shared: {most} are the most");
+        return Err(Error::new(ErrorKind::Invalid, problem));
+    }
 
     let mut out = Vec::with_capacity(offset + stored.len() + CHECKSUM);
     out.extend_from_slice(&MAGIC);
     out.extend_from_slice(&[Frame::FORMAT, flags, codec, compression.id()]);
     out.extend_from_slice(&fits::<u32>(offset, "bytes before its value")?.to_le_bytes());
-    out.extend_from_slice(&fits::<u32>(plain, "bytes of value")?.to_le_bytes());
+    // At most so many, as was just seen.
+    out.extend_from_slice(&(plain as u32).to_le_bytes());
     out.extend_from_slice(&fits::<u32>(frame.parts.len(), "parts")?.to_le_bytes());
     out.extend_from_slice(&fits::<u16>(stores.words.len(), "stores")?.to_le_bytes());
     out.extend_from_slice(&fits::<u16>(frame.tags.len(), "tags")?.to_le_bytes());
     out.extend_from_slice(&frame.created.0.to_le_bytes());
     out.extend_from_slice(&millis(frame.lifetime.ttl).to_le_bytes());
     out.extend_from_slice(&millis(frame.lifetime.stale_window).to_le_bytes());
-    for part in &*frame.parts {
+    for part in frame.parts {
         let Stamp { version, read_at, tick: _ } = part.stamp;
         out.extend_from_slice(&version.epoch.0.to_le_bytes());
         out.extend_from_slice(&version.seq.to_le_bytes());
@@ -80,7 +104,7 @@ pub(super) fn write(
 }
 
 /// The frame that these bytes are.
-pub(super) fn read(name: &[u8], bytes: &Bytes) -> Result<Frame, FrameError> {
+pub(super) fn read(name: &[u8], bytes: &Bytes) -> Result<Stored, FrameError> {
     let rest = bytes.strip_prefix(&MAGIC).ok_or(FrameError::Foreign)?;
     match rest.first() {
         Some(&Frame::FORMAT) => {}
@@ -117,12 +141,12 @@ pub(super) fn read(name: &[u8], bytes: &Bytes) -> Result<Frame, FrameError> {
     let compression =
         Compression::from_id(compression).ok_or(FrameError::Damaged("compression"))?;
     let value = match flags {
-        0 => Some(unpack(compression, stored, plain)?),
+        0 => Some(packed(compression, stored, plain)?),
         ABSENT if (codec, compression, plain, stored.len()) == (0, Compression::None, 0, 0) => None,
         _ => return Err(FrameError::Damaged("its flags")),
     };
     let lifetime = Lifetime { ttl, stale_window };
-    Ok(Frame { codec: CodecId(codec), value, parts, tags: tags.into(), created, lifetime })
+    Ok(Stored { codec: CodecId(codec), value, parts, tags, created, lifetime })
 }
 
 fn read_parts(rows: &[u8], stores: &[Arc<str>]) -> Result<Parts, FrameError> {
@@ -149,18 +173,14 @@ fn read_parts(rows: &[u8], stores: &[Arc<str>]) -> Result<Parts, FrameError> {
     if parts.is_empty() { Err(FrameError::Damaged("it has no part")) } else { Ok(parts) }
 }
 
-fn unpack(compression: Compression, stored: Bytes, plain: usize) -> Result<Bytes, FrameError> {
+fn packed(compression: Compression, stored: Bytes, plain: usize) -> Result<Packed, FrameError> {
     if plain > Frame::MAX_VALUE {
         return Err(FrameError::TooLarge { length: plain as u64 });
     }
-    match compression {
-        Compression::None if stored.len() == plain => Ok(stored),
-        Compression::None => Err(FrameError::Damaged("its length")),
-        packed => packed
-            .decompress(&stored, plain)
-            .map(Bytes::from)
-            .map_err(|_| FrameError::Damaged("its compressed value")),
+    if compression == Compression::None && stored.len() != plain {
+        return Err(FrameError::Damaged("its length"));
     }
+    Ok(Packed { compression, length: plain as u64, bytes: stored })
 }
 
 /// CRC-32 of the name, then of all that stands before the checksum.

@@ -1,0 +1,221 @@
+//! A breaker around a tier: one that fails or is slow again and again is left alone for a while, so that nobody waits
+//! for it. It is asked again in the background, at growing intervals, and taken back once it answers.
+//!
+//! What it missed meanwhile needs no repair: the fence refuses what marks cover, and the rest is merely older.
+
+use std::future::ready;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use samovar_core::{
+    BoxFuture, Clock, Entry, Error, ErrorKind, Got, Key, Need, Tier, TierName, Usage,
+};
+
+use crate::background::Tasks;
+use crate::counters::{Counters, Event};
+use crate::jitter::Jitter;
+
+/// When a tier is left alone, and for how long.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BreakerOptions {
+    /// After so many lookups in a row that failed or were slow.
+    pub(crate) failures_max: u32,
+    /// What counts as slow.
+    pub(crate) slow: Duration,
+    /// It is asked again after so long at first, twice as long each time (spread by up to a fifth) …
+    pub(crate) retry_min: Duration,
+    /// … and at last this often.
+    pub(crate) retry_max: Duration,
+}
+
+/// A tier that is passed over while it is out of order.
+pub(crate) struct Breaker<V: Clone + Send + Sync + 'static> {
+    inner: Arc<Inner<V>>,
+    tasks: Tasks,
+}
+
+struct Inner<V: Clone + Send + Sync + 'static> {
+    tier: Arc<dyn Tier<Value = V>>,
+    options: BreakerOptions,
+    clock: Arc<dyn Clock>,
+    counters: Arc<Counters>,
+    jitter: Jitter,
+    failures: AtomicU32,
+    /// It is left alone.
+    open: AtomicBool,
+}
+
+impl<V: Clone + Send + Sync + 'static> Breaker<V> {
+    /// Around a tier, which is taken to be in order. It is asked again on the runtime of `tasks`.
+    pub(crate) fn around(
+        tier: Arc<dyn Tier<Value = V>>,
+        options: BreakerOptions,
+        clock: Arc<dyn Clock>,
+        counters: Arc<Counters>,
+        tasks: Tasks,
+    ) -> Result<Breaker<V>, Error> {
+        let inner = Inner {
+            tier,
+            options,
+            clock,
+            counters,
+            jitter: Jitter::random()?,
+            failures: AtomicU32::new(0),
+            open: AtomicBool::new(false),
+        };
+        Ok(Breaker { inner: Arc::new(inner), tasks })
+    }
+
+    /// Whether the tier is left alone; who asks goes past it, and is counted.
+    fn skips(&self) -> bool {
+        let open = self.inner.open.load(Ordering::Relaxed);
+        if open {
+            self.inner.counters.count(Event::TierSkipped, 1);
+        }
+        open
+    }
+
+    fn away(&self) -> Error {
+        let text = format!("{} is left alone for a while: it failed", self.inner.tier.name());
+        Error::new(ErrorKind::Away, text)
+    }
+
+    /// Takes in how a lookup went that began then: `problem`, if it failed.
+    fn note(&self, began: Duration, problem: Option<&Error>, key: &Key) {
+        let inner = &self.inner;
+        let took = inner.clock.elapsed().saturating_sub(began);
+        if problem.is_none() && took < inner.options.slow {
+            if inner.failures.load(Ordering::Relaxed) > 0 {
+                inner.failures.store(0, Ordering::Relaxed);
+            }
+            return;
+        }
+        let failures = inner.failures.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+        if failures >= inner.options.failures_max && !inner.open.swap(true, Ordering::Relaxed) {
+            let why = problem.map_or_else(|| format!("it took {took:?}"), Error::to_string);
+            inner.say(&format!("is left alone after {failures} failures in a row: {why}"));
+            self.tasks.spawn(probe(Arc::downgrade(inner), key.clone()));
+        }
+    }
+}
+
+impl<V: Clone + Send + Sync + 'static> Inner<V> {
+    fn say(&self, what: &str) {
+        self.counters.say(self.clock.now(), format!("{} {what}", self.tier.name()));
+    }
+}
+
+/// Lets one lookup through now and then, until one goes well.
+async fn probe<V: Clone + Send + Sync + 'static>(breaker: Weak<Inner<V>>, key: Key) {
+    let mut tries = 0;
+    loop {
+        let Some(inner) = breaker.upgrade() else { return };
+        let BreakerOptions { slow, retry_min, retry_max, .. } = inner.options;
+        let wait = retry_min.saturating_mul(2_u32.saturating_pow(tries)).min(retry_max);
+        let nap = inner.clock.sleep(wait.mul_f64(1.0 + 0.2 * inner.jitter.next()));
+        drop(inner);
+        nap.await;
+        let Some(inner) = breaker.upgrade() else { return };
+        let began = inner.clock.elapsed();
+        let answer = inner.tier.get_for(&key, Need::Now).await;
+        if answer.is_ok() && inner.clock.elapsed().saturating_sub(began) < slow {
+            inner.failures.store(0, Ordering::Relaxed);
+            inner.say("answers again");
+            inner.open.store(false, Ordering::Relaxed);
+            return;
+        }
+        tries = tries.saturating_add(1).min(16);
+    }
+}
+
+impl<V: Clone + Send + Sync + 'static> Tier for Breaker<V> {
+    type Value = V;
+
+    fn name(&self) -> TierName {
+        self.inner.tier.name()
+    }
+
+    fn get<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Got<V>> {
+        self.get_for(key, Need::Later)
+    }
+
+    fn get_for<'a>(&'a self, key: &'a Key, need: Need) -> BoxFuture<'a, Got<V>> {
+        if self.skips() {
+            return Box::pin(ready(Err(self.away())));
+        }
+        Box::pin(async move {
+            let began = self.inner.clock.elapsed();
+            let answer = self.inner.tier.get_for(key, need).await;
+            self.note(began, answer.as_ref().err(), key);
+            answer
+        })
+    }
+
+    fn get_many<'a>(&'a self, keys: &'a [Key], need: Need) -> BoxFuture<'a, Vec<Got<V>>> {
+        let Some(first) = keys.first() else { return Box::pin(ready(Vec::new())) };
+        if self.skips() {
+            return Box::pin(ready(keys.iter().map(|_| Err(self.away())).collect()));
+        }
+        Box::pin(async move {
+            let began = self.inner.clock.elapsed();
+            let answers = self.inner.tier.get_many(keys, need).await;
+            // While some servers answer it is of use.
+            let problem = match answers.iter().all(Result::is_err) {
+                true => answers.first().and_then(|answer| answer.as_ref().err()),
+                false => None,
+            };
+            self.note(began, problem, first);
+            answers
+        })
+    }
+
+    fn put(&self, key: &Key, entry: Entry<V>) {
+        if !self.skips() {
+            self.inner.tier.put(key, entry);
+        }
+    }
+
+    fn remove<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<bool, Error>> {
+        match self.skips() {
+            true => Box::pin(ready(Err(self.away()))),
+            false => self.inner.tier.remove(key),
+        }
+    }
+
+    fn flush(&self) -> BoxFuture<'_, Result<(), Error>> {
+        self.inner.tier.flush()
+    }
+
+    fn room(&self) -> BoxFuture<'_, Result<(), Error>> {
+        match self.inner.open.load(Ordering::Relaxed) {
+            // Nothing is handed to it now.
+            true => Box::pin(ready(Ok(()))),
+            false => self.inner.tier.room(),
+        }
+    }
+
+    fn sweep(&self) -> BoxFuture<'_, Result<(), Error>> {
+        self.inner.tier.sweep()
+    }
+
+    fn close(&self) -> BoxFuture<'_, Result<(), Error>> {
+        Box::pin(async move {
+            self.tasks.close().await;
+            self.inner.tier.close().await
+        })
+    }
+
+    fn usage(&self) -> Usage {
+        self.inner.tier.usage()
+    }
+}
+
+impl<V: Clone + Send + Sync + 'static> Drop for Breaker<V> {
+    fn drop(&mut self) {
+        self.tasks.stop();
+    }
+}
+
+#[cfg(test)]
+mod tests;

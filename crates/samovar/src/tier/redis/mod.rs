@@ -1,0 +1,299 @@
+//! The Redis tier: values as frames (`docs/frame.md`) under names that people can read.
+//!
+//! What is put waits in a queue, where `get` finds it, until Redis has answered. One task writes, in batches; a lookup
+//! is one round trip, and so is a lookup of many (on a cluster one for each node).
+//!
+//! It judges nothing: an older frame that arrives late is written all the same, and refused by every reader. So no
+//! lock, lease or script is needed. It does not know what Redis holds, and so its [`Tier::usage`] is empty: ask Redis.
+
+mod life;
+mod names;
+mod queue;
+mod writer;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use ::redis::{Value, cmd};
+use bytes::Bytes;
+use futures_channel::oneshot;
+use parking_lot::Mutex;
+use samovar_core::{
+    BoxFuture, Clock, Entry, Error, ErrorKind, Got, Key, Need, Tier, TierName, Usage,
+};
+use tokio::sync::Notify;
+
+use crate::background::{Tasks, closed};
+use crate::codec::{FrameError, Payload, read_entry};
+use crate::counters::{Counters, Event};
+use crate::redis::{Connection, RedisSettings, Request, plain};
+use crate::settings::LowerTier;
+use queue::{Queue, Taken, Waiting};
+
+/// The tier as one of a stack.
+///
+/// # Errors
+/// Of kind [`ErrorKind::Invalid`] if the settings cannot be.
+pub(crate) fn open(
+    settings: &RedisSettings,
+    clock: &Arc<dyn Clock>,
+    counters: &Arc<Counters>,
+    tasks: Tasks,
+) -> Result<LowerTier, Error> {
+    let (clock, counters) = (Arc::clone(clock), Arc::clone(counters));
+    Ok(Arc::new(RedisTier::on(settings, clock, counters, tasks)?))
+}
+
+/// Entries in Redis. Dropping it stops it without waiting; [`Tier::close`] waits for what is queued.
+pub struct RedisTier {
+    shared: Arc<Shared>,
+    tasks: Tasks,
+}
+
+struct Shared {
+    connection: Connection,
+    namespace: String,
+    queue: Mutex<Queue>,
+    /// Something waits to be written.
+    wake: Notify,
+    clock: Arc<dyn Clock>,
+    counters: Arc<Counters>,
+    /// What was found and is no frame of ours is said once: damaged, foreign, newer.
+    said: [AtomicBool; 3],
+}
+
+impl RedisTier {
+    /// A tier that connects when it is first needed, on the runtime in whose context this is called, or on one of its
+    /// own. A Redis that is away is no error here.
+    ///
+    /// # Errors
+    /// Of kind [`ErrorKind::Invalid`] if the settings cannot be.
+    pub fn new(
+        settings: &RedisSettings,
+        clock: Arc<dyn Clock>,
+        counters: Arc<Counters>,
+    ) -> Result<RedisTier, Error> {
+        RedisTier::on(settings, clock, counters, Tasks::new()?)
+    }
+
+    /// The same on the runtime of `tasks`, which it closes with itself.
+    pub(crate) fn on(
+        settings: &RedisSettings,
+        clock: Arc<dyn Clock>,
+        counters: Arc<Counters>,
+        tasks: Tasks,
+    ) -> Result<RedisTier, Error> {
+        let shared = Arc::new(Shared {
+            connection: Connection::new(settings, Arc::clone(&clock), tasks.clone())?,
+            namespace: settings.namespace.clone(),
+            queue: Mutex::new(Queue::new(settings.queue_bytes)),
+            wake: Notify::new(),
+            clock,
+            counters,
+            said: Default::default(),
+        });
+        tasks.spawn(writer::run(Arc::clone(&shared)));
+        Ok(RedisTier { shared, tasks })
+    }
+}
+
+impl Drop for RedisTier {
+    fn drop(&mut self) {
+        self.tasks.stop();
+    }
+}
+
+impl Shared {
+    fn say(&self, text: impl Into<Arc<str>>) {
+        self.counters.say(self.clock.now(), text);
+    }
+
+    fn name(&self, key: &Key) -> Vec<u8> {
+        names::name(&self.namespace, key)
+    }
+
+    fn waiting(&self, key: &Key) -> Option<Option<Entry<Payload>>> {
+        match self.queue.lock().get(key)? {
+            Waiting::Put(entry) => Some(Some(entry.clone())),
+            Waiting::Removed => Some(None),
+        }
+    }
+
+    /// What stands in Redis under these keys.
+    async fn fetch(&self, keys: &[&Key], need: Need) -> Vec<Got<Payload>> {
+        let names: Vec<Vec<u8>> = keys.iter().map(|key| self.name(key)).collect();
+        let request = |name: &Vec<u8>| -> Request {
+            let get = cmd("GET").arg(name).take();
+            match need {
+                Need::Now => vec![get],
+                // First: should another frame be written between the two, it seems older than it is.
+                Need::Later => vec![cmd("PTTL").arg(name).take(), get],
+            }
+        };
+        let answers = self.connection.ask(names.iter().map(request).collect()).await;
+        let found = keys.iter().zip(&names).zip(answers);
+        found.map(|((key, name), answer)| self.understand(key, name, need, answer?)).collect()
+    }
+
+    fn understand(&self, key: &Key, name: &[u8], need: Need, answer: Vec<Value>) -> Got<Payload> {
+        let mut values = answer.into_iter();
+        let left = match need {
+            Need::Now => None,
+            Need::Later => values.next().map(plain).transpose()?,
+        };
+        let frame = match values.next() {
+            Some(Value::Nil) => return Ok(None),
+            Some(Value::BulkString(bytes)) => Bytes::from(bytes),
+            // A list, a hash: somebody else's.
+            Some(Value::ServerError(error)) if error.code() == "WRONGTYPE" => {
+                return Ok(self.unreadable(key, FrameError::Foreign));
+            }
+            Some(other) => {
+                plain(other)?;
+                return Ok(self.unreadable(key, FrameError::Foreign));
+            }
+            None => return Err(Error::new(ErrorKind::Storage, "redis: an answer is missing")),
+        };
+        let entry = match read_entry(name, &frame) {
+            Ok(entry) => entry,
+            Err(error) => return Ok(self.unreadable(key, error)),
+        };
+        let now = self.clock.now();
+        Ok(match left {
+            None if entry.lifetime.stale_window.is_zero() => Some(life::present(entry, now)),
+            None => Some(entry),
+            Some(Value::Int(left @ 0..)) => {
+                let left = std::time::Duration::from_millis(left.unsigned_abs());
+                Some(life::reckoned(entry, left, now))
+            }
+            // Without an end: somebody took it away. The frame has its own.
+            Some(Value::Int(-1)) => Some(entry),
+            // It came just now, and how long it lasts is not known.
+            Some(_) => None,
+        })
+    }
+
+    /// What is no frame of ours counts as absent.
+    fn unreadable(&self, key: &Key, error: FrameError) -> Option<Entry<Payload>> {
+        self.counters.count(Event::Damaged, 1);
+        let kind = match error {
+            FrameError::Foreign => 1,
+            FrameError::Newer { .. } => 2,
+            _ => 0,
+        };
+        if !self.said[kind].swap(true, Ordering::Relaxed) {
+            self.say(format!(
+                "what Redis holds for {key} is passed over, as will be others: {error}"
+            ));
+        }
+        None
+    }
+}
+
+impl Tier for RedisTier {
+    type Value = Payload;
+
+    fn name(&self) -> TierName {
+        TierName::Redis
+    }
+
+    fn get<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Got<Payload>> {
+        self.get_for(key, Need::Later)
+    }
+
+    fn get_for<'a>(&'a self, key: &'a Key, need: Need) -> BoxFuture<'a, Got<Payload>> {
+        Box::pin(async move {
+            match self.shared.waiting(key) {
+                Some(waiting) => Ok(waiting),
+                None => self.shared.fetch(&[key], need).await.pop().unwrap_or(Ok(None)),
+            }
+        })
+    }
+
+    fn get_many<'a>(&'a self, keys: &'a [Key], need: Need) -> BoxFuture<'a, Vec<Got<Payload>>> {
+        Box::pin(async move {
+            let waiting: Vec<_> = keys.iter().map(|key| self.shared.waiting(key)).collect();
+            let asked = keys.iter().zip(&waiting).filter(|(_, waiting)| waiting.is_none());
+            let asked: Vec<&Key> = asked.map(|(key, _)| key).collect();
+            let mut fetched = match asked.is_empty() {
+                true => Vec::new(),
+                false => self.shared.fetch(&asked, need).await,
+            }
+            .into_iter();
+            let found = waiting
+                .into_iter()
+                .map(|waiting| waiting.map_or_else(|| fetched.next().unwrap_or(Ok(None)), Ok));
+            found.collect()
+        })
+    }
+
+    fn put(&self, key: &Key, entry: Entry<Payload>) {
+        if self.shared.queue.lock().put(key, entry) == Taken::TurnedDown {
+            self.shared.counters.count(Event::FillDropped, 1);
+        }
+        self.shared.wake.notify_one();
+    }
+
+    fn remove<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<bool, Error>> {
+        let (reply, answer) = oneshot::channel();
+        let waited = {
+            let mut queue = self.shared.queue.lock();
+            let waited = match queue.get(key) {
+                Some(Waiting::Put(_)) => true,
+                Some(Waiting::Removed) => return Box::pin(std::future::ready(Ok(false))),
+                None => false,
+            };
+            queue.remove(key, reply);
+            waited
+        };
+        self.shared.wake.notify_one();
+        Box::pin(async move { Ok(answer.await.unwrap_or_else(|_| Err(closed()))? || waited) })
+    }
+
+    fn flush(&self) -> BoxFuture<'_, Result<(), Error>> {
+        let (reply, answer) = oneshot::channel();
+        self.shared.queue.lock().flush(reply);
+        self.shared.wake.notify_one();
+        Box::pin(async move { answer.await.unwrap_or_else(|_| Err(closed())) })
+    }
+
+    fn room(&self) -> BoxFuture<'_, Result<(), Error>> {
+        Box::pin(async move {
+            loop {
+                let wait = {
+                    let mut queue = self.shared.queue.lock();
+                    if queue.is_over() {
+                        return Err(closed());
+                    }
+                    queue.room()
+                };
+                match wait {
+                    None => return Ok(()),
+                    Some(wait) => drop(wait.await),
+                }
+            }
+        })
+    }
+
+    fn close(&self) -> BoxFuture<'_, Result<(), Error>> {
+        Box::pin(async move {
+            let written = self.flush().await;
+            self.tasks.close().await;
+            written
+        })
+    }
+
+    /// Nothing: what Redis holds, for this process and for others, is for Redis to say (`INFO memory`).
+    fn usage(&self) -> Usage {
+        Usage::default()
+    }
+}
+
+impl fmt::Debug for RedisTier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisTier")
+            .field("namespace", &self.shared.namespace)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,106 @@
+//! The one task that writes: what waits travels in batches, one after the other, so that the order is kept.
+
+use std::sync::Arc;
+
+use ::redis::{Value, cmd};
+use samovar_core::{Error, ErrorKind};
+
+use super::queue::{Batch, Write};
+use super::{Shared, life};
+use crate::codec::write_entry;
+use crate::counters::Event;
+use crate::redis::{Request, plain};
+
+/// Writes what waits until it is told to stop.
+pub(super) async fn run(shared: Arc<Shared>) {
+    let end = End(shared);
+    let shared = &*end.0;
+    let mut writer = Writer { shared, unsaid: None, failing: false };
+    loop {
+        let batch = shared.queue.lock().take();
+        match batch {
+            Some(batch) => writer.write(batch).await,
+            None => shared.wake.notified().await,
+        }
+    }
+}
+
+/// However the task ends, nobody waits for it in vain.
+struct End(Arc<Shared>);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        let ended = self.0.queue.lock().end();
+        drop(ended);
+    }
+}
+
+struct Writer<'a> {
+    shared: &'a Shared,
+    /// What failed since it was last told to somebody who flushed.
+    unsaid: Option<Error>,
+    /// The last write failed, and it has been said.
+    failing: bool,
+}
+
+impl Writer<'_> {
+    async fn write(&mut self, batch: Batch) {
+        let requests = batch.writes.iter().map(|write| self.request(write)).collect();
+        let answers = match batch.writes.is_empty() {
+            true => Vec::new(),
+            false => self.shared.connection.ask(requests).await,
+        };
+        let mut failed = None;
+        for (write, answer) in batch.writes.into_iter().zip(answers) {
+            let outcome = answer.and_then(|values| match values.into_iter().next() {
+                Some(value) => plain(value),
+                None => Err(Error::new(ErrorKind::Storage, "redis: an answer is missing")),
+            });
+            let waiters = self.shared.queue.lock().done(&write);
+            drop(waiters);
+            if let Err(error) = &outcome {
+                self.shared.counters.count(Event::RedisError, 1);
+                failed = Some(error.clone());
+            }
+            if let Some(reply) = write.reply {
+                let _ = reply.send(outcome.map(|value| value != Value::Int(0)));
+            }
+        }
+        if let Some(error) = &failed
+            && !self.failing
+        {
+            let text = format!("writing to Redis failed, some entries are not kept there: {error}");
+            self.shared.say(text);
+        }
+        self.failing = failed.is_some();
+        self.unsaid = failed.or(self.unsaid.take());
+        for reply in batch.flushes {
+            let _ = reply.send(self.unsaid.take().map_or(Ok(()), Err));
+        }
+    }
+
+    /// What is asked of Redis. What has no frame, or is past its time, is removed instead: what stands there is older.
+    fn request(&self, write: &Write) -> Request {
+        let name = self.shared.name(&write.key);
+        let now = self.shared.clock.now();
+        let put = write.entry.as_ref().and_then(|entry| {
+            let left = life::left(entry, now)?;
+            match write_entry(&name, entry, now) {
+                Ok(frame) => Some((frame, left)),
+                Err(error) => {
+                    self.shared.counters.count(Event::FillDropped, 1);
+                    let text = format!("{} was not written to Redis: {error}", write.key);
+                    self.shared.say(text);
+                    None
+                }
+            }
+        });
+        match put {
+            Some((frame, left)) => {
+                let millis = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
+                vec![cmd("SET").arg(name).arg(frame).arg("PX").arg(millis).take()]
+            }
+            None => vec![cmd("DEL").arg(name).take()],
+        }
+    }
+}
