@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use samovar::fence::{RedisLog, RedisLogOptions};
 use samovar::redis::RedisSettings;
 use samovar::{Cache, CachePolicy, Samovar, Settings};
-use samovar_core::{Error, Key, MarkLog, Mode, Numbered, Part, Scope, Stamp, SystemClock, Version};
+use samovar_core::{
+    Error, Key, MarkLog, Mode, Numbered, Part, Scope, Stamp, SystemClock, TierName, Version,
+};
 use samovar_testkit::log;
 use samovar_testkit::redis::{Cluster, Sentinels, Server, Setup};
 
@@ -66,8 +68,17 @@ struct Node {
 
 impl Node {
     fn start(redis: &RedisSettings) -> Node {
+        Node::with(redis, Settings::default())
+    }
+
+    /// One whose values lie in Redis too.
+    fn sharing(redis: &RedisSettings) -> Node {
+        Node::with(redis, Settings { redis: Some(redis.clone()), ..Settings::default() })
+    }
+
+    fn with(redis: &RedisSettings, settings: Settings) -> Node {
         let log = open(redis, QUICK);
-        let settings = Settings { log: Some(Arc::new(log)), ..Settings::default() };
+        let settings = Settings { log: Some(Arc::new(log)), ..settings };
         let samovar = block_on(Samovar::open(settings)).unwrap();
         let cache = samovar.cache(CachePolicy::named("c"));
         Node { samovar, cache }
@@ -215,6 +226,54 @@ fn who_joins_takes_what_the_log_no_longer_holds_for_removed() {
     assert_eq!(marked(&alone(&server)), ["everything", "3", "4"]);
     let b = Node::start(&alone(&server));
     assert_eq!((b.at(), b.samovar.fence().floor("c")), (a.at(), 3));
+}
+
+/// Where a value is found, if it is.
+fn found_in(node: &Node, key: &str) -> Option<TierName> {
+    block_on(node.cache.get(key)).map(|found| found.tier)
+}
+
+#[test]
+fn nodes_share_what_one_has_read_and_obey_what_another_was_told() {
+    let server = Server::launch(&Setup::new()).unwrap();
+    let settings = alone(&server);
+    found(&settings);
+    let [a, b] = [(); 2].map(|()| Node::sharing(&settings));
+    a.put("k");
+    a.put("other");
+    block_on(a.samovar.flush()).unwrap();
+    assert_eq!(found_in(&b, "k"), Some(TierName::Redis));
+    assert_eq!(found_in(&b, "k"), Some(TierName::Memory), "kept there from then on");
+
+    let version = b.mark("k").unwrap();
+    until("the other has applied it", || a.at() == version);
+    for node in [&a, &b] {
+        assert_eq!(found_in(node, "k"), None);
+    }
+    // Who joins later, and finds the old frame in Redis, does not serve it either.
+    let c = Node::sharing(&settings);
+    assert_eq!((found_in(&c, "k"), found_in(&c, "other")), (None, Some(TierName::Redis)));
+
+    // What is read after the invalidation is everybody's again.
+    b.put("k");
+    block_on(b.samovar.flush()).unwrap();
+    assert_eq!(found_in(&c, "k"), Some(TierName::Redis));
+}
+
+#[test]
+fn what_lies_in_redis_is_served_on_after_the_log_was_lost() {
+    let server = Server::launch(&Setup::new()).unwrap();
+    let settings = alone(&server);
+    found(&settings);
+    let [a, b] = [(); 2].map(|()| Node::sharing(&settings));
+    let before = a.mark("k").unwrap();
+    until("both have applied it", || b.at() == before);
+    a.put("k");
+    block_on(a.samovar.flush()).unwrap();
+    server.cli(&["DEL", "{samovar:log}:marks", "{samovar:log}:meta"]).unwrap();
+    let _ = a.mark("other");
+    wait_for_all(&[&a, &b], before);
+    assert_eq!(found_in(&b, "k"), Some(TierName::Redis), "its version lies on the history still");
 }
 
 #[test]
