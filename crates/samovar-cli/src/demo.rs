@@ -72,7 +72,7 @@ async fn demo(args: &DemoArgs) -> Result<(), Failure> {
     let database = args.data.join(samovar_demo::file_name(&shape));
     settings.source.place = Place::Sqlite(database.clone());
     let labels = Labels::from(&settings);
-    let samovar = host::open(args.data.clone(), MEMORY_MAX_BYTES, DISK_MAX_BYTES).await?;
+    let samovar = host::open(args.data.clone(), MEMORY_MAX_BYTES, DISK_MAX_BYTES, None).await?;
     let tokens = Tokens { change: args.token.clone(), read: args.read_token.clone() };
     let app = App::new(labels, tokens);
     app.generating(0, shape.rows());

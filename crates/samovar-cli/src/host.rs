@@ -3,10 +3,13 @@
 use std::future::Future;
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use samovar::Samovar;
+use samovar::fence::{RedisLog, RedisLogOptions};
+use samovar::redis::RedisSettings;
 use samovar_levels::{Engine, WarmReport};
 use samovar_server::App;
 use tokio::net::TcpListener;
@@ -135,18 +138,25 @@ pub(crate) async fn unless_interrupted<T>(
     }
 }
 
-/// Opens the stack of tiers in a data directory.
+/// Opens the stack of tiers in a data directory; with a Redis, what others have there too, and the log that all share.
 pub(crate) async fn open(
     data: std::path::PathBuf,
     memory: u64,
     disk: u64,
+    redis: Option<RedisSettings>,
 ) -> Result<Samovar, Failure> {
-    let settings = samovar::Settings {
+    let mut settings = samovar::Settings {
         data_dir: Some(data),
         memory_max_bytes: memory,
         disk_max_bytes: disk,
+        redis,
         ..samovar::Settings::default()
     };
+    if let Some(redis) = &settings.redis {
+        let clock = Arc::clone(&settings.clock);
+        let log = RedisLog::new(redis, RedisLogOptions::default(), clock)?;
+        settings.log = Some(Arc::new(log));
+    }
     Ok(Samovar::open(settings).await?)
 }
 

@@ -5,6 +5,7 @@ mod http;
 mod import;
 mod init;
 mod life;
+mod nodes;
 mod openapi;
 mod page;
 mod postgres;

@@ -153,7 +153,7 @@ impl Engine {
             Stores::These(_) => "these".to_string(),
             other => other.to_string(),
         };
-        let prefix = self.key("", 0);
+        let prefix = self.key();
         format!("{prefix}{named}:{:032x}/{}/{}", hash.digest128(), selection.from, selection.to)
     }
 

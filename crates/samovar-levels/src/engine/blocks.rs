@@ -109,7 +109,7 @@ impl Engine {
         to: Day,
         needs: Needs,
     ) -> Option<Blocks> {
-        let key = self.key(&place.store, place.block);
+        let key = self.block_key(place);
         let caches = &self.inner.caches;
         let metrics = caches.metrics.peek(&key)?;
         let seen = self.look(&caches.metrics, &key, &metrics, place, from, to)?;
@@ -152,7 +152,7 @@ impl Engine {
 
     /// Brings a block from disk into memory; true if every day of the range may then be served.
     pub(crate) async fn stored_for(&self, place: &Place, from: Day, to: Day, needs: Needs) -> bool {
-        let key = self.key(&place.store, place.block);
+        let key = self.block_key(place);
         let caches = &self.inner.caches;
         // What is found is kept in memory.
         caches.metrics.get(&key).await;

@@ -107,7 +107,7 @@ impl Engine {
 
     /// Keeps a block all of whose days were read at once.
     fn fill(&self, place: &Place, raw: RawBlock, stamp: Stamp) -> Result<(), Error> {
-        let key = self.key(&place.store, place.block);
+        let key = self.block_key(place);
         let caches = &self.inner.caches;
         let days = (0..place.days).map(|at| place.first().plus(at));
         let (metrics, figures) =

@@ -117,7 +117,7 @@ impl Engine {
         again: bool,
         needs: Needs,
     ) -> Result<Arc<Blocks>, Error> {
-        let key = Key::new("blocks", self.key(&place.store, place.block));
+        let key = Key::new("blocks", self.block_key(place));
         let (engine, of, mine) = (self.clone(), place.clone(), place.clone());
         self.inner
             .loads
@@ -179,7 +179,7 @@ impl Engine {
 
 impl<'a> Load<'a> {
     async fn find(engine: &'a Engine, place: &'a Place, again: bool, needs: Needs) -> Self {
-        let key = engine.key(&place.store, place.block);
+        let key = engine.block_key(place);
         let caches = &engine.inner.caches;
         let figured = engine.usual_needs(place.figures) == Needs::Figures;
         let metrics = Held::find(&caches.metrics, &key, place).await;

@@ -35,7 +35,7 @@ pub(crate) struct Listed {
 
 impl Engine {
     pub(crate) fn members_key(&self) -> Key {
-        Key::new(LIST, self.key("", 0))
+        Key::new(LIST, self.key())
     }
 
     /// The stores and dates of the dataset; read from the source if no tier has the list.
@@ -134,7 +134,7 @@ impl Engine {
         if let Some(cut) = self.inner.cut.get() {
             return Ok(*cut);
         }
-        let key = self.key("", 0);
+        let key = self.key();
         let kept = self.inner.caches.cut.get(&key).await;
         let kept = kept.filter(|found| found.verdict != Verdict::Refused).map(|found| *found.value);
         let kept = match kept {

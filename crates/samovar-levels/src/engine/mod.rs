@@ -45,7 +45,7 @@ use crate::raw::RawBlock;
 use crate::schema::{Schema, fingerprint};
 use crate::selection::{Selection, Stores};
 use crate::standout::StandoutRules;
-use blocks::Blocks;
+use blocks::{Blocks, Place};
 use heat::HeatMap;
 use lookout::{Events, lookout};
 use members::Listed;
@@ -188,13 +188,15 @@ impl Engine {
             stale_window: lifetimes.stale_window,
             ..CachePolicy::named(name)
         };
+        let here = |policy| CachePolicy { redis: false, ..policy };
         let caches = Caches {
             members: samovar.cache(policy(LIST, lifetimes.metrics)),
-            raw: samovar.cache(policy("raw", lifetimes.raw)),
+            // Rows, and figures by product, are many and read by whoever asked for them first.
+            raw: samovar.cache(here(policy("raw", lifetimes.raw))),
             metrics: samovar.cache(policy("metrics", lifetimes.metrics)),
-            products: samovar.cache(policy("products", lifetimes.metrics)),
+            products: samovar.cache(here(policy("products", lifetimes.metrics))),
             results: samovar.cache(policy("results", lifetimes.results)),
-            heat: samovar.cache(policy("heat", FOR_LONG)),
+            heat: samovar.cache(here(policy("heat", FOR_LONG))),
             cut: samovar.cache(policy("cut", FOR_LONG)),
             shape: samovar.cache(policy("shape", FOR_LONG)),
         };
@@ -363,8 +365,15 @@ impl Engine {
         self.inner.samovar.close().await
     }
 
-    fn key(&self, store: &str, block: i32) -> String {
-        format!("{:x}/{store}/{block}", self.inner.data_shape)
+    /// The key of what there is one of for a dataset.
+    fn key(&self) -> String {
+        format!("{:x}//0", self.inner.data_shape)
+    }
+
+    /// The key of a block. Another node may have cut otherwise, where both began at once: then they do not share.
+    fn block_key(&self, place: &Place) -> String {
+        let Place { store, block, days, .. } = place;
+        format!("{:x}/{store}/{days}/{block}", self.inner.data_shape)
     }
 }
 

@@ -92,7 +92,7 @@ fn the_stores_that_were_asked_for_are_hot_at_the_next_start() {
         drop(engine);
         let engine = shop.engine(stored(directory.path()).await, ProductMetrics::Keep);
         engine.warm().await.unwrap();
-        assert_eq!(engine.hottest().await.unwrap()[0], "3".into());
+        assert_eq!(&*engine.hottest().await.unwrap()[0], "3");
     });
 }
 

@@ -153,7 +153,7 @@ fn a_store_that_could_not_be_read_is_warm_when_it_can() {
         let set = format!("UPDATE orders SET amount = 'a lot' WHERE rowid = {wrong}");
         shop.database.execute_batch(&set).unwrap();
         let engine: Engine = shop.engine(volatile().await, ProductMetrics::Keep);
-        assert_eq!(engine.hottest().await.unwrap()[0], "3".into());
+        assert_eq!(&*engine.hottest().await.unwrap()[0], "3");
         assert_eq!(engine.warm().await.unwrap().failed, 1);
         let warmth = engine.warmth();
         assert_eq!((warmth.stores_warm, warmth.ready), (2, false));

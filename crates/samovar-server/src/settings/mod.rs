@@ -4,6 +4,7 @@ mod awaited;
 mod engine;
 mod lines;
 mod raw;
+mod redis;
 mod rules;
 mod source;
 mod values;
@@ -13,6 +14,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use jiff::tz::TimeZone;
+use samovar::redis::RedisSettings;
 use samovar_levels::{
     Aggregate, Better, Column, HealthRules, Lifetimes, Measure, ProductMetrics, Schema,
     StandoutRules, Unit,
@@ -91,6 +93,8 @@ pub struct Settings {
     pub memory_max_bytes: u64,
     /// Budget of the disk tier, in bytes.
     pub disk_max_bytes: u64,
+    /// Where several servers share what they have read, and what they were told.
+    pub redis: Option<RedisSettings>,
     /// The source.
     pub source: SourceSettings,
     /// The dataset.
@@ -154,6 +158,8 @@ impl Settings {
         let mut disk = root.table(&mut reader, "disk", false);
         let disk_max_bytes = disk.bytes(&mut reader, "max_bytes", DISK_MAX_BYTES);
         disk.finish(&mut reader);
+        let table = root.table(&mut reader, "redis", false);
+        let redis = redis::redis(&mut reader, table, directory);
         let table = root.table(&mut reader, "source", true);
         let source = source::source(&mut reader, table, directory);
         let measures = root.tables(&mut reader, "measure");
@@ -200,6 +206,7 @@ impl Settings {
             data: directory.join(data),
             memory_max_bytes,
             disk_max_bytes,
+            redis,
             source,
             dataset,
             lifetimes,

@@ -66,6 +66,11 @@ impl Table {
         }
     }
 
+    /// Whether the table is there.
+    pub(super) fn is_given(&self) -> bool {
+        self.given
+    }
+
     pub(super) fn has(&self, field: &str) -> bool {
         self.fields.contains_key(field)
     }

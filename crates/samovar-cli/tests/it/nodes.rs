@@ -1,0 +1,107 @@
+//! Two `serve` on one Redis: what one has read the other need not, and what one is told both obey.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rusqlite::Connection;
+use samovar_testkit::redis::{Server as Redis, Setup};
+use serde_json::json;
+
+use crate::server::{Server, poll, run, samovar};
+
+const ALL: &str = "/api/diagnosis?stores=all&from=2026-01-01&to=2026-01-31";
+
+fn shop(directory: &Path) -> Connection {
+    let shop = Connection::open(directory.join("shop.db")).unwrap();
+    shop.execute_batch(
+        "CREATE TABLE orders (shop INTEGER, day TEXT, amount REAL);
+         CREATE INDEX of_shop ON orders (shop, day);
+         WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 1999)
+         INSERT INTO orders SELECT i % 5, date('2026-01-01', (i % 31) || ' days'), i % 97 + 0.25 FROM n",
+    )
+    .unwrap();
+    shop
+}
+
+/// A configuration with a data directory of its own.
+fn config(directory: &Path, name: &str, redis: &str) -> PathBuf {
+    let path = directory.join(format!("{name}.toml"));
+    let text = format!(
+        r#"
+data = "{name}"
+[redis]
+urls = "{redis}"
+[source]
+path = "shop.db"
+query = "orders"
+[dataset]
+name = "orders"
+store_id = "shop"
+date = "day"
+[[measure]]
+name = "sales"
+sum = "amount"
+unit = "money"
+"#
+    );
+    fs::write(&path, text).unwrap();
+    path
+}
+
+fn start(config: &Path) -> Server {
+    Server::start(samovar(&["serve", "--config", config.to_str().unwrap(), "--port", "0"])).warm()
+}
+
+fn sales(server: &Server) -> f64 {
+    server.json(ALL)["totals"]["sales"]["value"].as_f64().unwrap()
+}
+
+#[test]
+fn two_servers_share_warm_metrics_and_every_event() {
+    let redis = Redis::launch(&Setup::new()).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let shop = shop(directory.path());
+    let truth = || {
+        shop.query_row("SELECT sum(amount) FROM orders WHERE day <= '2026-01-31'", [], |row| {
+            row.get::<_, f64>(0)
+        })
+        .unwrap()
+    };
+
+    let first = start(&config(directory.path(), "first", &redis.url()));
+    assert_eq!(sales(&first), truth());
+    // All that is shared lies in Redis by now, or will soon.
+    let second = poll("the second to find everything in Redis", || {
+        let second = start(&config(directory.path(), "second", &redis.url()));
+        let counters = second.json("/api/stats")["counters"].clone();
+        if counters["rows_read"] == 0 {
+            return Some(second);
+        }
+        second.stop("TERM");
+        fs::remove_dir_all(directory.path().join("second")).unwrap();
+        None
+    });
+    assert_eq!(sales(&second), truth());
+
+    shop.execute(
+        "UPDATE orders SET amount = amount + 1000 WHERE shop = 3 AND day = '2026-01-05'",
+        [],
+    )
+    .unwrap();
+    let event = json!({ "partitions": [{ "store_id": "3", "date": "2026-01-05" }] });
+    let told = second.post("/api/events/orders_changed", &event);
+    assert_eq!(told.status, 200, "{}", told.text());
+    assert_eq!(sales(&second), truth());
+    poll("the other to obey", || (sales(&first) == truth()).then_some(()));
+}
+
+#[test]
+fn a_redis_that_cannot_be_is_told_with_its_line_and_no_password() {
+    let directory = tempfile::tempdir().unwrap();
+    shop(directory.path());
+    let path = config(directory.path(), "one", "http://ann:geheim@cache.example");
+    let ended = run(&["serve", "--config", path.to_str().unwrap()]);
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.err.contains("line 4, redis.urls"), "{}", ended.err);
+    assert!(!ended.err.contains("geheim"), "{}", ended.err);
+}
