@@ -197,6 +197,29 @@ fn it_lives_on_the_callers_runtime() {
 }
 
 #[test]
+fn it_may_be_asked_from_outside_of_its_runtime() {
+    let server = launch();
+    let build = |mut builder: tokio::runtime::Builder| builder.enable_all().build().unwrap();
+    let home = build(tokio::runtime::Builder::new_multi_thread());
+    let tier = {
+        let _context = home.enter();
+        tier(&at(&server)).0
+    };
+    let ask = async || {
+        tier.put(&Key::new("c", "k"), subject().entry(b"v"));
+        tier.flush().await.unwrap();
+        assert!(tier.get(&Key::new("c", "k")).await.unwrap().is_some());
+    };
+    // From a thread that knows of no runtime, and from another one.
+    block_on(ask());
+    build(tokio::runtime::Builder::new_current_thread()).block_on(ask());
+    // A runtime that is gone takes the connection along: that is an error, and no hang.
+    drop(home);
+    assert!(block_on(tier.get(&Key::new("c", "k"))).is_err());
+    assert!(block_on(tier.flush()).is_err());
+}
+
+#[test]
 fn a_dropped_tier_lets_go_of_its_connection() {
     let server = launch();
     let (tier, _) = tier(&at(&server));
