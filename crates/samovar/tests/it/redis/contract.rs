@@ -127,14 +127,7 @@ fn a_lookup_is_of_two_commands_at_most() {
             block_on(tier.get_many(&keys, need)).iter().all(|found| matches!(found, Ok(Some(_))))
         );
     }
-    let calls = |command: &str| {
-        let told = server.cli(&["INFO", "commandstats"]).unwrap();
-        let line = told.lines().find(|line| line.starts_with(&format!("cmdstat_{command}:")));
-        line.map_or(0, |line| {
-            let calls = line.split_once("calls=").unwrap().1;
-            calls.split(',').next().unwrap().parse().unwrap()
-        })
-    };
+    let calls = |command| super::calls(&server, command);
     assert_eq!(("get", calls("get")), ("get", 200));
     assert_eq!(("pttl", calls("pttl")), ("pttl", 100), "only for who needs it");
     assert_eq!(calls("set") + calls("scan") + calls("eval"), 0);
