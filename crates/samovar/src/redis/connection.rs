@@ -39,6 +39,8 @@ struct Inner {
     retry_max: Duration,
     /// A whole attempt to connect may take so long, the sentinels' answers included.
     patience: Duration,
+    /// Who asks waits for an attempt no longer than for an answer.
+    response_timeout: Duration,
     state: Mutex<State>,
 }
 
@@ -87,6 +89,7 @@ impl Connection {
             // Shorter than who leaves it alone waits, so that a probe is not turned away here.
             retry_max: (settings.retry_max / 4).max(settings.retry_min),
             patience: settings.connect_timeout * 4,
+            response_timeout: settings.response_timeout,
             state: Mutex::default(),
         };
         Ok(Connection { inner: Arc::new(inner) })
@@ -205,7 +208,10 @@ impl Connection {
                 }
             }
         };
-        let _ = connecting.await;
+        let patience = self.inner.clock.sleep(self.inner.response_timeout);
+        if let Either::Right(_) = select(connecting, patience).await {
+            return Err(Error::new(ErrorKind::Storage, "redis: it is still being connected to"));
+        }
         let state = self.inner.state.lock();
         state.link.clone().ok_or_else(|| state.why())
     }

@@ -76,6 +76,16 @@ fn open(redis: &RedisSettings, directory: Option<&TempDir>, clock: &Arc<FakeCloc
     block_on(Samovar::open(Settings { redis: Some(redis.clone()), ..settings })).unwrap()
 }
 
+/// How often a command was called since the server's statistics were reset.
+fn calls(server: &Server, command: &str) -> u64 {
+    let told = server.cli(&["INFO", "commandstats"]).unwrap();
+    let line = told.lines().find(|line| line.starts_with(&format!("cmdstat_{command}:")));
+    line.map_or(0, |line| {
+        let calls = line.split_once("calls=").unwrap().1;
+        calls.split(',').next().unwrap().parse().unwrap()
+    })
+}
+
 /// Waits until something is so: by trying, since nobody tells.
 fn until(what: &str, mut so: impl FnMut() -> bool) {
     let clock = samovar_core::SystemClock::new();

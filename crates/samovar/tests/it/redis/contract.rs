@@ -127,14 +127,7 @@ fn a_lookup_is_of_two_commands_at_most() {
             block_on(tier.get_many(&keys, need)).iter().all(|found| matches!(found, Ok(Some(_))))
         );
     }
-    let calls = |command: &str| {
-        let told = server.cli(&["INFO", "commandstats"]).unwrap();
-        let line = told.lines().find(|line| line.starts_with(&format!("cmdstat_{command}:")));
-        line.map_or(0, |line| {
-            let calls = line.split_once("calls=").unwrap().1;
-            calls.split(',').next().unwrap().parse().unwrap()
-        })
-    };
+    let calls = |command| super::calls(&server, command);
     assert_eq!(("get", calls("get")), ("get", 200));
     assert_eq!(("pttl", calls("pttl")), ("pttl", 100), "only for who needs it");
     assert_eq!(calls("set") + calls("scan") + calls("eval"), 0);
@@ -194,6 +187,29 @@ fn it_lives_on_the_callers_runtime() {
         assert!(tier.get(&Key::new("c", "k")).await.unwrap().is_some());
         tier.close().await.unwrap();
     });
+}
+
+#[test]
+fn it_may_be_asked_from_outside_of_its_runtime() {
+    let server = launch();
+    let build = |mut builder: tokio::runtime::Builder| builder.enable_all().build().unwrap();
+    let home = build(tokio::runtime::Builder::new_multi_thread());
+    let tier = {
+        let _context = home.enter();
+        tier(&at(&server)).0
+    };
+    let ask = async || {
+        tier.put(&Key::new("c", "k"), subject().entry(b"v"));
+        tier.flush().await.unwrap();
+        assert!(tier.get(&Key::new("c", "k")).await.unwrap().is_some());
+    };
+    // From a thread that knows of no runtime, and from another one.
+    block_on(ask());
+    build(tokio::runtime::Builder::new_current_thread()).block_on(ask());
+    // A runtime that is gone takes the connection along: that is an error, and no hang.
+    drop(home);
+    assert!(block_on(tier.get(&Key::new("c", "k"))).is_err());
+    assert!(block_on(tier.flush()).is_err());
 }
 
 #[test]

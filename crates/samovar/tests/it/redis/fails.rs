@@ -236,6 +236,26 @@ fn of_a_cluster_those_shards_answer_that_are_up() {
 }
 
 #[test]
+fn nobody_waits_for_a_connection_longer_than_for_an_answer() {
+    let server = launch();
+    server.pause().unwrap();
+    let settings = RedisSettings {
+        response_timeout: Duration::from_millis(50),
+        connect_timeout: Duration::from_secs(600),
+        ..at(&server)
+    };
+    let (tier, clock) = (by_the_clock(&settings), SystemClock::new());
+    for _ in 0..3 {
+        let error = block_on(tier.get(&Key::new("c", "k"))).unwrap_err();
+        assert!(error.to_string().contains("still being connected to"), "{error}");
+    }
+    assert!(clock.elapsed() < Duration::from_secs(300));
+    // The attempt goes on behind their backs.
+    server.resume().unwrap();
+    until("the connection", || block_on(tier.get(&Key::new("c", "k"))).is_ok());
+}
+
+#[test]
 fn a_queue_that_nobody_takes_is_given_up_and_said() {
     let server = launch();
     server.kill().unwrap();

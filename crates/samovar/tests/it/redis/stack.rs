@@ -1,5 +1,7 @@
 //! Memory, Redis and disk together, and any of them alone.
 
+use std::time::Duration;
+
 use samovar::redis::RedisSettings;
 use samovar::{Cache, CachePolicy, Event, Outcome, Samovar};
 use samovar_core::{Key, Mode, Scope, TierName, Verdict};
@@ -7,8 +9,8 @@ use samovar_testkit::clock::FakeClock;
 use samovar_testkit::redis::{Server, Setup};
 use tempfile::tempdir;
 
-use super::{at, launch, open, until};
-use crate::support::{START, block_on, get, key, mark, policy, whole};
+use super::{at, calls, launch, open, until};
+use crate::support::{START, WINDOW, block_on, get, key, mark, policy, whole};
 
 fn cache(samovar: &Samovar, memory: bool, redis: bool, disk: bool) -> Cache<String> {
     samovar.cache(CachePolicy { memory, redis, disk, ..policy("c") })
@@ -121,13 +123,13 @@ fn what_redis_missed_while_it_was_away_is_refused_when_it_is_back() {
     // Until it is left alone.
     until("the breaker to open", || {
         assert_eq!(found(&cache, "untouched"), None);
-        clock.advance(std::time::Duration::from_millis(1));
+        clock.advance(Duration::from_millis(1));
         samovar.counters().snapshot().event(Event::TierSkipped) > 0
     });
     mark(&samovar, key("c", "marked"), Mode::Remove);
     server.start().unwrap();
     until("Redis to be taken back", || {
-        clock.advance(std::time::Duration::from_millis(30));
+        clock.advance(Duration::from_millis(30));
         found(&cache, "untouched").is_some()
     });
     assert_eq!(server.cli(&["DBSIZE"]).unwrap(), "2", "the old frame is there");
@@ -152,7 +154,7 @@ fn a_redis_that_is_away_does_not_stop_the_opening() {
     }
     server.start().unwrap();
     until("Redis to be taken back", || {
-        clock.advance(std::time::Duration::from_millis(30));
+        clock.advance(Duration::from_millis(30));
         let load = block_on(cache.get_or_load("k", |_| async { Ok("v".to_owned()) })).unwrap();
         load.tier == Some(TierName::Redis)
     });
@@ -196,6 +198,25 @@ fn everything_is_invalidated_in_redis_by_one_mark() {
         assert_eq!(get(&cache, "k").map(|found| found.verdict), Some(Verdict::Stale), "{scope:?}");
         mark(&samovar, scope, Mode::Remove);
         assert!(get(&cache, "k").is_none());
+    }
+    block_on(samovar.close()).unwrap();
+}
+
+#[test]
+fn how_long_it_lasts_is_asked_where_that_matters() {
+    let server = launch();
+    let samovar = open(&at(&server), None, &FakeClock::at(START));
+    for (memory, stale_window, asked) in
+        [(false, Duration::ZERO, 0), (true, Duration::ZERO, 1), (false, WINDOW, 1)]
+    {
+        let writer = CachePolicy { memory: false, stale_window, ..policy("c") };
+        samovar.cache::<String>(writer.clone()).put("k", "v".to_owned(), whole(&samovar));
+        block_on(samovar.flush()).unwrap();
+        server.cli(&["CONFIG", "RESETSTAT"]).unwrap();
+        let reader = samovar.cache::<String>(CachePolicy { memory, ..writer });
+        assert_eq!(found(&reader, "k"), Some(("v".into(), TierName::Redis)));
+        assert_eq!((calls(&server, "get"), calls(&server, "pttl")), (1, asked));
+        block_on(reader.remove("k"));
     }
     block_on(samovar.close()).unwrap();
 }
