@@ -7,13 +7,13 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use samovar_core::{
     Claim, Entry, Error, Key, Lifetime, Millis, Part, Parts, Stamp, Tick, TierName, Token, Verdict,
 };
 
 pub use answer::{Answer, Found, Loaded, Outcome, PutOptions};
 
+use crate::codec::Packer;
 use crate::counters::{CacheCounters, Event, Lookup};
 use crate::flight::Flights;
 use crate::samovar::Inner;
@@ -27,6 +27,7 @@ pub struct Cache<V: Value> {
     inner: Arc<Inner>,
     policy: Arc<CachePolicy>,
     counters: Arc<CacheCounters>,
+    packer: Packer,
     flights: Flights<Answer<V>>,
 }
 
@@ -34,7 +35,8 @@ impl<V: Value> Cache<V> {
     pub(crate) fn new(inner: Arc<Inner>, policy: CachePolicy) -> Self {
         let counters = inner.counters.of_cache(&policy.name);
         let flights = Flights::new(inner.fence.clone());
-        Cache { inner, policy: Arc::new(policy), counters, flights }
+        let packer = Packer::counting(policy.compression, counters.sizes());
+        Cache { inner, policy: Arc::new(policy), counters, packer, flights }
     }
 
     /// The policy it was made with.
@@ -112,8 +114,10 @@ impl<V: Value> Cache<V> {
             inner.stack.below(&key, &inner.fence, &inner.counters, &self.counters).await?;
         let now = inner.clock.now();
         let survey = inner.fence.survey(&key.cache, &key.id, entry.claim(), Tick(0), now);
-        let value = match V::decode(&entry.value) {
-            Ok(value) => Arc::new(value),
+        let value = match entry.value.read::<V>() {
+            Ok(Some(value)) => Arc::new(value),
+            // That there is no value is nobody's answer yet.
+            Ok(None) => return None,
             Err(error) => {
                 inner.counters.count(Event::Damaged, 1);
                 inner
@@ -218,9 +222,8 @@ impl<V: Value> Cache<V> {
         if !self.policy.disk || !self.inner.stack.has_lower() {
             return;
         }
-        let mut bytes = Vec::new();
-        match entry.value.encode(&mut bytes) {
-            Ok(()) => self.inner.stack.put_below(key, &entry.with(Bytes::from(bytes))),
+        match self.packer.pack(&*entry.value) {
+            Ok(payload) => self.inner.stack.put_below(key, &entry.with(payload)),
             Err(error) => {
                 self.inner.counters.count(Event::FillDropped, 1);
                 let now = self.inner.clock.now();
@@ -314,6 +317,7 @@ impl<V: Value> Clone for Cache<V> {
             inner: Arc::clone(&self.inner),
             policy: Arc::clone(&self.policy),
             counters: Arc::clone(&self.counters),
+            packer: self.packer.clone(),
             flights: self.flights.clone(),
         }
     }

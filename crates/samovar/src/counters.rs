@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 use samovar_core::{Millis, TierName};
 
+use crate::codec::Sizes;
+
 /// How many notices are kept.
 const NOTICES: usize = 100;
 
@@ -47,6 +49,7 @@ pub(crate) enum Lookup {
 pub(crate) struct CacheCounters {
     memory: Lookups,
     disk: Lookups,
+    sizes: Arc<Mutex<Sizes>>,
 }
 
 impl CacheCounters {
@@ -55,6 +58,11 @@ impl CacheCounters {
             TierName::Memory => &self.memory,
             TierName::Disk => &self.disk,
         }
+    }
+
+    /// Where the sizes of its values are added up.
+    pub(crate) fn sizes(&self) -> Arc<Mutex<Sizes>> {
+        Arc::clone(&self.sizes)
     }
 
     pub(crate) fn count(&self, tier: TierName, lookup: Lookup) {
@@ -130,6 +138,9 @@ pub struct Notice {
 pub struct Snapshot {
     /// Lookups by cache and tier.
     pub lookups: BTreeMap<Arc<str>, BTreeMap<TierName, Outcomes>>,
+    /// By cache, the values that were stored below memory, before and after compression: each once, in however many
+    /// tiers it is.
+    pub sizes: BTreeMap<Arc<str>, Sizes>,
     /// The other counts.
     pub events: BTreeMap<Event, u64>,
 }
@@ -173,16 +184,20 @@ impl Counters {
                     (Arc::clone(name), tiers.map(|tier| (tier, lookups(of.of(tier)))).into())
                 })
                 .collect(),
+            sizes: caches.iter().map(|(name, of)| (Arc::clone(name), *of.sizes.lock())).collect(),
             events: Event::ALL.map(|event| (event, read(&self.events[event as usize]))).into(),
         }
     }
 
     /// Sets every count to zero. The notices stay.
     pub fn reset(&self) {
-        for of in self.caches.lock().values().flat_map(|c| [&c.memory, &c.disk]) {
-            for counter in [&of.hits, &of.stale, &of.misses, &of.refused] {
-                counter.store(0, Ordering::Relaxed);
+        for cache in self.caches.lock().values() {
+            for of in [&cache.memory, &cache.disk] {
+                for counter in [&of.hits, &of.stale, &of.misses, &of.refused] {
+                    counter.store(0, Ordering::Relaxed);
+                }
             }
+            *cache.sizes.lock() = Sizes::default();
         }
         for counter in &self.events {
             counter.store(0, Ordering::Relaxed);

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use samovar_core::{Clock, Error, Judge, MarkLog, SystemClock, Tier};
+
+use crate::codec::{CompressionPolicy, Payload};
 
 /// What [`crate::Samovar::open`] needs to know. The default keeps everything in memory.
 ///
@@ -44,7 +45,7 @@ pub struct Settings {
 }
 
 /// A tier below memory.
-pub type LowerTier = Arc<dyn Tier<Value = Bytes>>;
+pub type LowerTier = Arc<dyn Tier<Value = Payload>>;
 
 /// Makes the tier below memory out of the one that would be used.
 pub type WrapLower =
@@ -102,10 +103,12 @@ pub struct CachePolicy {
     pub memory: bool,
     /// Whether disk keeps it.
     pub disk: bool,
+    /// What is compressed below memory, and how.
+    pub compression: CompressionPolicy,
 }
 
 impl CachePolicy {
-    /// The default policy under a name: an hour, spread by 20 %, a day stale, in memory and on disk.
+    /// The default policy under a name: an hour, spread by 20 %, a day stale, in memory and on disk, not compressed.
     pub fn named(name: impl Into<Arc<str>>) -> CachePolicy {
         CachePolicy {
             name: name.into(),
@@ -114,6 +117,7 @@ impl CachePolicy {
             stale_window: Duration::from_secs(86_400),
             memory: true,
             disk: true,
+            compression: CompressionPolicy::default(),
         }
     }
 }

@@ -64,11 +64,11 @@ impl Compression {
     }
 
     /// What a frame calls it.
-    pub(super) fn id(self) -> u8 {
+    pub(crate) fn id(self) -> u8 {
         self as u8
     }
 
-    pub(super) fn from_id(id: u8) -> Option<Compression> {
+    pub(crate) fn from_id(id: u8) -> Option<Compression> {
         Compression::ALL.get(usize::from(id)).copied()
     }
 

@@ -128,12 +128,7 @@ impl Frame {
     pub fn read<V: Value>(&self) -> Result<Option<V>, Error> {
         let Some(bytes) = &self.value else { return Ok(None) };
         if self.codec != V::CODEC {
-            let problem = format!(
-                "the stored value is encoded by codec {}, where {} is expected",
-                self.codec.0,
-                V::CODEC.0
-            );
-            return Err(Error::new(ErrorKind::Format, problem));
+            return Err(self.codec.is_not(V::CODEC));
         }
         V::decode(bytes).map(Some)
     }

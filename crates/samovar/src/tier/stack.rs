@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use samovar_core::{Entry, Error, Key, Tick, Tier, TierName, Usage};
 
 use super::memory::{MemoryTier, Shared};
+use crate::codec::Payload;
 use crate::counters::{CacheCounters, Counters, Event, Lookup};
 use crate::fence::Fence;
 use crate::settings::LowerTier;
@@ -33,7 +33,7 @@ impl Stack {
         fence: &Fence,
         counters: &Counters,
         of_cache: &CacheCounters,
-    ) -> Option<(TierName, Entry<Bytes>)> {
+    ) -> Option<(TierName, Entry<Payload>)> {
         // Before the lookup: what is found may not know of marks that act from now on.
         let before: Tick = fence.tick();
         for tier in &self.lower {
@@ -54,8 +54,8 @@ impl Stack {
         self.memory.promote(key, entry);
     }
 
-    /// Hands an entry to the tiers below, each with the bytes.
-    pub(crate) fn put_below(&self, key: &Key, entry: &Entry<Bytes>) {
+    /// Hands an entry to the tiers below, all with the same bytes.
+    pub(crate) fn put_below(&self, key: &Key, entry: &Entry<Payload>) {
         for tier in &self.lower {
             tier.put(key, entry.clone());
         }

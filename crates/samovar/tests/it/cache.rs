@@ -407,17 +407,20 @@ fn memory_is_bounded_over_all_caches() {
 struct Broken;
 
 impl Tier for Broken {
-    type Value = bytes::Bytes;
+    type Value = samovar::codec::Payload;
 
     fn name(&self) -> TierName {
         TierName::Disk
     }
 
-    fn get<'a>(&'a self, _: &'a Key) -> BoxFuture<'a, Result<Option<Entry<bytes::Bytes>>, Error>> {
+    fn get<'a>(
+        &'a self,
+        _: &'a Key,
+    ) -> BoxFuture<'a, Result<Option<Entry<samovar::codec::Payload>>, Error>> {
         Box::pin(async { Err(Error::new(ErrorKind::Storage, "out of order")) })
     }
 
-    fn put(&self, _: &Key, _: Entry<bytes::Bytes>) {}
+    fn put(&self, _: &Key, _: Entry<samovar::codec::Payload>) {}
 
     fn remove<'a>(&'a self, _: &'a Key) -> BoxFuture<'a, Result<bool, Error>> {
         Box::pin(async { Err(Error::new(ErrorKind::Storage, "out of order")) })

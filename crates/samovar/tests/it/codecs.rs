@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use samovar::Value;
-use samovar::codec::{Codec, Coded, Json, JsonCodec, MessagePack, MessagePackCodec};
+use samovar::codec::{
+    Codec, Coded, Compression, CompressionPolicy, Json, JsonCodec, MessagePack, MessagePackCodec,
+};
+use samovar::{CachePolicy, Value};
 use samovar_core::{ErrorKind, TierName};
 use samovar_testkit::clock::FakeClock;
 use serde::{Deserialize, Serialize};
@@ -121,4 +123,37 @@ fn they_outlive_the_process() {
     let cache = samovar.cache::<Json<Product>>(policy("product_info"));
     let found = block_on(cache.get("42")).unwrap();
     assert_eq!((found.tier, &**found.value), (TierName::Disk, &product(42)));
+}
+
+/// Compressed where the policy of its cache says so, read whatever the policy says by then.
+#[test]
+fn what_is_stored_is_compressed_by_policy() {
+    let directory = tempfile::tempdir().unwrap();
+    let clock = FakeClock::at(START);
+    let (small, large) = ("tea".to_owned(), "tea ".repeat(25_000));
+    {
+        let samovar = open(Some(directory.path()), &clock);
+        let compression = CompressionPolicy::by(Compression::Zstd);
+        let cache = samovar.cache::<String>(CachePolicy { compression, ..policy("names") });
+        cache.put("small", small.clone(), whole(&samovar));
+        cache.put("large", large.clone(), whole(&samovar));
+        samovar.cache::<String>(policy("plain")).put("large", large.clone(), whole(&samovar));
+        block_on(samovar.flush()).unwrap();
+        let counted = samovar.counters().snapshot().sizes;
+        let (names, plain) = (counted["names"], counted["plain"]);
+        assert_eq!((names.values, names.compressed, names.plain), (2, 1, 100_003));
+        assert!(names.saved() > 0.9, "{names:?}");
+        assert_eq!((plain.compressed, plain.stored), (0, 100_000));
+        let usage = samovar.usage()[1].1.clone();
+        assert!(usage.caches["names"].bytes < usage.caches["plain"].bytes / 5, "{usage:?}");
+        samovar.counters().reset();
+        assert_eq!(samovar.counters().snapshot().sizes["names"].values, 0);
+        block_on(samovar.close()).unwrap();
+    }
+    let samovar = open(Some(directory.path()), &clock);
+    let cache = samovar.cache::<String>(policy("names"));
+    for (key, value) in [("small", small), ("large", large)] {
+        let found = block_on(cache.get(key)).unwrap();
+        assert_eq!((found.tier, &*found.value), (TierName::Disk, &value), "{key}");
+    }
 }

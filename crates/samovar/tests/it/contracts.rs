@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
+use samovar::codec::{CodecId, Payload};
 use samovar::fence::LocalLog;
 use samovar::tier::{DiskOptions, DiskTier, MemoryTier, Shared};
 use samovar::{Counters, Event, Fence};
@@ -33,7 +33,12 @@ fn disk(directory: &TempDir, fence: &Fence, max_bytes: u64) -> DiskTier {
 }
 
 fn on_disk(version: Version) -> Subject<DiskTier> {
-    Subject { make: Bytes::copy_from_slice, read: |value| value.to_vec(), version, read_at: START }
+    Subject {
+        make: |bytes| Payload::new(CodecId::BYTES, bytes.to_vec()),
+        read: |value| value.bytes().unwrap().unwrap().to_vec(),
+        version,
+        read_at: START,
+    }
 }
 
 #[test]
@@ -132,7 +137,7 @@ fn a_full_queue_turns_down_and_keeps_nothing_older() {
     }
     tier.put(&key, subject.entry(b"new"));
     block_on(tier.flush()).unwrap();
-    let found = block_on(tier.get(&key)).unwrap().map(|entry| entry.value);
+    let found = block_on(tier.get(&key)).unwrap().map(|entry| (subject.read)(&entry.value));
     assert!(found.is_none() || found.as_deref() == Some(b"new"), "{found:?}");
     let dropped = counters.snapshot().event(Event::FillDropped);
     assert_eq!(tier.usage().total().entries + dropped, 201);

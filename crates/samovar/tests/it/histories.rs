@@ -28,7 +28,7 @@ struct Node {
     samovar: Samovar,
     cache: Cache<String>,
     log: Arc<StepLog>,
-    gate: Arc<Gate<bytes::Bytes>>,
+    gate: Arc<Gate<samovar::codec::Payload>>,
     source: Arc<AtomicU64>,
     _directory: TempDir,
 }
@@ -42,12 +42,12 @@ struct Load {
 fn start() -> Node {
     let directory = tempdir().unwrap();
     let log = StepLog::new();
-    let gates: Arc<Mutex<Option<Arc<Gate<bytes::Bytes>>>>> = Arc::default();
+    let gates: Arc<Mutex<Option<Arc<Gate<samovar::codec::Payload>>>>> = Arc::default();
     let made = Arc::clone(&gates);
     let wrap = move |disk: Option<LowerTier>, _| {
         let gate = Gate::new(disk.unwrap());
         *made.lock().unwrap() = Some(Arc::clone(&gate));
-        Ok(Some(gate as Arc<dyn Tier<Value = bytes::Bytes>>))
+        Ok(Some(gate as Arc<dyn Tier<Value = samovar::codec::Payload>>))
     };
     let samovar = block_on(Samovar::open(Settings {
         log: Some(Arc::clone(&log) as _),

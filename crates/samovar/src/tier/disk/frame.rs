@@ -10,8 +10,12 @@ use samovar_core::{Claim, Key, Lifetime, Millis, Part, Parts, Span, Stamp, Tags,
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
-const MAGIC: [u8; 3] = *b"SF\x02";
-/// Before entries had tags: the same without the last two fields.
+use crate::codec::{CodecId, Compression, Packed, Payload};
+
+const MAGIC: [u8; 3] = *b"SF\x03";
+/// Before a frame said how its value is encoded and compressed: the same without the last four fields.
+const MAGIC_2: [u8; 3] = *b"SF\x02";
+/// Before entries had tags: without the two fields before those.
 const MAGIC_1: [u8; 3] = *b"SF\x01";
 
 /// A page of redb.
@@ -33,19 +37,35 @@ struct StoredPart {
 pub(super) struct Head {
     /// Names its chunks.
     pub(super) id: u64,
-    /// The value's length in bytes.
+    /// The stored value's length in bytes.
     pub(super) length: u64,
-    /// The value's checksum.
+    /// The stored value's checksum.
     sum: u64,
     pub(super) lifetime: Lifetime,
     parts: Vec<StoredPart>,
     pub(super) tags: Tags,
     /// It was not clean when it was written: it counts as what it is, whatever the file was swept of.
     pub(super) apart: bool,
+    /// The source has no such value.
+    absent: bool,
+    /// How the value is encoded, if that was said.
+    codec: Option<u8>,
+    /// How it is compressed, as `docs/frame.md` numbers it.
+    compression: u8,
+    /// Its length before compression.
+    plain: u64,
 }
 
 impl Head {
-    pub(super) fn new(id: u64, value: &[u8], claim: Claim<'_>, apart: bool) -> Head {
+    /// Of a value as it is to be stored; `None`: the source has none.
+    pub(super) fn new(
+        id: u64,
+        codec: Option<CodecId>,
+        packed: Option<&Packed>,
+        claim: Claim<'_>,
+        apart: bool,
+    ) -> Head {
+        let value = packed.map_or(&[][..], |packed| &packed.bytes);
         let stored = |part: &Part| StoredPart {
             span: part.span.clone(),
             version: part.stamp.version,
@@ -54,7 +74,19 @@ impl Head {
         let Claim { parts, tags, lifetime } = claim;
         let parts = parts.iter().map(stored).collect();
         let (length, tags) = (value.len() as u64, tags.clone());
-        Head { id, length, sum: xxh3_64(value), lifetime, parts, tags, apart }
+        Head {
+            id,
+            length,
+            sum: xxh3_64(value),
+            lifetime,
+            parts,
+            tags,
+            apart,
+            absent: packed.is_none(),
+            codec: codec.map(|codec| codec.0),
+            compression: packed.map_or(0, |packed| packed.compression.id()),
+            plain: packed.map_or(0, |packed| packed.length),
+        }
     }
 
     /// The row. `None` if it cannot be encoded.
@@ -70,16 +102,30 @@ impl Head {
         if checksum(cache, id, body) != u64::from_le_bytes(*sum) {
             return None;
         }
-        if let Some(body) = body.strip_prefix(&MAGIC_1) {
-            // The length of a list without tags, and false.
-            return postcard::from_bytes(&[body, &[0, 0]].concat()).ok();
+        // Of an older frame: no tags, not apart; a value, of no codec, not compressed, and how long is known.
+        let older = |body: &[u8], fields: &[u8]| {
+            let head: Head = postcard::from_bytes(&[body, fields].concat()).ok()?;
+            Some(Head { plain: head.length, ..head })
+        };
+        match body.split_first_chunk()? {
+            (&MAGIC, body) => postcard::from_bytes(body).ok(),
+            (&MAGIC_2, body) => older(body, &[0; 4]),
+            (&MAGIC_1, body) => older(body, &[0; 6]),
+            _ => None,
         }
-        postcard::from_bytes(body.strip_prefix(&MAGIC)?).ok()
     }
 
-    /// Whether these bytes are the value that was written.
-    pub(super) fn vouches_for(&self, value: &[u8]) -> bool {
-        self.length == value.len() as u64 && self.sum == xxh3_64(value)
+    /// The value whose stored bytes these are; `None` if they are not what was written.
+    pub(super) fn payload(&self, value: Vec<u8>) -> Option<Payload> {
+        if self.length != value.len() as u64 || self.sum != xxh3_64(&value) {
+            return None;
+        }
+        if self.absent {
+            return Some(Payload::absent());
+        }
+        let compression = Compression::from_id(self.compression)?;
+        let packed = Packed { compression, length: self.plain, bytes: value.into() };
+        Some(Payload::stored(self.codec.map(CodecId), packed))
     }
 
     /// What decides whether it may be kept, with its own parts or what was made of them.
@@ -146,7 +192,13 @@ mod tests {
             Lifetime { ttl: Duration::from_secs(5), stale_window: Duration::from_secs(6) };
         let parts = [Part { span: Some(span), stamp }, Part { span: None, stamp }];
         let tags = Tags::new(["é", "b"]).unwrap();
-        Head::new(1, value, Claim { parts: &parts, tags: &tags, lifetime }, true)
+        let packed = Packed {
+            compression: Compression::None,
+            length: value.len() as u64,
+            bytes: value.to_vec().into(),
+        };
+        let claim = Claim { parts: &parts, tags: &tags, lifetime };
+        Head::new(1, Some(CodecId::TEXT), Some(&packed), claim, true)
     }
 
     proptest! {
@@ -165,16 +217,31 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_from_before_tags_is_read() {
+    fn older_frames_are_read() {
         let key = Key::new("cache", "key");
-        let head = Head { tags: Tags::NONE, apart: false, ..head(b"value") };
-        let row = head.encode(&key).unwrap();
-        let (new, _) = row.split_last_chunk::<8>().unwrap();
-        let (fields, last) = new[MAGIC.len()..].split_last_chunk::<2>().unwrap();
-        assert_eq!(*last, [0, 0]);
-        let mut old = [&MAGIC_1, fields].concat();
-        old.extend_from_slice(&checksum("cache", "key", &old).to_le_bytes());
-        assert_eq!(Head::decode("cache", "key", &old), Some(head));
+        let untagged = Head { tags: Tags::NONE, apart: false, codec: None, ..head(b"value") };
+        let tagged = Head { codec: None, ..head(b"value") };
+        // Absent, codec, compression and length are one byte each here; before them the tags and apart.
+        for (head, magic, shorter) in [(untagged, MAGIC_1, 6), (tagged, MAGIC_2, 4)] {
+            let row = head.encode(&key).unwrap();
+            let (new, _) = row.split_last_chunk::<8>().unwrap();
+            let (fields, last) = new[MAGIC.len()..].split_at(new.len() - MAGIC.len() - shorter);
+            assert_eq!(last.split_last(), Some((&5, &[0; 5][..shorter - 1])));
+            let mut old = [&magic, fields].concat();
+            old.extend_from_slice(&checksum("cache", "key", &old).to_le_bytes());
+            assert_eq!(Head::decode("cache", "key", &old), Some(head));
+        }
+    }
+
+    #[test]
+    fn that_there_is_no_value_is_kept() {
+        let key = Key::new("cache", "key");
+        let whole = head(b"");
+        let parts = whole.parts();
+        let row = Head::new(1, None, None, whole.claim(&parts), false).encode(&key).unwrap();
+        let found = Head::decode("cache", "key", &row).unwrap();
+        assert!(found.payload(Vec::new()).unwrap().is_absent());
+        assert!(!whole.payload(Vec::new()).unwrap().is_absent());
     }
 
     #[test]
@@ -189,7 +256,7 @@ mod tests {
             assert_eq!(Head::decode("cache", "key", &damaged), None);
         }
         assert_eq!(Head::decode("cach", "ekey", &row), None);
-        assert!(head(value).vouches_for(value));
-        assert!(!head(value).vouches_for(b"valuE"));
+        assert!(head(value).payload(value.to_vec()).is_some());
+        assert!(head(value).payload(b"valuE".to_vec()).is_none());
     }
 }

@@ -20,13 +20,13 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_channel::oneshot;
 use parking_lot::{Mutex, RwLock};
 use redb::Database;
 use samovar_core::{BoxFuture, Clock, Entry, Error, Judge, Keep, Key, Tier, TierName, Usage};
 
 use crate::background::{Worker, closed};
+use crate::codec::Payload;
 use crate::counters::{Counters, Event};
 use crate::file::{Trouble, guarded};
 use index::Index;
@@ -98,14 +98,14 @@ struct Queue {
 }
 
 enum Waiting {
-    Put(Entry<Bytes>),
+    Put(Entry<Payload>),
     Removed,
 }
 
 impl Waiting {
     fn bytes(&self) -> u64 {
         match self {
-            Waiting::Put(entry) => entry.value.len() as u64 + 512,
+            Waiting::Put(entry) => entry.value.size() as u64 + 512,
             Waiting::Removed => 512,
         }
     }
@@ -113,7 +113,7 @@ impl Waiting {
 
 struct ReadJob {
     key: Key,
-    reply: oneshot::Sender<Result<Option<Entry<Bytes>>, Error>>,
+    reply: oneshot::Sender<Result<Option<Entry<Payload>>, Error>>,
 }
 
 impl DiskTier {
@@ -294,13 +294,13 @@ impl Shared {
 }
 
 impl Tier for DiskTier {
-    type Value = Bytes;
+    type Value = Payload;
 
     fn name(&self) -> TierName {
         TierName::Disk
     }
 
-    fn get<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<Option<Entry<Bytes>>, Error>> {
+    fn get<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<Option<Entry<Payload>>, Error>> {
         let ready = |found| -> BoxFuture<'a, _> { Box::pin(std::future::ready(Ok(found))) };
         match self.shared.queue.lock().waiting.get(key) {
             Some((_, Waiting::Put(entry))) => return ready(Some(entry.clone())),
@@ -323,7 +323,7 @@ impl Tier for DiskTier {
 
     /// What the fence refuses already is turned down here, so that it does not hide what stands in the file. Of what
     /// is let in the writer decides, inside its transaction, by the fence of that moment and by what stands there.
-    fn put(&self, key: &Key, entry: Entry<Bytes>) {
+    fn put(&self, key: &Key, entry: Entry<Payload>) {
         let judge = &*self.shared.judge;
         let refused = judge.judge_stored(key, entry.claim()) == Keep::Drop;
         let mut queue = self.shared.queue.lock();

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
 use redb::{
     Database, ReadTransaction, ReadableDatabase, ReadableTable, Table, TableDefinition,
     WriteTransaction,
@@ -12,6 +11,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::frame::{Head, chunks, footprint};
 use super::index::{Index, Slot};
+use crate::codec::Payload;
 use crate::file::{Layout, Trouble, trouble};
 use crate::tier::is_late;
 
@@ -32,8 +32,8 @@ pub(super) struct Loaded {
 }
 
 pub(super) fn layout(page_cache: usize) -> Layout<Loaded> {
-    // Since 2 frames have tags, and may stand apart.
-    Layout { page_cache, format: 2, since: 1, create, load }
+    // Since 2 frames have tags, and may stand apart; since 3 they say how their value is encoded and compressed.
+    Layout { page_cache, format: 3, since: 1, create, load }
 }
 
 fn create(transaction: &WriteTransaction) -> Result<(), Trouble> {
@@ -72,7 +72,7 @@ fn load(database: &Database) -> Result<Loaded, Trouble> {
 pub(super) enum Read {
     Absent,
     Damaged,
-    Found(Entry<Bytes>),
+    Found(Entry<Payload>),
 }
 
 /// The parts of a frame as what they count: each as the greater of its own version and the one up to which the file
@@ -106,13 +106,13 @@ pub(super) fn read(database: &Database, key: &Key, judge: &dyn Judge) -> Result<
     Ok(Read::Found(Entry { value, parts, tags, lifetime }))
 }
 
-fn read_value(transaction: &ReadTransaction, head: &Head) -> Result<Option<Bytes>, Trouble> {
+fn read_value(transaction: &ReadTransaction, head: &Head) -> Result<Option<Payload>, Trouble> {
     let table = transaction.open_table(CHUNKS).map_err(trouble)?;
     let mut value = Vec::with_capacity(usize::try_from(head.length).unwrap_or(0));
     for row in table.range((head.id, 0)..=(head.id, u32::MAX)).map_err(trouble)? {
         value.extend_from_slice(row.map_err(trouble)?.1.value());
     }
-    Ok(head.vouches_for(&value).then(|| value.into()))
+    Ok(head.payload(value))
 }
 
 /// Epoch, number, checksum. What does not add up says nothing: colder, never wrong.
@@ -173,7 +173,7 @@ impl<'t> Tables<'t> {
     pub(super) fn fill(
         &mut self,
         key: &Key,
-        entry: &Entry<Bytes>,
+        entry: &Entry<Payload>,
         judge: &dyn Judge,
         max_bytes: u64,
         index: &parking_lot::Mutex<Index>,
@@ -188,15 +188,19 @@ impl<'t> Tables<'t> {
         let id = index.lock().new_id();
         // Some of it is stale or refused already: what the file was swept of says nothing of this.
         let apart = decode_clean(&self.clean)?.is_some_and(|clean| clean.seq > clean_to);
-        let head = Head::new(id, &entry.value, entry.claim(), apart);
-        let row = head.encode(key);
-        let bytes = footprint(key, row.as_ref().map_or(0, Vec::len), head.length);
-        let Some(row) = row.filter(|_| bytes <= max_bytes) else {
+        // `None` if it cannot be compressed, or its head not be encoded.
+        let framed = entry.value.packed().ok().and_then(|packed| {
+            let head = Head::new(id, entry.value.codec(), packed.as_ref(), entry.claim(), apart);
+            let row = head.encode(key)?;
+            let bytes = footprint(key, row.len(), head.length);
+            (bytes <= max_bytes).then(|| (row, bytes, packed.map(|packed| packed.bytes)))
+        });
+        let Some((row, bytes, value)) = framed else {
             // What it was to replace is older.
             self.remove(key, index)?;
             return Ok(Fill::TurnedDown);
         };
-        for (number, chunk) in (0u32..).zip(chunks(&entry.value)) {
+        for (number, chunk) in (0u32..).zip(chunks(&value.unwrap_or_default())) {
             self.chunks.insert((id, number), chunk).map_err(trouble)?;
         }
         self.heads.insert((&*key.cache, &*key.id), &*row).map_err(trouble)?;

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_channel::oneshot;
 use samovar_core::{Entry, Error, ErrorKind, Key, Version};
 
 use super::store::{Fill, Tables};
 use super::{DiskOptions, Shared};
+use crate::codec::Payload;
 use crate::counters::Event;
 use crate::file::{Trouble, guarded, trouble};
 
@@ -28,7 +28,7 @@ pub(super) type Reply = oneshot::Sender<Result<(), Error>>;
 
 pub(super) enum Command {
     /// `serial` names the entry in the queue.
-    Put(Key, u64, Entry<Bytes>),
+    Put(Key, u64, Entry<Payload>),
     Remove(Key, u64),
     /// A reader found a damaged frame.
     Drop(Key),
@@ -199,7 +199,7 @@ impl Writer {
             // What is queued behind it takes its place anyway.
             Command::Put(key, serial, _) if !shared.is_newest(&key, serial) => {}
             Command::Put(key, serial, entry) => {
-                batch.bytes += entry.value.len() as u64;
+                batch.bytes += entry.value.size() as u64;
                 batch.done.push((key.clone(), serial));
                 match tables.fill(&key, &entry, &*shared.judge, max_bytes, &shared.index)? {
                     Fill::Written => batch.changed = true,

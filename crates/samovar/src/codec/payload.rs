@@ -1,0 +1,272 @@
+//! Values as tiers below memory are handed them.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use samovar_core::{Error, ErrorKind};
+
+use super::{CodecId, Compression, CompressionPolicy, Sizes};
+use crate::value::Value;
+
+/// A value as tiers below memory are handed it and give it back: its encoded bytes and by which codec, or that the
+/// source has no such value. Cheap to clone.
+///
+/// It is compressed when the first tier asks for the bytes to be stored, by the policy of its cache, and for all of
+/// them once; what a tier gives back is decompressed when somebody reads it.
+///
+/// ```
+/// use samovar::codec::{Compression, CompressionPolicy, Packer, Payload};
+///
+/// let packer = Packer::new(CompressionPolicy::by(Compression::Lz4));
+/// let payload = packer.pack(&"tea ".repeat(1_000))?;
+/// let stored = payload.packed()?.expect("there is a value");
+/// assert!(stored.bytes.len() < 200 && stored.length == 4_000);
+/// assert_eq!(payload.read::<String>()?, Some("tea ".repeat(1_000)));
+/// assert_eq!(packer.sizes().compressed, 1);
+///
+/// let none = Payload::absent();
+/// assert_eq!(none.read::<String>()?, None);
+/// # Ok::<(), samovar_core::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Payload {
+    codec: Option<CodecId>,
+    /// `None`: the source has no such value.
+    held: Option<Arc<Held>>,
+}
+
+/// A value's bytes, in one form at first and in both once both were asked for.
+struct Held {
+    plain: OnceLock<Bytes>,
+    /// The lock is held while it is compressed: so it happens once.
+    packed: Mutex<Option<Packed>>,
+    packer: Packer,
+    size: usize,
+}
+
+/// A value's bytes as they are stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Packed {
+    /// How they are compressed.
+    pub compression: Compression,
+    /// How many they were before compression.
+    pub length: u64,
+    /// The bytes.
+    pub bytes: Bytes,
+}
+
+/// How the values of one cache are compressed, and what it came to. Clones count together.
+#[derive(Clone, Debug, Default)]
+pub struct Packer {
+    policy: CompressionPolicy,
+    sizes: Arc<Mutex<Sizes>>,
+}
+
+impl Packer {
+    /// Compresses by a policy.
+    pub fn new(policy: CompressionPolicy) -> Packer {
+        Packer { policy, sizes: Arc::default() }
+    }
+
+    /// The same, adding up where others do.
+    pub(crate) fn counting(policy: CompressionPolicy, sizes: Arc<Mutex<Sizes>>) -> Packer {
+        Packer { policy, sizes }
+    }
+
+    /// Encodes a value. It is compressed when a tier stores it.
+    ///
+    /// # Errors
+    /// If it has no stored form.
+    pub fn pack<V: Value>(&self, value: &V) -> Result<Payload, Error> {
+        let mut bytes = Vec::new();
+        value.encode(&mut bytes)?;
+        Ok(Payload::held(Some(V::CODEC), bytes.into(), self.clone()))
+    }
+
+    /// The values that were stored so far, before and after compression.
+    pub fn sizes(&self) -> Sizes {
+        *self.sizes.lock()
+    }
+}
+
+impl Payload {
+    /// Encoded bytes that are to be stored as they are.
+    pub fn new(codec: CodecId, bytes: impl Into<Bytes>) -> Payload {
+        Payload::held(Some(codec), bytes.into(), Packer::default())
+    }
+
+    /// The source has no such value.
+    pub fn absent() -> Payload {
+        Payload { codec: None, held: None }
+    }
+
+    fn held(codec: Option<CodecId>, plain: Bytes, packer: Packer) -> Payload {
+        let size = plain.len();
+        let held = Held { plain: plain.into(), packed: Mutex::default(), packer, size };
+        Payload { codec, held: Some(Arc::new(held)) }
+    }
+
+    /// What a tier has stored. Without a codec it is taken for what its reader expects.
+    pub(crate) fn stored(codec: Option<CodecId>, packed: Packed) -> Payload {
+        let size = packed.bytes.len();
+        let plain = match packed.compression {
+            Compression::None => packed.bytes.clone().into(),
+            _ => OnceLock::new(),
+        };
+        let held =
+            Held { plain, packed: Mutex::new(Some(packed)), packer: Packer::default(), size };
+        Payload { codec, held: Some(Arc::new(held)) }
+    }
+
+    /// By which codec it is encoded; `None` if there is no value, or who stored it did not say.
+    pub fn codec(&self) -> Option<CodecId> {
+        self.codec
+    }
+
+    /// Whether the source has no such value, and this is what is remembered.
+    pub fn is_absent(&self) -> bool {
+        self.held.is_none()
+    }
+
+    /// The bytes by which tiers count what they keep in their queues: those it had when it was made.
+    pub fn size(&self) -> usize {
+        self.held.as_ref().map_or(0, |held| held.size)
+    }
+
+    /// The encoded bytes; `None` if the source has no such value.
+    ///
+    /// # Errors
+    /// Of kind [`ErrorKind::Format`] if what was stored cannot be decompressed.
+    pub fn bytes(&self) -> Result<Option<Bytes>, Error> {
+        let Some(held) = &self.held else { return Ok(None) };
+        if let Some(plain) = held.plain.get() {
+            return Ok(Some(plain.clone()));
+        }
+        let packed = held.packed.lock().clone();
+        // One of the two is always there.
+        let Some(packed) = packed else { return Ok(None) };
+        let plain = Bytes::from(packed.unpack()?);
+        Ok(Some(held.plain.get_or_init(|| plain).clone()))
+    }
+
+    /// The bytes to be stored; `None` if the source has no such value.
+    ///
+    /// # Errors
+    /// If the compressor fails, as for want of memory.
+    pub fn packed(&self) -> Result<Option<Packed>, Error> {
+        let Some(held) = &self.held else { return Ok(None) };
+        let mut packed = held.packed.lock();
+        if let Some(packed) = &*packed {
+            return Ok(Some(packed.clone()));
+        }
+        let Some(plain) = held.plain.get() else { return Ok(None) };
+        let (compression, stored) = held.packer.policy.compress(plain)?;
+        let bytes = match compression {
+            // Shared with those who read it.
+            Compression::None => plain.clone(),
+            _ => Bytes::from(stored.into_owned()),
+        };
+        let made = Packed { compression, length: plain.len() as u64, bytes };
+        *held.packer.sizes.lock() += made.sizes();
+        *packed = Some(made.clone());
+        Ok(Some(made))
+    }
+
+    /// The value as the type that it was made of; `None` if the source has none.
+    ///
+    /// # Errors
+    /// Of kind [`ErrorKind::Format`] if it was encoded by another codec than `V`'s, or is no `V`.
+    pub fn read<V: Value>(&self) -> Result<Option<V>, Error> {
+        let Some(bytes) = self.bytes()? else { return Ok(None) };
+        match self.codec {
+            Some(codec) if codec != V::CODEC => Err(codec.is_not(V::CODEC)),
+            _ => V::decode(&bytes).map(Some),
+        }
+    }
+}
+
+impl Packed {
+    fn unpack(&self) -> Result<Vec<u8>, Error> {
+        let damaged = || {
+            let problem = format!(
+                "{} stored bytes are no {} bytes by {}",
+                self.bytes.len(),
+                self.length,
+                self.compression
+            );
+            Error::new(ErrorKind::Format, problem)
+        };
+        let length = usize::try_from(self.length).map_err(|_| damaged())?;
+        self.compression.decompress(&self.bytes, length).map_err(|e| damaged().because(e))
+    }
+
+    /// To be added up.
+    fn sizes(&self) -> Sizes {
+        Sizes {
+            values: 1,
+            compressed: u64::from(self.compression != Compression::None),
+            plain: self.length,
+            stored: self.bytes.len() as u64,
+        }
+    }
+}
+
+impl fmt::Debug for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Payload")
+            .field("codec", &self.codec)
+            .field("absent", &self.is_absent())
+            .field("size", &self.size())
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_compressed_once_and_read_either_way() {
+        let packer = Packer::new(CompressionPolicy::by(Compression::Zstd));
+        let text = "tea ".repeat(1_000);
+        let payload = packer.pack(&text).unwrap();
+        assert_eq!(packer.sizes(), Sizes::default(), "nobody has stored it");
+        let packed = payload.packed().unwrap().unwrap();
+        assert_eq!(
+            payload.clone().packed().unwrap().unwrap().bytes.as_ptr(),
+            packed.bytes.as_ptr()
+        );
+        let sizes = packer.sizes();
+        assert_eq!((sizes.values, sizes.compressed, sizes.plain), (1, 1, 4_000));
+        assert_eq!(sizes.stored, packed.bytes.len() as u64);
+
+        let stored = Payload::stored(Some(CodecId::TEXT), packed.clone());
+        assert_eq!(stored.size(), packed.bytes.len());
+        assert_eq!(stored.read::<String>().unwrap(), Some(text));
+        assert_eq!(stored.packed().unwrap().unwrap(), packed, "handed on as it came");
+        let error = stored.read::<Vec<u8>>().unwrap_err();
+        assert!(error.to_string().contains("codec 1, where 0 is expected"), "{error}");
+        assert!(Payload::stored(None, packed).read::<Vec<u8>>().is_ok(), "nobody said what it is");
+    }
+
+    #[test]
+    fn what_cannot_be_decompressed_is_an_error() {
+        let bytes = Bytes::from_static(b"no zstd");
+        let packed = Packed { compression: Compression::Zstd, length: 12, bytes };
+        let error = Payload::stored(Some(CodecId::TEXT), packed).read::<String>().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Format);
+        assert!(error.to_string().contains("7 stored bytes are no 12 bytes by zstd"), "{error}");
+    }
+
+    #[test]
+    fn that_there_is_no_value_is_something_else_than_an_empty_one() {
+        let none = Payload::absent();
+        assert!(none.is_absent() && none.packed().unwrap().is_none());
+        let empty = Payload::new(CodecId::TEXT, "");
+        assert!(!empty.is_absent());
+        assert_eq!(empty.packed().unwrap().unwrap().length, 0);
+        assert_eq!(empty.read::<String>().unwrap(), Some(String::new()));
+    }
+}
