@@ -121,7 +121,6 @@ pub(crate) async fn off_thread<T: Send + 'static>(
 }
 
 /// Futures that run although nobody waits for them. Cheap to clone; who closes them closes them for all.
-#[allow(dead_code, reason = "what uses it comes with the next change")]
 #[derive(Clone, Debug)]
 pub(crate) struct Tasks {
     handle: Handle,
@@ -131,7 +130,6 @@ pub(crate) struct Tasks {
     _own: Arc<Own>,
 }
 
-#[allow(dead_code, reason = "what uses it comes with the next change")]
 impl Tasks {
     /// Tasks on the runtime in whose context this is called; else on a runtime of their own, with one thread.
     pub(crate) fn new() -> Result<Tasks, Error> {
@@ -162,6 +160,7 @@ impl Tasks {
     }
 
     /// The runtime that they run on, for what has to be polled in its context.
+    #[allow(dead_code, reason = "what uses it comes with the next change")]
     pub(crate) fn runtime(&self) -> &Handle {
         &self.handle
     }

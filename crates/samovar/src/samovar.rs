@@ -18,7 +18,8 @@ use crate::cache::Cache;
 use crate::counters::Counters;
 use crate::directory::{self, Held};
 use crate::fence::{Fence, LocalLog};
-use crate::settings::{CachePolicy, LowerTier, Settings};
+use crate::policy::{CachePolicy, check};
+use crate::settings::{LowerTier, Settings};
 use crate::tier::stack::Stack;
 use crate::tier::{DiskOptions, DiskTier, MemoryTier};
 use crate::value::Value;
@@ -53,9 +54,13 @@ impl Samovar {
     /// was cached before is served labelled as stale until it is read again.
     ///
     /// # Errors
-    /// [`ErrorKind::Held`] if another process holds the directory, [`ErrorKind::Format`] if it or a file in
+    /// [`ErrorKind::Invalid`] if the settings cannot be ([`crate::check`]), [`ErrorKind::Held`] if another process holds the directory, [`ErrorKind::Format`] if it or a file in
     /// it is of a newer format or not ours, [`ErrorKind::Storage`] if the disk fails.
     pub async fn open(settings: Settings) -> Result<Samovar, Error> {
+        let problems: Vec<String> = check(&settings, &[]).iter().map(ToString::to_string).collect();
+        if !problems.is_empty() {
+            return Err(Error::new(ErrorKind::Invalid, problems.join("; ")));
+        }
         // In the caller's context, before anything goes to another thread.
         let tasks = Tasks::new()?;
         let counters = Arc::new(Counters::default());
@@ -98,8 +103,14 @@ impl Samovar {
         &self.inner.fence
     }
 
-    /// A named cache. The same name gives the same entries, whatever the policy.
+    /// A named cache. The same name and prefix give the same entries, whatever else the policy says; flights and
+    /// throttles are shared by clones alone.
+    ///
+    /// What is wrong with the policy ([`CachePolicy::problems`]) is said as notices, and held to what is allowed.
     pub fn cache<V: Value>(&self, policy: CachePolicy) -> Cache<V> {
+        for problem in policy.problems() {
+            self.inner.counters.say(self.inner.clock.now(), problem.to_string());
+        }
         Cache::new(Arc::clone(&self.inner), policy)
     }
 

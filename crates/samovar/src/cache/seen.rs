@@ -1,0 +1,64 @@
+//! What a read finds: a value, or that there is none.
+
+use std::sync::Arc;
+
+use samovar_core::{Claim, Lifetime, Millis, Parts, Stamp, Tags, TierName, Verdict};
+
+use super::answer::Found;
+
+/// In place of a value in memory: the source has none.
+#[derive(Debug)]
+pub(super) struct Absent;
+
+/// What was found under a key, judged: as [`Found`], and the value may be none.
+pub(super) struct Seen<V> {
+    pub(super) value: Option<Arc<V>>,
+    pub(super) parts: Parts,
+    pub(super) tags: Tags,
+    pub(super) lifetime: Lifetime,
+    pub(super) tier: TierName,
+    pub(super) verdict: Verdict,
+    /// The verdict with the time of fail-safe added to the stale window.
+    pub(super) reserve: Verdict,
+    pub(super) marked: bool,
+    pub(super) fresh_until: Millis,
+}
+
+impl<V> Seen<V> {
+    fn of<T>(found: Found<T>, value: Option<Arc<V>>) -> Seen<V> {
+        let Found { parts, tags, lifetime, tier, verdict, reserve, marked, fresh_until, .. } =
+            found;
+        Seen { value, parts, tags, lifetime, tier, verdict, reserve, marked, fresh_until }
+    }
+
+    pub(super) fn absent(found: Found<Absent>) -> Seen<V> {
+        Seen::of(found, None)
+    }
+
+    /// The stamp of its oldest part.
+    pub(super) fn stamp(&self) -> Option<Stamp> {
+        self.parts.iter().map(|part| part.stamp).min_by_key(|stamp| stamp.read_at)
+    }
+
+    pub(super) fn claim(&self) -> Claim<'_> {
+        Claim { parts: &self.parts, tags: &self.tags, lifetime: self.lifetime }
+    }
+}
+
+impl<V> From<Found<V>> for Seen<V> {
+    fn from(found: Found<V>) -> Seen<V> {
+        let value = Some(Arc::clone(&found.value));
+        Seen::of(found, value)
+    }
+}
+
+impl<V> Clone for Seen<V> {
+    fn clone(&self) -> Self {
+        Seen {
+            value: self.value.clone(),
+            parts: Arc::clone(&self.parts),
+            tags: self.tags.clone(),
+            ..*self
+        }
+    }
+}
