@@ -55,7 +55,7 @@ impl<V> Load<V> {
     /// When the previous value was read.
     pub fn previous_read_at(&self) -> Option<Millis> {
         self.previous()?;
-        self.previous.as_ref()?.stamp().map(|stamp| stamp.read_at)
+        self.previous.as_ref().map(|previous| previous.stamp().read_at)
     }
 }
 

@@ -123,19 +123,22 @@ impl<V: Value> Cache<V> {
         L: Into<Loaded<V>> + Send + 'static,
     {
         let now = self.inner.clock.now();
-        let (key, seen) = {
-            let id = self.desk.naming.stored(key, now);
-            let seen = if options.skip_memory { None } else { self.look(&id, now, true) };
-            if let Some(seen) = seen.as_ref().filter(|_| !options.refresh)
-                && seen.verdict == Verdict::Fresh
-                && !self.is_due(&id, seen, now)
-                && let Some(answer) = self.answer(seen, Outcome::Hit, now)
-            {
-                return Ok(answer);
+        let id = self.desk.naming.stored(key, now);
+        let seen = if options.skip_memory { None } else { self.look(&id, now, true) };
+        match seen {
+            Some(seen) if seen.verdict == Verdict::Fresh && !options.refresh => {
+                if self.is_due(&id, &seen, now) {
+                    let key = Key::new(Arc::clone(&self.policy.name), id);
+                    let terms = Terms::new(&self.policy, options);
+                    self.refresh(&key, Some(seen.clone()), terms, load);
+                }
+                Ok(self.answer(seen, Outcome::Hit, now))
             }
-            (Key::new(Arc::clone(&self.policy.name), id), seen)
-        };
-        self.read_on(key, seen, Terms::new(&self.policy, options), load).await
+            seen => {
+                let key = Key::new(Arc::clone(&self.policy.name), id);
+                self.read_on(key, seen, Terms::new(&self.policy, options), load).await
+            }
+        }
     }
 
     /// A read that memory does not simply answer.
@@ -218,7 +221,7 @@ impl<V: Value> Cache<V> {
             Grade::Spare(spare) => return Err(Some(spare)),
             Grade::Useless => return Err(None),
         };
-        self.answer(seen, outcome, now).map(|answer| (answer, again)).ok_or(None)
+        Ok((self.answer(seen.clone(), outcome, now), again))
     }
 
     fn grade(&self, key: &Key, seen: &Seen<V>, terms: &Terms, now: Millis) -> Grade<V> {
@@ -269,8 +272,8 @@ impl<V: Value> Cache<V> {
         Some(error)
     }
 
-    fn answer(&self, seen: &Seen<V>, outcome: Outcome, now: Millis) -> Option<Answer<V>> {
-        let stamp = seen.stamp()?;
+    fn answer(&self, seen: Seen<V>, outcome: Outcome, now: Millis) -> Answer<V> {
+        let stamp = seen.stamp();
         let outcome = match (outcome, &seen.value) {
             (Outcome::Hit, None) => {
                 self.inner.counters.count(Event::NegativeHit, 1);
@@ -279,8 +282,8 @@ impl<V: Value> Cache<V> {
             (outcome, _) => outcome,
         };
         let age = now.since(stamp.read_at).unwrap_or_default();
-        let (value, tier) = (seen.value.clone(), Some(seen.tier));
-        Some(Answer { value, outcome, tier, stamp, age, problem: None })
+        let Seen { value, tier, .. } = seen;
+        Answer { value, outcome, tier: Some(tier), stamp, age, problem: None }
     }
 
     /// What is given in place of what could not be loaded, if there is anything.
@@ -291,7 +294,7 @@ impl<V: Value> Cache<V> {
         problem: Option<Error>,
         event: Event,
     ) -> Option<Answer<V>> {
-        let answer = self.answer(&spare?, outcome, self.inner.clock.now())?;
+        let answer = self.answer(spare?, outcome, self.inner.clock.now());
         self.inner.counters.count(event, 1);
         Some(Answer { problem, ..answer })
     }
@@ -430,20 +433,19 @@ impl<V: Value> Cache<V> {
         terms: &Terms,
     ) -> Option<Answer<V>> {
         let now = self.inner.clock.now();
-        let stamp = known.and_then(Seen::stamp);
-        let is_new = |seen: &Seen<V>| seen.verdict == Verdict::Fresh && seen.stamp() != stamp;
+        let known = known.map(Seen::stamp);
+        let is_new = |seen: &Seen<V>| seen.verdict == Verdict::Fresh && Some(seen.stamp()) != known;
         let in_memory = self.policy.memory && !terms.options.skip_memory;
         if in_memory && let Some(seen) = self.look(&key.id, now, false).filter(is_new) {
-            return self.answer(&seen, Outcome::Hit, now);
+            return Some(self.answer(seen, Outcome::Hit, now));
         }
         // Another node may have read it again; what was just sought in vain is not sought twice.
         if terms.options.refresh || (in_memory && known.is_none()) {
             return None;
         }
         let (seen, _) = self.seek_below(key).await?;
-        let is_later =
-            stamp.is_none_or(|known| seen.stamp().is_some_and(|own| own.read_at > known.read_at));
-        if is_new(&seen) && is_later { self.answer(&seen, Outcome::Hit, now) } else { None }
+        let is_later = known.is_none_or(|known| seen.stamp().read_at > known.read_at);
+        (is_new(&seen) && is_later).then(|| self.answer(seen, Outcome::Hit, now))
     }
 
     /// Asks the source, for no longer than a load may take. How it ends is noted for each of the keys.

@@ -25,19 +25,18 @@ pub(super) struct Seen<V> {
 }
 
 impl<V> Seen<V> {
-    fn of<T>(found: Found<T>, value: Option<Arc<V>>) -> Seen<V> {
+    pub(super) fn absent(found: Found<Absent>) -> Seen<V> {
         let Found { parts, tags, lifetime, tier, verdict, reserve, marked, fresh_until, .. } =
             found;
+        let value = None;
         Seen { value, parts, tags, lifetime, tier, verdict, reserve, marked, fresh_until }
     }
 
-    pub(super) fn absent(found: Found<Absent>) -> Seen<V> {
-        Seen::of(found, None)
-    }
-
     /// The stamp of its oldest part.
-    pub(super) fn stamp(&self) -> Option<Stamp> {
-        self.parts.iter().map(|part| part.stamp).min_by_key(|stamp| stamp.read_at)
+    pub(super) fn stamp(&self) -> Stamp {
+        let stamps = self.parts.iter().map(|part| part.stamp);
+        let oldest = stamps.min_by_key(|stamp| stamp.read_at);
+        oldest.expect("what has no part is dead to every survey, and never seen")
     }
 
     pub(super) fn claim(&self) -> Claim<'_> {
@@ -47,8 +46,11 @@ impl<V> Seen<V> {
 
 impl<V> From<Found<V>> for Seen<V> {
     fn from(found: Found<V>) -> Seen<V> {
-        let value = Some(Arc::clone(&found.value));
-        Seen::of(found, value)
+        let Found {
+            value, parts, tags, lifetime, tier, verdict, reserve, marked, fresh_until, ..
+        } = found;
+        let value = Some(value);
+        Seen { value, parts, tags, lifetime, tier, verdict, reserve, marked, fresh_until }
     }
 }
 
