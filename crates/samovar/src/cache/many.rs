@@ -17,10 +17,11 @@ use samovar_core::{Error, ErrorKind, Key, Stamp};
 
 use super::Cache;
 use super::answer::{Answer, Found};
+use super::fetch::touches;
 use super::load::{LoadMany, Loaded};
 use super::options::{ReadOptions, Terms};
-use super::read::{Patience, touches};
 use super::seen::Seen;
+use super::wait::Patience;
 use crate::flight::Ticket;
 use crate::value::Value;
 

@@ -1,25 +1,20 @@
 //! One read: memory, else one flight below it, else one flight to the source.
 
 use std::future::Future;
-use std::panic::AssertUnwindSafe;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, Either, Shared, pending, select};
-use samovar_core::{
-    Clock, Entry, Error, ErrorKind, Key, Millis, Part, Parts, Scope, Stamp, Tags, Verdict,
-};
+use samovar_core::{Error, ErrorKind, Key, Millis, Verdict};
 
 use super::answer::{Answer, Outcome};
-use super::load::{Load, Loaded, What, nothing_to_keep};
+use super::fetch::touches;
+use super::load::{Load, Loaded};
 use super::options::{ReadOptions, Terms};
 use super::seen::Seen;
+use super::wait::{Patience, Waited};
 use super::{Cache, Claim};
-use crate::background::panic_text;
 use crate::counters::Event;
-use crate::flight::{Ticket, panicked};
+use crate::flight::Ticket;
 use crate::value::Value;
 
 /// What becomes of something that was found.
@@ -34,56 +29,6 @@ enum Grade<V> {
     Spare(Seen<V>),
     /// It is of no use.
     Useless,
-}
-
-/// How far a caller came with waiting.
-pub(super) enum Waited<T> {
-    Landed(Result<T, Error>),
-    Soft,
-    Hard,
-}
-
-type Timer = Shared<BoxFuture<'static, ()>>;
-
-/// How long a caller waits: counted from when it was not answered at once.
-#[derive(Clone)]
-pub(super) struct Patience {
-    soft: Option<Timer>,
-    hard: Option<(Timer, Duration)>,
-}
-
-impl Patience {
-    pub(super) fn new(clock: &Arc<dyn Clock>, terms: &Terms) -> Patience {
-        let timer = |after| clock.sleep(after).shared();
-        Patience {
-            soft: terms.soft_timeout().map(timer),
-            hard: terms.hard_timeout().map(|after| (timer(after), after)),
-        }
-    }
-
-    /// Waits for a flight; until the soft timeout only if there is something to give then.
-    pub(super) async fn wait<T: Clone>(&self, ticket: &Ticket<T>, has_spare: bool) -> Waited<T> {
-        let soft = self.soft.clone().filter(|_| has_spare);
-        if soft.is_none() && self.hard.is_none() {
-            return Waited::Landed(ticket.land().await);
-        }
-        let ends = |timer: Option<Timer>| timer.unwrap_or_else(|| pending().boxed().shared());
-        let hard = self.hard.as_ref().map(|(timer, _)| timer.clone());
-        let tired = select(ends(soft), ends(hard));
-        match select(pin!(ticket.land()), tired).await {
-            Either::Left((landed, _)) => Waited::Landed(landed),
-            Either::Right((Either::Left(_), _)) => Waited::Soft,
-            Either::Right((Either::Right(_), _)) => Waited::Hard,
-        }
-    }
-
-    /// The error for who waits no longer.
-    pub(super) fn over(&self, key: &Key) -> Error {
-        let after = self.hard.as_ref().map(|(_, after)| *after).unwrap_or_default();
-        let text =
-            format!("{key} was not loaded within {after:?}, the hard timeout; the load goes on");
-        Error::new(ErrorKind::Timeout, text)
-    }
 }
 
 impl<V: Value> Cache<V> {
@@ -272,7 +217,7 @@ impl<V: Value> Cache<V> {
         Some(error)
     }
 
-    fn answer(&self, seen: Seen<V>, outcome: Outcome, now: Millis) -> Answer<V> {
+    pub(super) fn answer(&self, seen: Seen<V>, outcome: Outcome, now: Millis) -> Answer<V> {
         let stamp = seen.stamp();
         let outcome = match (outcome, &seen.value) {
             (Outcome::Hit, None) => {
@@ -391,157 +336,4 @@ impl<V: Value> Cache<V> {
             self.go_on(ticket);
         }
     }
-
-    /// A place in the flight that loads a key, or in a new one. `known` is what its caller has seen: anything else that
-    /// is fresh by the time it begins was loaded by somebody else.
-    fn board<F, Fut, L>(
-        &self,
-        key: &Key,
-        known: Option<Seen<V>>,
-        terms: Terms,
-        load: F,
-    ) -> Ticket<Answer<V>>
-    where
-        F: FnOnce(Load<V>) -> Fut + Send + 'static,
-        Fut: Future<Output = Result<L, Error>> + Send + 'static,
-        L: Into<Loaded<V>> + Send + 'static,
-    {
-        let (cache, id) = (self.clone(), key.clone());
-        let run = move |token| async move {
-            if let Some(answer) = cache.found_since(&id, known.as_ref(), &terms).await {
-                return Ok(answer);
-            }
-            if let Some(error) = cache.resting(&id) {
-                return Err(error);
-            }
-            let previous = cache.still(&id, known, &terms);
-            let stamp = Stamp::new(token, cache.inner.clock.now());
-            let told = Load::new(token, previous.clone());
-            let call = async move { load(told).await.map(Into::into) };
-            let loaded =
-                cache.ask(&id.to_string(), std::slice::from_ref(&id), &terms, call).await?;
-            cache.take(&id, stamp, loaded, previous, &terms).await
-        };
-        self.loads.board(key, &|scope| touches(scope, key), run)
-    }
-
-    /// What somebody else has loaded since a caller looked.
-    pub(super) async fn found_since(
-        &self,
-        key: &Key,
-        known: Option<&Seen<V>>,
-        terms: &Terms,
-    ) -> Option<Answer<V>> {
-        let now = self.inner.clock.now();
-        let known = known.map(Seen::stamp);
-        let is_new = |seen: &Seen<V>| seen.verdict == Verdict::Fresh && Some(seen.stamp()) != known;
-        let in_memory = self.policy.memory && !terms.options.skip_memory;
-        if in_memory && let Some(seen) = self.look(&key.id, now, false).filter(is_new) {
-            return Some(self.answer(seen, Outcome::Hit, now));
-        }
-        // Another node may have read it again; what was just sought in vain is not sought twice.
-        if terms.options.refresh || (in_memory && known.is_none()) {
-            return None;
-        }
-        let (seen, _) = self.seek_below(key).await?;
-        let is_later = known.is_none_or(|known| seen.stamp().read_at > known.read_at);
-        (is_new(&seen) && is_later).then(|| self.answer(seen, Outcome::Hit, now))
-    }
-
-    /// Asks the source, for no longer than a load may take. How it ends is noted for each of the keys.
-    pub(super) async fn ask<T>(
-        &self,
-        what: &str,
-        keys: &[Key],
-        terms: &Terms,
-        call: impl Future<Output = Result<T, Error>> + Send,
-    ) -> Result<T, Error> {
-        let (clock, counters) = (&self.inner.clock, &self.inner.counters);
-        counters.count(Event::Load, 1);
-        let began = clock.elapsed();
-        let call = AssertUnwindSafe(call)
-            .catch_unwind()
-            .map(|ended| ended.unwrap_or_else(|panic| Err(panicked(what, &panic_text(&*panic)))));
-        let ended = match terms.load_limit() {
-            None => call.await,
-            Some(limit) => match select(pin!(call), clock.sleep(limit)).await {
-                Either::Left((ended, _)) => ended,
-                Either::Right(_) => {
-                    let text =
-                        format!("loading {what} was given up after {limit:?}, its load_limit");
-                    Err(Error::new(ErrorKind::Timeout, text))
-                }
-            },
-        };
-        let now = clock.elapsed();
-        for key in keys {
-            match &ended {
-                Ok(_) => {
-                    self.desk.early.note(&key.id, now.saturating_sub(began));
-                    self.desk.throttle.clear(key);
-                }
-                Err(error) => self.desk.throttle.rest(key, now, terms.throttle(), error),
-            }
-        }
-        if ended.is_err() {
-            counters.count(Event::LoadFailed, 1);
-        }
-        ended
-    }
-
-    /// Keeps what was loaded, if it is to be kept, and makes an answer of it.
-    pub(super) async fn take(
-        &self,
-        key: &Key,
-        stamp: Stamp,
-        loaded: Loaded<V>,
-        previous: Option<Seen<V>>,
-        terms: &Terms,
-    ) -> Result<Answer<V>, Error> {
-        let Loaded { what, mut tags, partitions, ttl, is_kept } = loaded;
-        let mut parts: Parts = match partitions.len() {
-            0 => Arc::from([Part { span: None, stamp }]),
-            _ => partitions.into_iter().map(|span| Part { span: Some(span), stamp }).collect(),
-        };
-        let names_none = tags.is_empty() && parts.iter().all(|part| part.span.is_none());
-        let (value, lifetime) = match what {
-            What::Value(value) => (Some(value), Some(terms.lifetime(ttl))),
-            What::Absent => {
-                self.inner.counters.count(Event::LoadedAbsent, 1);
-                if names_none {
-                    tags = Tags::any();
-                }
-                (None, terms.negative(ttl))
-            }
-            What::Unmodified => {
-                let known = previous.as_ref().filter(|known| known.value.is_some());
-                let known = known.ok_or_else(nothing_to_keep)?;
-                if names_none {
-                    tags = known.tags.clone();
-                    let anew = |part: &Part| Part { span: part.span.clone(), stamp };
-                    parts = known.parts.iter().map(anew).collect();
-                }
-                (known.value.clone(), Some(terms.lifetime(ttl)))
-            }
-        };
-        match lifetime.filter(|_| is_kept) {
-            Some(lifetime) => {
-                let (tags, lifetime) = (tags.and(&terms.options.tags)?, self.spread(lifetime));
-                let entry = Entry { value: value.clone(), parts, tags, lifetime };
-                self.fill(key, &entry, terms.options.skip_memory);
-            }
-            // What stood there is not what the source says.
-            None if previous.is_some() => {
-                self.inner.stack.remove(key, &self.inner.counters).await;
-            }
-            None => {}
-        }
-        let age = self.age(stamp.read_at);
-        Ok(Answer { value, outcome: Outcome::Loaded, tier: None, stamp, age, problem: None })
-    }
-}
-
-/// Whether a mark may cover what a flight that began before it will bring: its tags and partitions are not known.
-pub(super) fn touches(scope: &Scope, key: &Key) -> bool {
-    matches!(scope, Scope::Partition(_)) || scope.may_cover(key)
 }

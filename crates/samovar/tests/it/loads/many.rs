@@ -286,10 +286,10 @@ fn batches_that_cross_each_other_never_wait_for_themselves() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).build().unwrap();
     runtime.block_on(async {
         let field = Field::new(policy("c")).await;
-        let source = Arc::new(AtomicUsize::new(0));
+        let (source, marked) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let tasks = (0..8usize).map(|task| {
-            let (cache, samovar, source) =
-                (field.cache.clone(), field.samovar.clone(), Arc::clone(&source));
+            let (cache, samovar) = (field.cache.clone(), field.samovar.clone());
+            let (source, marked) = (Arc::clone(&source), Arc::clone(&marked));
             tokio::spawn(async move {
                 for round in 0..150 {
                     let mut keys = ["a", "b", "c"];
@@ -297,7 +297,7 @@ fn batches_that_cross_each_other_never_wait_for_themselves() {
                     if task % 2 == 0 {
                         keys.swap(0, 2);
                     }
-                    let floor = source.load(Ordering::SeqCst);
+                    let floor = marked.load(Ordering::SeqCst);
                     let reads = Arc::clone(&source);
                     let read = move || async move {
                         let value = reads.load(Ordering::SeqCst);
@@ -320,13 +320,10 @@ fn batches_that_cross_each_other_never_wait_for_themselves() {
                         assert!(value >= floor, "{value} after {floor}");
                     }
                     if round % 4 == task % 4 {
-                        // The mark of a change covers all that was read before: the floor rises with it alone.
-                        let next = source.load(Ordering::SeqCst);
-                        samovar
-                            .mark(vec![Scope::Everything], Mode::Remove, "changed")
-                            .await
-                            .unwrap();
-                        let _ = next;
+                        let now = source.fetch_add(1, Ordering::SeqCst) + 1;
+                        let everything = vec![Scope::Everything];
+                        samovar.mark(everything, Mode::Remove, "changed").await.unwrap();
+                        marked.fetch_max(now, Ordering::SeqCst);
                     }
                 }
             })
