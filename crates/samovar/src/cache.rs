@@ -182,15 +182,20 @@ impl<V: Value> Cache<V> {
         let mut spare = None;
         match self.inner.stack.memory().find(&key.cache, &key.id) {
             Some(held) => {
-                // That there is no value may be over where memory's word is.
-                if let Some(value) = held.value().value::<V>()
-                    && let Some(found) = self.judge_held(&key.id, &held, value, tick, now)
-                    && !found.is_spent
-                {
-                    if !self.may_be_newer_below(found.verdict, found.marked) {
-                        return Some(found);
+                if let Some(value) = held.value().value::<V>() {
+                    let found = self.judge_held(&key.id, &held, value, tick, now);
+                    match found.filter(|found| !found.is_spent) {
+                        Some(found) if self.may_be_newer_below(found.verdict, found.marked) => {
+                            spare = Some(found);
+                        }
+                        None => {}
+                        found => return found,
                     }
-                    spare = Some(found);
+                } else if let Some(absent) = held.value().value::<Absent>()
+                    && let Some(found) = self.judge_held(&key.id, &held, absent, tick, now)
+                    && found.verdict == Verdict::Fresh
+                {
+                    return None;
                 }
             }
             None => self.counters.count(TierName::Memory, Lookup::Miss),

@@ -104,10 +104,7 @@ impl<V: Value> Cache<V> {
         let now = clock.elapsed();
         for key in keys {
             match &ended {
-                Ok(_) => {
-                    self.desk.early.note(&key.id, now.saturating_sub(began));
-                    self.desk.throttle.clear(key);
-                }
+                Ok(_) => self.desk.early.note(&key.id, now.saturating_sub(began)),
                 Err(error) => self.desk.throttle.rest(key, now, terms.throttle(), error),
             }
         }

@@ -29,7 +29,7 @@ use crate::value::Value;
 const SOUGHT: usize = 16;
 
 /// What the call brought, by stored id.
-type Brought<V> = Result<Arc<HashMap<Arc<str>, Answer<V>>>, Error>;
+type Brought<V> = Result<Arc<HashMap<Arc<str>, Result<Answer<V>, Error>>>, Error>;
 type Call<V> = Shared<BoxFuture<'static, Brought<V>>>;
 
 /// A key of the batch that is to be loaded.
@@ -231,7 +231,7 @@ impl<V: Value> Cache<V> {
                 let brought = call.await?;
                 // The call answers for all that it was told of.
                 let none = || Error::new(ErrorKind::Source, format!("{id} was not loaded"));
-                brought.get(&id.id).cloned().ok_or_else(none)
+                brought.get(&id.id).cloned().unwrap_or_else(|| Err(none()))
             };
             (bare, self.loads.board(&key, &|scope| touches(scope, &key), run))
         };
@@ -252,9 +252,12 @@ impl<V: Value> Cache<V> {
         I: AsRef<str> + 'static,
         L: Into<Loaded<V>> + 'static,
     {
-        let wanted = all.await.unwrap_or_default();
+        let mut wanted = all.await.unwrap_or_default();
         let token = self.token();
         let stamp = Stamp::new(token, self.inner.clock.now());
+        for Wanted { key, known, .. } in &mut wanted {
+            *known = self.still(key, known.take(), &terms);
+        }
         let keys: Vec<Key> = wanted.iter().map(|wanted| wanted.key.clone()).collect();
         let told = LoadMany { token, keys: wanted.iter().map(|w| Arc::clone(&w.bare)).collect() };
         let what = format!("{} keys of {}", keys.len(), self.policy.name);
@@ -267,8 +270,7 @@ impl<V: Value> Cache<V> {
         let mut brought = HashMap::new();
         for Wanted { key, bare, known } in wanted {
             let own = loaded.remove(&*bare).unwrap_or_else(Loaded::absent);
-            let previous = self.still(&key, known, &terms);
-            let answer = self.take(&key, stamp, own, previous, &terms).await?;
+            let answer = self.take(&key, stamp, own, known, &terms).await;
             brought.insert(key.id, answer);
         }
         Ok(Arc::new(brought))

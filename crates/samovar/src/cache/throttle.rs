@@ -53,11 +53,6 @@ impl Throttle {
         let (until, error) = (now.saturating_add(rest), error.clone());
         failed.insert(Arc::clone(&key.id), Failed { at: now, until, error });
     }
-
-    /// A load of a key has succeeded.
-    pub(super) fn clear(&self, key: &Key) {
-        self.0.lock().remove(&key.id);
-    }
 }
 
 #[cfg(test)]

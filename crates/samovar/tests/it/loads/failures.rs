@@ -262,6 +262,7 @@ fn a_refresh_that_fails_is_throttled() {
                 assert_eq!(field.told().await, told(Outcome::Stale, "old"));
             }
             assert_eq!(field.source.asked(), 2 + round, "it rests");
+            assert_eq!(field.count(Event::Refresh), 1 + round as u64, "nobody begins in vain");
             field.clock.advance(SECOND);
         }
     });

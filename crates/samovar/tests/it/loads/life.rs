@@ -1,6 +1,9 @@
 //! What a loader says of its value, and where that lives.
 
+use samovar::PutOptions;
+use samovar::codec::Payload;
 use samovar_core::{Day, Mode, Part, Partition, Scope, Span, Stamp, Tags, TierName};
+use samovar_testkit::gate::{Door, Gate};
 use tempfile::tempdir;
 
 use super::*;
@@ -238,6 +241,83 @@ fn what_another_has_read_again_is_not_loaded() {
         }
         assert_eq!(two.tells().await, told(Outcome::Hit, "new"));
         assert_eq!(two.field.source.asked(), 1);
+    });
+}
+
+#[test]
+fn what_lies_below_is_not_taken_if_it_was_read_earlier() {
+    test(async {
+        let two = Two::new(policy("c")).await;
+        two.puts_below("older");
+        two.field.clock.advance(SECOND);
+        let memory = two.field.samovar.cache::<String>(CachePolicy { disk: false, ..policy("c") });
+        let stamp = Stamp::new(memory.token(), two.field.clock.now());
+        let parts = Arc::from([Part { span: None, stamp }]);
+        let short = PutOptions { ttl: Some(SECOND), ..PutOptions::default() };
+        memory.put_with("k", "newer".to_owned(), parts, short);
+        two.field.clock.advance(SECOND);
+        assert_eq!(two.tells().await, told(Outcome::Stale, "newer"));
+        while two.field.source.asked() == 0 {
+            let held = two.field.cache.peek("k").unwrap().value;
+            assert_eq!(*held, "newer", "nothing older takes its place");
+            tokio::task::yield_now().await;
+        }
+    });
+}
+
+/// Somebody who found nothing, and comes to the source when another has just loaded: he finds that.
+#[test]
+fn what_was_loaded_while_one_looked_below_is_not_loaded_again() {
+    test(async {
+        let (directory, clock) = (tempdir().unwrap(), FakeClock::at(START));
+        let doors: Arc<Mutex<Option<Arc<Gate<Payload>>>>> = Arc::default();
+        let kept = Arc::clone(&doors);
+        let wrap = move |disk: Option<samovar::LowerTier>, _| {
+            let gate = Gate::new(disk.unwrap());
+            *kept.lock().unwrap() = Some(Arc::clone(&gate));
+            Ok(Some(gate as samovar::LowerTier))
+        };
+        let chosen = samovar::Settings {
+            lower: Some(Arc::new(wrap)),
+            ..settings(Some(directory.path()), &clock)
+        };
+        let samovar = Samovar::open(chosen).await.unwrap();
+        let gate = doors.lock().unwrap().take().unwrap();
+        let cache = samovar.cache(policy("c"));
+        let field = Field { clock, samovar, cache, source: Source::default() };
+        gate.shut(Door::AfterGet);
+        let looks = field.ask();
+        while gate.waiting(Door::AfterGet) == 0 {
+            tokio::task::yield_now().await;
+        }
+        field.holds("v").await;
+        gate.open(Door::AfterGet);
+        assert_eq!(Told::from(looks.await.unwrap()), told(Outcome::Hit, "v"));
+        assert_eq!(field.source.asked(), 1);
+    });
+}
+
+#[test]
+fn what_was_removed_before_a_load_begins_is_not_shown_to_it() {
+    test(async {
+        let field = Field::new(CachePolicy { fail_safe: WINDOW, ..policy("c") }).await;
+        field.holds("old").await;
+        field.clock.advance(TTL + WINDOW);
+        let reads = field.ask();
+        settle().await;
+        mark(&field.samovar, key("c", "k"), Mode::Expire);
+        let waits = {
+            let cache = field.cache.clone();
+            let load = |load: Load<String>| async move {
+                Ok(format!("previous: {:?}", load.previous().map(|value| value.to_string())))
+            };
+            tokio::spawn(async move { cache.get_or_load("k", load).await })
+        };
+        settle().await;
+        mark(&field.samovar, key("c", "k"), Mode::Remove);
+        field.source.gives("v").await;
+        assert!(reads.await.unwrap().is_ok());
+        assert_eq!(Told::from(waits.await.unwrap()), told(Outcome::Loaded, "previous: None"));
     });
 }
 

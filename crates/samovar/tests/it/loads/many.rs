@@ -249,6 +249,29 @@ fn a_batch_has_timeouts_too() {
     });
 }
 
+/// What was removed before the call began cannot be said to be unmodified; the other keys are none the worse for it.
+#[test]
+fn a_key_that_goes_wrong_harms_no_other() {
+    test(async {
+        let field = Field::new(CachePolicy { fail_safe: WINDOW, ..policy("c") }).await;
+        let many = Many::default();
+        field.holds("old").await;
+        field.clock.advance(TTL + WINDOW);
+        let reads = field.ask();
+        settle().await;
+        mark(&field.samovar, key("c", "k"), Mode::Expire);
+        let all = many.ask(&field, &["a", "k"]);
+        settle().await;
+        mark(&field.samovar, key("c", "k"), Mode::Remove);
+        field.source.gives("v").await;
+        assert!(reads.await.unwrap().is_ok());
+        let rows: [(String, Loaded<String>); 2] =
+            [("a".into(), Loaded::from("a".to_owned())), ("k".into(), Loaded::unmodified())];
+        many.says(Ok(rows.into())).await;
+        assert_eq!(told_all(all).await, [told(Outcome::Loaded, "a"), failed(ErrorKind::Invalid)]);
+    });
+}
+
 #[test]
 fn who_has_joined_a_batch_is_answered_though_it_is_given_up() {
     test(async {

@@ -143,6 +143,13 @@ fn it_lies_below_memory_too() {
         };
         assert_eq!(tier(absent().await), (Outcome::Negative, Some(TierName::Disk)));
         assert!(field.cache.get("k").await.is_none());
+        // What a tier that has lost the news still holds is not given instead.
+        let memory = field.samovar.cache::<String>(CachePolicy { disk: false, ..negative() });
+        let stamp = samovar_core::Stamp::new(field.cache.token(), field.clock.now());
+        let parts = || Arc::from([samovar_core::Part { span: None, stamp }]);
+        field.cache.put("l", "old".to_owned(), parts());
+        memory.get_or_load("l", |_| async { Ok(Loaded::absent()) }).await.unwrap();
+        assert!(hasty.get("l").await.is_none());
         // It comes up into memory.
         for found in [TierName::Disk, TierName::Memory] {
             let answer = hasty.get_or_load("k", |_| async { Ok(Loaded::absent()) }).await;
