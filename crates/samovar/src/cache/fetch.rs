@@ -101,21 +101,40 @@ impl<V: Value> Cache<V> {
                 }
             },
         };
-        let now = clock.elapsed();
-        for key in keys {
-            match &ended {
-                Ok(_) => self.desk.early.note(&key.id, now.saturating_sub(began)),
-                Err(error) => self.desk.throttle.rest(key, now, terms.throttle(), error),
+        match &ended {
+            Ok(_) => {
+                let took = clock.elapsed().saturating_sub(began);
+                keys.iter().for_each(|key| self.desk.early.note(&key.id, took));
             }
-        }
-        if ended.is_err() {
-            counters.count(Event::LoadFailed, 1);
+            Err(error) => self.note_failed(keys, terms, error),
         }
         ended
     }
 
-    /// Keeps what was loaded, if it is to be kept, and makes an answer of it.
+    /// A load has failed: its keys rest.
+    fn note_failed(&self, keys: &[Key], terms: &Terms, error: &Error) {
+        self.inner.counters.count(Event::LoadFailed, 1);
+        let now = self.inner.clock.elapsed();
+        for key in keys {
+            self.desk.throttle.rest(key, now, terms.throttle(), error);
+        }
+    }
+
+    /// Keeps what was loaded, if it is to be kept, and makes an answer of it. A loader that says what cannot be has
+    /// failed.
     pub(super) async fn take(
+        &self,
+        key: &Key,
+        stamp: Stamp,
+        loaded: Loaded<V>,
+        previous: Option<Seen<V>>,
+        terms: &Terms,
+    ) -> Result<Answer<V>, Error> {
+        let taken = self.keep_loaded(key, stamp, loaded, previous, terms).await;
+        taken.inspect_err(|error| self.note_failed(std::slice::from_ref(key), terms, error))
+    }
+
+    async fn keep_loaded(
         &self,
         key: &Key,
         stamp: Stamp,

@@ -115,17 +115,25 @@ impl<V: Value> Cache<V> {
             let ticket = self.looks.board(&key, &|scope| touches(scope, &key), |_| async move {
                 Ok(cache.seek_below(&id).await.map(|(seen, _)| seen))
             });
-            match patience.wait(&ticket, spare.is_some()).await {
-                Waited::Landed(found) => best = found.ok().flatten().or(best),
-                Waited::Soft => {
-                    self.refresh(&key, spare.clone(), terms, load);
-                    return self
-                        .instead(spare, Outcome::Stale, None, Event::SoftTimeout)
-                        .ok_or_else(|| patience.over(&key));
-                }
-                Waited::Hard => {
-                    self.refresh(&key, spare.clone(), terms, load);
-                    return self.too_late(&key, spare, &patience);
+            loop {
+                let waited = patience.wait(&ticket, spare.is_some()).await;
+                // What a mark has covered since then is not given.
+                spare = self.still(&key, spare, &terms);
+                match waited {
+                    Waited::Landed(found) => {
+                        best = found.ok().flatten().or(best);
+                        break;
+                    }
+                    Waited::Soft if spare.is_none() => {}
+                    Waited::Soft => {
+                        self.refresh(&key, spare.clone(), terms, load);
+                        let answer = self.instead(spare, Outcome::Stale, None, Event::SoftTimeout);
+                        return answer.ok_or_else(|| patience.over(&key));
+                    }
+                    Waited::Hard => {
+                        self.refresh(&key, spare.clone(), terms, load);
+                        return self.too_late(&key, spare, &patience);
+                    }
                 }
             }
             match self.settled(&key, &best, &terms, false) {

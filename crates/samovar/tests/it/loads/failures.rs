@@ -269,6 +269,19 @@ fn a_refresh_that_fails_is_throttled() {
 }
 
 #[test]
+fn a_loader_that_says_what_cannot_be_has_failed() {
+    test(async {
+        let field = Field::new(CachePolicy { throttle: SECOND, ..policy("c") }).await;
+        let asked = field.ask();
+        settle().await;
+        field.source.says(Ok(Loaded::unmodified())).await;
+        assert_eq!(Told::from(asked.await.unwrap()), failed(ErrorKind::Invalid));
+        assert_eq!(field.told().await, failed(ErrorKind::Throttled));
+        assert_eq!(field.count(Event::LoadFailed), 1);
+    });
+}
+
+#[test]
 fn a_panic_is_an_error_and_counts_as_failed() {
     test(async {
         let field = Field::new(CachePolicy { throttle: SECOND, ..safe() }).await;

@@ -265,26 +265,71 @@ fn what_lies_below_is_not_taken_if_it_was_read_earlier() {
     });
 }
 
+/// A cache with a disk behind doors.
+async fn gated(policy: CachePolicy) -> (Field, Arc<Gate<Payload>>, tempfile::TempDir) {
+    let (directory, clock) = (tempdir().unwrap(), FakeClock::at(START));
+    let doors: Arc<Mutex<Option<Arc<Gate<Payload>>>>> = Arc::default();
+    let kept = Arc::clone(&doors);
+    let wrap = move |disk: Option<samovar::LowerTier>, _| {
+        let gate = Gate::new(disk.unwrap());
+        *kept.lock().unwrap() = Some(Arc::clone(&gate));
+        Ok(Some(gate as samovar::LowerTier))
+    };
+    let chosen = samovar::Settings {
+        lower: Some(Arc::new(wrap)),
+        ..settings(Some(directory.path()), &clock)
+    };
+    let samovar = Samovar::open(chosen).await.unwrap();
+    let gate = doors.lock().unwrap().take().unwrap();
+    let cache = samovar.cache(policy);
+    (Field { clock, samovar, cache, source: Source::default() }, gate, directory)
+}
+
+/// A tier that does not answer counts against the caller's patience, and the source is asked meanwhile.
+#[test]
+fn nobody_waits_for_a_tier_beyond_his_timeouts() {
+    for mode in [None, Some(Mode::Expire), Some(Mode::Remove)] {
+        test(async {
+            let (field, gate, _directory) = gated(CachePolicy {
+                fail_safe: WINDOW,
+                soft_timeout: Some(SECOND),
+                hard_timeout: Some(SECOND * 2),
+                ..policy("c")
+            })
+            .await;
+            field.holds("old").await;
+            field.clock.advance(TTL + WINDOW);
+            gate.shut(Door::BeforeGet);
+            let asked = field.ask();
+            settle().await;
+            assert_eq!((gate.waiting(Door::BeforeGet), field.source.asked()), (1, 1));
+            if let Some(mode) = mode {
+                mark(&field.samovar, key("c", "k"), mode);
+            }
+            field.clock.advance(SECOND);
+            settle().await;
+            assert_eq!(asked.is_finished(), mode != Some(Mode::Remove));
+            field.clock.advance(SECOND);
+            let expected = match mode {
+                Some(Mode::Remove) => failed(ErrorKind::Timeout),
+                _ => told(Outcome::Stale, "old"),
+            };
+            assert_eq!(Told::from(asked.await.unwrap()), expected);
+            gate.open(Door::BeforeGet);
+            while field.source.asked() == 1 {
+                tokio::task::yield_now().await;
+            }
+            field.source.gives("new").await;
+            assert_eq!(field.told().await, told(Outcome::Hit, "new"));
+        });
+    }
+}
+
 /// Somebody who found nothing, and comes to the source when another has just loaded: he finds that.
 #[test]
 fn what_was_loaded_while_one_looked_below_is_not_loaded_again() {
     test(async {
-        let (directory, clock) = (tempdir().unwrap(), FakeClock::at(START));
-        let doors: Arc<Mutex<Option<Arc<Gate<Payload>>>>> = Arc::default();
-        let kept = Arc::clone(&doors);
-        let wrap = move |disk: Option<samovar::LowerTier>, _| {
-            let gate = Gate::new(disk.unwrap());
-            *kept.lock().unwrap() = Some(Arc::clone(&gate));
-            Ok(Some(gate as samovar::LowerTier))
-        };
-        let chosen = samovar::Settings {
-            lower: Some(Arc::new(wrap)),
-            ..settings(Some(directory.path()), &clock)
-        };
-        let samovar = Samovar::open(chosen).await.unwrap();
-        let gate = doors.lock().unwrap().take().unwrap();
-        let cache = samovar.cache(policy("c"));
-        let field = Field { clock, samovar, cache, source: Source::default() };
+        let (field, gate, _directory) = gated(policy("c")).await;
         gate.shut(Door::AfterGet);
         let looks = field.ask();
         while gate.waiting(Door::AfterGet) == 0 {
