@@ -75,8 +75,7 @@ impl Key {
         if prefix.is_empty() { [cache, ":", bare].concat() } else { [prefix, bare].concat() }
     }
 
-    /// The name under which a tier that others share, such as Redis, knows the key: as [`Key::addressed`], with its
-    /// version behind it.
+    /// The whole name, as people read it: as [`Key::addressed`], with its version behind it.
     ///
     /// ```
     /// # use samovar_core::Key;

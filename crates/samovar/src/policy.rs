@@ -30,8 +30,8 @@ use crate::codec::CompressionPolicy;
 pub struct CachePolicy {
     /// The cache's name: part of every key.
     pub name: Arc<str>,
-    /// What the full names of its keys begin with: in tiers that others share, and for patterns. `None`: its name and
-    /// a colon. Under another prefix there are other entries.
+    /// What the names of its keys begin with: patterns are compared with those. `None`: its name and a colon. Under
+    /// another prefix there are other entries.
     pub key_prefix: Option<Arc<str>>,
     /// What its keys bear beside the key itself.
     pub version: KeyVersion,
