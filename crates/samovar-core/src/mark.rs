@@ -20,7 +20,7 @@ pub enum Scope {
     Cache(Arc<str>),
     /// Every key of every cache.
     Everything,
-    /// Every key whose full name matches, in every cache.
+    /// Every key whose name matches, in every cache.
     Pattern(Pattern),
     /// Everything that bears this tag, in every cache.
     Tag(Arc<str>),
