@@ -1,47 +1,11 @@
 //! Entries: values with the stamps by which reads decide.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::{Day, Millis, Span, Tags, Tick, Token, Version};
-
-/// The name of a value: a cache and a key within it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Key {
-    /// The named cache.
-    pub cache: Arc<str>,
-    /// The key within it.
-    pub id: Arc<str>,
-}
-
-impl Key {
-    /// The key `id` of the cache `cache`.
-    pub fn new(cache: impl Into<Arc<str>>, id: impl Into<Arc<str>>) -> Self {
-        Key { cache: cache.into(), id: id.into() }
-    }
-
-    /// The name that a [`crate::Pattern`] is compared with, as Redis would know the key: a prefix that belongs to
-    /// the cache, then the key within it.
-    ///
-    /// The prefix is the cache's name and a colon. So `product:*` covers the cache `product`.
-    ///
-    /// ```
-    /// # use samovar_core::Key;
-    /// assert_eq!(Key::full("product", "42"), "product:42");
-    /// ```
-    pub fn full(cache: &str, id: &str) -> String {
-        [cache, ":", id].concat()
-    }
-}
-
-impl fmt::Display for Key {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&Key::full(&self.cache, &self.id))
-    }
-}
 
 /// When something was read from the source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

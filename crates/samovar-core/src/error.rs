@@ -21,6 +21,10 @@ pub enum ErrorKind {
     Invalid,
     /// The cache is shutting down.
     Closed,
+    /// It took longer than the caller would wait, or than a load may take.
+    Timeout,
+    /// A load of this failed a moment ago, and the source is left alone until it has rested.
+    Throttled,
 }
 
 /// A failure, with a message for people and the chain of causes. Cheap to clone, since everybody who waits

@@ -20,14 +20,15 @@ pub enum Scope {
     Cache(Arc<str>),
     /// Every key of every cache.
     Everything,
-    /// Every key whose full name matches, in every cache.
+    /// Every key whose name matches, in every cache.
     Pattern(Pattern),
     /// Everything that bears this tag, in every cache.
     Tag(Arc<str>),
 }
 
 impl Scope {
-    /// Whether it covers a value under this key that bears these tags and was derived from no partition.
+    /// Whether it covers a value under this key, as callers know it or as it is stored, that bears these tags and
+    /// names no partition.
     ///
     /// ```
     /// # use samovar_core::{Key, Scope, Tags};
@@ -36,16 +37,17 @@ impl Scope {
     /// assert!(!Scope::Cache("inventory".into()).covers(&key, &tags));
     /// assert!(Scope::Tag("supplier:7".into()).covers(&key, &tags));
     /// assert!(Scope::Pattern("product_*:4?".parse()?).covers(&key, &tags));
+    /// assert!(Scope::Tag("season:summer".into()).covers(&key, &Tags::any()));
     /// # Ok::<(), samovar_core::Error>(())
     /// ```
     pub fn covers(&self, key: &Key, tags: &Tags) -> bool {
         match self {
-            Scope::Key(marked) => marked == key,
-            Scope::Partition(_) => false,
+            Scope::Key(marked) => marked.cache == key.cache && *marked.id == *Key::bare(&key.id),
+            Scope::Partition(_) => tags.are_any(),
             Scope::Cache(cache) => *cache == key.cache,
             Scope::Everything => true,
-            Scope::Pattern(pattern) => pattern.matches(&Key::full(&key.cache, &key.id)),
-            Scope::Tag(tag) => tags.has(tag),
+            Scope::Pattern(pattern) => pattern.matches(&Key::addressed(&key.cache, &key.id)),
+            Scope::Tag(tag) => tags.has(tag) || tags.are_any(),
         }
     }
 

@@ -12,7 +12,7 @@ use crate::{Error, ErrorKind};
 /// A pattern of so many bytes is refused if it has one more.
 const LONGEST: usize = 1_024;
 
-/// A glob over the full names of keys ([`crate::Key::full`]): it names the keys that `KEYS pattern` would list in
+/// A glob over the names of keys ([`crate::Key::addressed`]): it names the keys that `KEYS pattern` would list in
 /// Redis 7.
 ///
 /// * `*` any bytes, also none; `?` any one byte;

@@ -12,8 +12,12 @@ use crate::{Error, ErrorKind};
 const MOST: usize = 64;
 /// The most bytes of a tag.
 const LONGEST: usize = 256;
+/// Stands for every tag and partition there is.
+const ANY: &str = "*";
 
 /// The tags of an entry: sorted, each once. Cheap to clone; none by default, which takes no room.
+///
+/// The tag `*` stands for all that there may be: what bears it is covered by every mark on a tag or a partition.
 ///
 /// ```
 /// # use samovar_core::Tags;
@@ -46,6 +50,33 @@ impl Tags {
             }
         }
         Ok(Tags((!all.is_empty()).then(|| all.into())))
+    }
+
+    /// The tag `*`: for what nobody can say which tags and partitions it depends on, such as that there is no value.
+    ///
+    /// ```
+    /// # use samovar_core::Tags;
+    /// assert!(Tags::any().are_any() && !Tags::new(["supplier:7"])?.are_any());
+    /// # Ok::<(), samovar_core::Error>(())
+    /// ```
+    pub fn any() -> Tags {
+        Tags(Some(Arc::from([Arc::from(ANY)])))
+    }
+
+    /// Whether every mark on a tag or a partition covers what bears them.
+    pub fn are_any(&self) -> bool {
+        self.has(ANY)
+    }
+
+    /// These and others.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] if there are more than 64 together.
+    pub fn and(&self, others: &Tags) -> Result<Tags, Error> {
+        if others.is_empty() {
+            return Ok(self.clone());
+        }
+        Tags::new(self.iter().chain(others.iter()).map(Arc::clone))
     }
 
     /// Whether a tag is one of them.

@@ -1,26 +1,42 @@
-//! A named cache: peek, get, put, get_or_load.
+//! A named cache: what is there. `keep`: what is put; `read`: get_or_load, `fetch`: its flights to the source; `many`:
+//! many keys at once.
 
 mod answer;
+mod early;
+mod fetch;
+mod keep;
+mod load;
+mod many;
+mod naming;
+mod options;
+mod read;
+mod seen;
+mod throttle;
+mod wait;
 
 use std::fmt;
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use samovar_core::{
-    Claim, Entry, Error, Key, Lifetime, Millis, Part, Parts, Stamp, Tick, TierName, Token, Verdict,
-};
+use samovar_core::{Claim, Entry, Error, Key, Millis, Part, Tick, TierName, Token, Verdict};
 
-pub use answer::{Answer, Found, Loaded, Outcome, PutOptions};
+pub use answer::{Answer, Found, Outcome};
+pub use load::{Load, LoadMany, Loaded};
+pub use options::{PutOptions, ReadOptions};
 
-use crate::codec::Packer;
+use crate::codec::{Packer, Payload};
 use crate::counters::{CacheCounters, Event, Lookup};
+use crate::fence::Survey;
 use crate::flight::Flights;
+use crate::policy::CachePolicy;
 use crate::samovar::Inner;
-use crate::settings::CachePolicy;
 use crate::tier::stack::{Below, shared};
-use crate::tier::{Held, is_late};
+use crate::tier::{Held, Shared};
 use crate::value::Value;
+use early::Early;
+use naming::Naming;
+use seen::{Absent, Seen};
+use throttle::Throttle;
 
 /// A named cache of one type of value. Cheap to clone; made by [`crate::Samovar::cache`].
 pub struct Cache<V: Value> {
@@ -28,15 +44,33 @@ pub struct Cache<V: Value> {
     policy: Arc<CachePolicy>,
     counters: Arc<CacheCounters>,
     packer: Packer,
-    flights: Flights<Answer<V>>,
+    desk: Arc<Desk>,
+    /// Those who look below memory.
+    looks: Flights<Option<Seen<V>>>,
+    /// Those who ask the source.
+    loads: Flights<Answer<V>>,
+}
+
+/// What a cache knows of its keys beside their values.
+#[derive(Debug)]
+struct Desk {
+    naming: Naming,
+    early: Early,
+    throttle: Throttle,
 }
 
 impl<V: Value> Cache<V> {
     pub(crate) fn new(inner: Arc<Inner>, policy: CachePolicy) -> Self {
         let counters = inner.counters.of_cache(&policy.name);
-        let flights = Flights::new(inner.fence.clone());
+        let (looks, loads) = (Flights::new(inner.fence.clone()), Flights::new(inner.fence.clone()));
         let packer = Packer::counting(policy.compression, counters.sizes());
-        Cache { inner, policy: Arc::new(policy), counters, packer, flights }
+        let desk = Desk {
+            naming: Naming::new(&policy),
+            early: Early::new(&policy),
+            throttle: Throttle::default(),
+        };
+        let (policy, desk) = (Arc::new(policy), Arc::new(desk));
+        Cache { inner, policy, counters, packer, desk, looks, loads }
     }
 
     /// The policy it was made with.
@@ -54,15 +88,23 @@ impl<V: Value> Cache<V> {
     ///
     /// A miss is not counted: who asks further counts it there.
     pub fn peek(&self, key: &str) -> Option<Found<V>> {
+        let now = self.inner.clock.now();
         // The tick before the lookup: a mark that acts from here on belongs to later reads.
         let tick = self.inner.fence.tick();
-        let held = self.inner.stack.memory().find(&self.policy.name, key)?;
-        self.judge_held(key, &held, tick)
+        let id = self.desk.naming.stored(key, now);
+        let held = self.inner.stack.memory().find(&self.policy.name, &id)?;
+        let value = held.value().value::<V>()?;
+        self.judge_held(&id, &held, value, tick, now).filter(|found| !found.is_spent)
     }
 
-    fn judge_held(&self, key: &str, held: &Arc<Held>, tick: Tick) -> Option<Found<V>> {
-        let now = self.inner.clock.now();
-        let value = held.value().value::<V>()?;
+    fn judge_held<T>(
+        &self,
+        id: &str,
+        held: &Arc<Held>,
+        value: Arc<T>,
+        tick: Tick,
+        now: Millis,
+    ) -> Option<Found<T>> {
         let mut found = Found {
             value,
             parts: Arc::clone(held.parts()),
@@ -73,60 +115,156 @@ impl<V: Value> Cache<V> {
             marked: false,
             verdicts: None,
             fresh_until: held.fresh_until(),
+            reserve: Verdict::Fresh,
+            is_spent: false,
         };
         if held.clean() >= tick && held.is_young(now) {
             self.counters.count(TierName::Memory, Lookup::Hit);
             return Some(found);
         }
         let (cache, clean) = (&self.policy.name, held.clean());
-        let survey = self.inner.fence.survey(cache, key, held.claim(), clean, now);
+        let survey = self.inner.fence.survey(cache, id, held.claim(), clean, now);
         if survey.dead {
-            self.inner.stack.memory().forget(cache, key, held);
+            self.inner.stack.memory().forget(cache, id, held);
         } else if !survey.marked {
             held.set_clean(survey.tick);
         }
-        found.rule(survey, TierName::Memory, &self.counters).then_some(found)
+        self.rule(&mut found, id, survey, clean, now).then_some(found)
+    }
+
+    /// Takes in the verdicts on what was found, and counts them. False if nothing of it may ever be served again.
+    fn rule<T>(
+        &self,
+        found: &mut Found<T>,
+        id: &str,
+        survey: Survey,
+        clean: Tick,
+        now: Millis,
+    ) -> bool {
+        let is_dead = survey.dead;
+        found.reserve = survey.verdict;
+        let fail_safe = self.policy.fail_safe;
+        let survey = if survey.verdict == Verdict::Fresh || fail_safe.is_zero() {
+            survey
+        } else {
+            let mut lifetime = found.lifetime;
+            lifetime.stale_window = lifetime.stale_window.saturating_sub(fail_safe);
+            let claim = Claim { parts: &found.parts, tags: &found.tags, lifetime };
+            self.inner.fence.survey(&self.policy.name, id, claim, clean, now)
+        };
+        found.rule(survey, found.tier, &self.counters);
+        !is_dead
+    }
+
+    /// What memory holds, judged: a value, or that there is none.
+    fn look(&self, id: &str, now: Millis, counts: bool) -> Option<Seen<V>> {
+        let tick = self.inner.fence.tick();
+        let Some(held) = self.inner.stack.memory().find(&self.policy.name, id) else {
+            if counts {
+                self.counters.count(TierName::Memory, Lookup::Miss);
+            }
+            return None;
+        };
+        if let Some(value) = held.value().value::<V>() {
+            return self.judge_held(id, &held, value, tick, now).map(Seen::from);
+        }
+        let absent = held.value().value::<Absent>()?;
+        self.judge_held(id, &held, absent, tick, now).map(Seen::absent)
     }
 
     /// What is there, judged: in memory, else below; what is found below is then kept in memory too. `None` if
-    /// it is not there, or nothing of it may ever be served again. Parts that are refused are reported, never
-    /// hidden. A tier that fails is counted and passed over.
+    /// it is not there, or nothing of it may be served; that the source is known to have no such row is told by
+    /// [`Cache::get_or_load`] alone. Parts that are refused are reported, never hidden. A tier that fails is counted
+    /// and passed over.
     pub async fn get(&self, key: &str) -> Option<Found<V>> {
-        let tick = self.inner.fence.tick();
-        match self.inner.stack.memory().find(&self.policy.name, key) {
+        let (now, tick) = (self.inner.clock.now(), self.inner.fence.tick());
+        let key = self.key(key, now);
+        let mut spare = None;
+        match self.inner.stack.memory().find(&key.cache, &key.id) {
             Some(held) => {
-                if let Some(found) = self.judge_held(key, &held, tick) {
-                    return Some(found);
+                if let Some(value) = held.value().value::<V>() {
+                    let found = self.judge_held(&key.id, &held, value, tick, now);
+                    match found.filter(|found| !found.is_spent) {
+                        Some(found) if self.may_be_newer_below(found.verdict, found.marked) => {
+                            spare = Some(found);
+                        }
+                        None => {}
+                        found => return found,
+                    }
+                } else if let Some(absent) = held.value().value::<Absent>()
+                    && let Some(found) = self.judge_held(&key.id, &held, absent, tick, now)
+                    && found.verdict == Verdict::Fresh
+                {
+                    return None;
                 }
             }
             None => self.counters.count(TierName::Memory, Lookup::Miss),
         }
-        self.get_below(key).await
+        let below = self.seek_below(&key).await;
+        below.and_then(|(_, found)| found).filter(|found| !found.is_spent).or(spare)
     }
 
-    async fn get_below(&self, key: &str) -> Option<Found<V>> {
-        if !self.inner.stack.has_lower(&self.policy) {
+    /// Whether what memory says is stale merely because memory's own time is over.
+    fn may_be_newer_below(&self, verdict: Verdict, marked: bool) -> bool {
+        verdict != Verdict::Fresh && !marked && self.policy.memory_ttl.is_some() && self.has_below()
+    }
+
+    fn has_below(&self) -> bool {
+        self.inner.stack.has_lower(&self.policy)
+    }
+
+    /// The key under which the tiers know what callers call so.
+    fn key(&self, id: &str, now: Millis) -> Key {
+        Key::new(Arc::clone(&self.policy.name), self.desk.naming.stored(id, now))
+    }
+
+    /// What lies below memory, judged and kept in memory too; with the value as a caller is given it, if there is one.
+    async fn seek_below(&self, key: &Key) -> Option<(Seen<V>, Option<Found<V>>)> {
+        if !self.has_below() {
             return None;
         }
         let inner = &self.inner;
-        let key = Key::new(Arc::clone(&self.policy.name), key);
         let counted = (&*inner.counters, &*self.counters);
         let now = || inner.clock.now();
-        let found = inner.stack.below(&self.policy, &key, &inner.fence, now, counted).await?;
+        let found = inner.stack.below(&self.policy, key, &inner.fence, now, counted).await?;
         let Below { tier, entry, survey } = found;
-        let value = match entry.value.read::<V>() {
-            Ok(Some(value)) => Arc::new(value),
-            // That there is no value is nobody's answer yet.
-            Ok(None) => return None,
+        let now = now();
+        let judged = (survey, now);
+        let (seen, found, shared) = match entry.value.read::<V>() {
+            Ok(Some(value)) => {
+                let value = Arc::new(value);
+                let found = self.judge_below(key, tier, &entry, Arc::clone(&value), judged)?;
+                (Seen::from(found.clone()), Some(found), shared(&value))
+            }
+            Ok(None) => {
+                let absent = Arc::new(Absent);
+                let found = self.judge_below(key, tier, &entry, Arc::clone(&absent), judged)?;
+                (Seen::absent(found), None, Shared::new(absent, 0))
+            }
             Err(error) => {
                 inner.counters.count(Event::Damaged, 1);
                 inner
                     .counters
-                    .say(now(), format!("{key} cannot be read from {tier}: {error}; dropped"));
-                inner.stack.remove(&key, &inner.counters).await;
+                    .say(now, format!("{key} cannot be read from {tier}: {error}; dropped"));
+                inner.stack.remove(key, &inner.counters).await;
                 return None;
             }
         };
+        inner.stack.promote(&self.policy, key, tier, &entry);
+        if self.policy.memory {
+            self.promote(key, entry.with(shared), seen.reserve);
+        }
+        Some((seen, found))
+    }
+
+    fn judge_below<T>(
+        &self,
+        key: &Key,
+        tier: TierName,
+        entry: &Entry<Payload>,
+        value: Arc<T>,
+        (survey, now): (Survey, Millis),
+    ) -> Option<Found<T>> {
         let mut found = Found {
             value,
             parts: Arc::clone(&entry.parts),
@@ -137,97 +275,34 @@ impl<V: Value> Cache<V> {
             marked: false,
             verdicts: None,
             fresh_until: crate::tier::fresh_until(&entry.parts, entry.lifetime),
+            reserve: Verdict::Fresh,
+            is_spent: false,
         };
-        if !found.rule(survey, tier, &self.counters) {
-            return None;
+        self.rule(&mut found, &key.id, survey, Tick(0), now).then_some(found)
+    }
+
+    /// Keeps in memory what was found below, unless what stands there may be served as well.
+    fn promote(&self, key: &Key, mut entry: Entry<Shared>, verdict: Verdict) {
+        entry.lifetime = self.in_memory(entry.claim());
+        let memory = self.inner.stack.memory();
+        if memory.find(&key.cache, &key.id).is_none() {
+            memory.promote(key, entry);
+            return;
         }
-        inner.stack.promote(&self.policy, &key, tier, &entry, shared(&found.value));
-        Some(found)
+        memory.keep(key, entry, |held| self.verdict(key, held.claim()) <= verdict);
+    }
+
+    /// The verdict on something under a key, as of now.
+    fn verdict(&self, key: &Key, claim: Claim<'_>) -> Verdict {
+        let now = self.inner.clock.now();
+        self.inner.fence.survey(&key.cache, &key.id, claim, Tick(0), now).verdict
     }
 
     /// The verdict on a part of what was found under `key`, or on one day of it ([`Part::only`]), as of now.
     pub fn judge(&self, key: &str, part: &Part, found: &Found<V>) -> Verdict {
-        let now = self.inner.clock.now();
+        let key = self.key(key, self.inner.clock.now());
         let parts = std::slice::from_ref(part);
-        let claim = Claim { parts, tags: &found.tags, lifetime: found.lifetime };
-        self.inner.fence.survey(&self.policy.name, key, claim, Tick(0), now).verdict
-    }
-
-    /// Keeps a value: in memory at once, in Redis and on disk soon (durable after [`crate::Samovar::flush`]), each if the
-    /// policy says so, and unless what stands there was read later. The parts bear stamps made from a token taken
-    /// before their source was read. Never waits.
-    pub fn put(&self, key: &str, value: impl Into<Arc<V>>, parts: Parts) -> Arc<V> {
-        self.put_with(key, value, parts, PutOptions::default())
-    }
-
-    /// Keeps a value below memory alone, for bulk loads of what will not be read soon. What memory held under the key
-    /// is forgotten, unless it was read later: then nothing is kept.
-    pub fn put_below(&self, key: &str, value: impl Into<Arc<V>>, parts: Parts) -> Arc<V> {
-        self.put_with(key, value, parts, PutOptions { below: true, ..PutOptions::default() })
-    }
-
-    /// As [`Cache::put`], with options.
-    pub fn put_with(
-        &self,
-        key: &str,
-        value: impl Into<Arc<V>>,
-        parts: Parts,
-        options: PutOptions,
-    ) -> Arc<V> {
-        let value = value.into();
-        let key = Key::new(Arc::clone(&self.policy.name), key);
-        let PutOptions { tags, below } = options;
-        let entry = Entry { value: Arc::clone(&value), parts, tags, lifetime: self.lifetime() };
-        let memory = self.inner.stack.memory();
-        let mut late = false;
-        if below {
-            if let Some(held) = memory.find(&key.cache, &key.id) {
-                late = self.stays(&key, &held, entry.claim());
-                if !late {
-                    memory.forget(&key.cache, &key.id, &held);
-                }
-            }
-        } else if self.policy.memory {
-            let now = self.inner.clock.now();
-            // It would be refused at every read: keeping it saves nothing.
-            if self.inner.fence.survey(&key.cache, &key.id, entry.claim(), Tick(0), now).dead {
-                self.inner.counters.count(Event::FillRefused, 1);
-            } else {
-                let stays = |held: &Held| self.stays(&key, held, entry.claim());
-                late = !memory.keep(&key, entry.with(shared(&value)), stays);
-            }
-        }
-        if late {
-            // What stands in memory was handed to the disk too, or came from there.
-            self.inner.counters.count(Event::FillRefused, 1);
-        } else {
-            self.write_below(&key, &entry);
-        }
-        value
-    }
-
-    /// Whether what memory holds stays although something else is to be put: it was read later, and may be
-    /// served as well.
-    fn stays(&self, key: &Key, held: &Held, put: Claim<'_>) -> bool {
-        let now = self.inner.clock.now();
-        let verdict =
-            |claim| self.inner.fence.survey(&key.cache, &key.id, claim, Tick(0), now).verdict;
-        is_late(put.parts, held.parts(), |stamp| stamp.tick.0)
-            && verdict(held.claim()) <= verdict(put)
-    }
-
-    fn write_below(&self, key: &Key, entry: &Entry<Arc<V>>) {
-        if !self.inner.stack.has_lower(&self.policy) {
-            return;
-        }
-        match self.packer.pack(&*entry.value) {
-            Ok(payload) => self.inner.stack.put_below(&self.policy, key, &entry.with(payload)),
-            Err(error) => {
-                self.inner.counters.count(Event::FillDropped, 1);
-                let now = self.inner.clock.now();
-                self.inner.counters.say(now, format!("{key} was kept in memory alone: {error}"));
-            }
-        }
+        self.verdict(&key, Claim { parts, tags: &found.tags, lifetime: found.lifetime })
     }
 
     /// Waits while more is queued for the disk than it should fall behind: for who puts in bulk, after each put.
@@ -241,71 +316,12 @@ impl<V: Value> Cache<V> {
     /// Forgets a key in every tier. This is no invalidation: a load that is under way may bring the same value
     /// back. To invalidate, use [`crate::Samovar::mark`].
     pub async fn remove(&self, key: &str) -> bool {
-        let key = Key::new(Arc::clone(&self.policy.name), key);
+        let key = self.key(key, self.inner.clock.now());
         self.inner.stack.remove(&key, &self.inner.counters).await
-    }
-
-    /// The value under a key: from memory, else from below, else loaded; one flight per key. A stale value is
-    /// given as it is and labelled: it is for the caller to have it read again.
-    ///
-    /// `load` gets the token that was taken before it was called. It gives a value, or a [`Loaded`] that says more
-    /// of it, and makes an entry in one part that no partition mark covers.
-    ///
-    /// # Errors
-    /// The loader's, or that it panicked.
-    pub async fn get_or_load<F, Fut, L>(&self, key: &str, load: F) -> Result<Answer<V>, Error>
-    where
-        F: FnOnce(Token) -> Fut + Send + 'static,
-        Fut: Future<Output = Result<L, Error>> + Send + 'static,
-        L: Into<Loaded<V>>,
-    {
-        if let Some(answer) = self.peek(key).and_then(|found| self.answer(found)) {
-            return Ok(answer);
-        }
-        let full = Key::new(Arc::clone(&self.policy.name), key);
-        let (cache, id) = (self.clone(), Arc::clone(&full.id));
-        self.flights
-            .join(
-                &full,
-                |scope| scope.may_cover(&full),
-                move |token| async move {
-                    if let Some(answer) = cache.get(&id).await.and_then(|found| cache.answer(found))
-                    {
-                        return Ok(answer);
-                    }
-                    let stamp = Stamp::new(token, cache.inner.clock.now());
-                    let Loaded { value, tags } = load(token).await?.into();
-                    let parts = Arc::from([Part { span: None, stamp }]);
-                    let options = PutOptions { tags, ..PutOptions::default() };
-                    let value = cache.put_with(&id, value, parts, options);
-                    let age = cache.age(stamp.read_at);
-                    Ok(Answer { value, outcome: Outcome::Loaded, tier: None, stamp, age })
-                },
-            )
-            .await
-    }
-
-    /// The answer that something found makes, if all of it may be served.
-    fn answer(&self, found: Found<V>) -> Option<Answer<V>> {
-        let outcome = match found.verdict {
-            Verdict::Fresh => Outcome::Hit,
-            Verdict::Stale => Outcome::Stale,
-            Verdict::Refused => return None,
-        };
-        let oldest = found.parts.iter().map(|part| part.stamp).min_by_key(|stamp| stamp.read_at)?;
-        let age = self.age(oldest.read_at);
-        Some(Answer { value: found.value, outcome, tier: Some(found.tier), stamp: oldest, age })
     }
 
     fn age(&self, read_at: Millis) -> Duration {
         self.inner.clock.now().since(read_at).unwrap_or_default()
-    }
-
-    /// A lifetime, spread.
-    fn lifetime(&self) -> Lifetime {
-        let CachePolicy { ttl, jitter, stale_window, .. } = *self.policy;
-        let spread = 1.0 + jitter.clamp(0.0, 1.0) * self.inner.jitter.next();
-        Lifetime { ttl: ttl.mul_f64(spread), stale_window }
     }
 }
 
@@ -316,7 +332,9 @@ impl<V: Value> Clone for Cache<V> {
             policy: Arc::clone(&self.policy),
             counters: Arc::clone(&self.counters),
             packer: self.packer.clone(),
-            flights: self.flights.clone(),
+            desk: Arc::clone(&self.desk),
+            looks: self.looks.clone(),
+            loads: self.loads.clone(),
         }
     }
 }

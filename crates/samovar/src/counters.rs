@@ -102,11 +102,29 @@ pub enum Event {
     DiskEviction,
     /// An entry was swept off the disk: refused, or past its time.
     Swept,
+    /// A source was asked for a key, or once for many.
+    Load,
+    /// A load failed, panicked, or took longer than a load may take.
+    LoadFailed,
+    /// A load found that the source has no such row.
+    LoadedAbsent,
+    /// A load was begun in the background: of something stale, or early.
+    Refresh,
+    /// Somebody was told that the source has no such row, as was remembered.
+    NegativeHit,
+    /// Somebody was given a stale value because a load took long, and did not wait longer.
+    SoftTimeout,
+    /// Somebody waited no longer for a load.
+    HardTimeout,
+    /// Somebody was given a stale value because a load failed or took too long.
+    FailSafe,
+    /// Somebody came to a source that rests after a failed load, and it was not asked.
+    Throttled,
 }
 
 impl Event {
     /// All of them.
-    pub const ALL: [Event; 9] = [
+    pub const ALL: [Event; 18] = [
         Event::TierError,
         Event::TierSkipped,
         Event::Damaged,
@@ -116,6 +134,15 @@ impl Event {
         Event::DiskError,
         Event::DiskEviction,
         Event::Swept,
+        Event::Load,
+        Event::LoadFailed,
+        Event::LoadedAbsent,
+        Event::Refresh,
+        Event::NegativeHit,
+        Event::SoftTimeout,
+        Event::HardTimeout,
+        Event::FailSafe,
+        Event::Throttled,
     ];
 
     /// The name as people and metrics read it.
@@ -130,6 +157,15 @@ impl Event {
             Event::DiskError => "disk_errors",
             Event::DiskEviction => "disk_evictions",
             Event::Swept => "swept",
+            Event::Load => "loads",
+            Event::LoadFailed => "loads_failed",
+            Event::LoadedAbsent => "loads_absent",
+            Event::Refresh => "refreshes",
+            Event::NegativeHit => "negative_hits",
+            Event::SoftTimeout => "soft_timeouts",
+            Event::HardTimeout => "hard_timeouts",
+            Event::FailSafe => "fail_safe",
+            Event::Throttled => "throttled",
         }
     }
 }

@@ -6,7 +6,8 @@
 //! loads answers everybody and multiplies nothing.
 //!
 //! No thread drives a flight: whoever waits for it does. If one of them goes away the others go on; if all
-//! do, the flight is dropped, and the one behind it begins.
+//! do, the flight is dropped, and the one behind it begins. A load that is to outlive those who asked is a ticket that
+//! a task holds.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -51,11 +52,37 @@ impl Drop for Passengers {
     }
 }
 
-/// A place in a flight.
-struct Ticket<T> {
+/// A place in a flight, which goes on while anybody holds one and waits.
+pub(crate) struct Ticket<T> {
+    key: Key,
     flight: Flight<T>,
     gone: Gone,
+    /// Whether the flight was not there before.
+    pub(crate) is_first: bool,
     _passenger: Arc<Passengers>,
+}
+
+impl<T: Clone> Ticket<T> {
+    /// Drives the flight to its end.
+    ///
+    /// # Errors
+    /// The loader's, for everybody in the flight; or that it panicked.
+    pub(crate) async fn land(&self) -> Result<T, Error> {
+        let key = &self.key;
+        match self.flight.clone().await {
+            Exit::Ready(value) => Ok(value),
+            Exit::Failed(error) => Err(error),
+            Exit::Panicked(text) => Err(panicked(key, &text)),
+            Exit::Abandoned => {
+                Err(Error::new(ErrorKind::Closed, format!("the load of {key} was abandoned")))
+            }
+        }
+    }
+}
+
+/// The error that a loader's panic is for who waits.
+pub(crate) fn panicked(what: impl fmt::Display, text: &str) -> Error {
+    Error::new(ErrorKind::Source, format!("the loader of {what} panicked: {text}"))
 }
 
 /// What the board knows of a flight. It keeps none alive.
@@ -69,11 +96,13 @@ struct Seat<T> {
 }
 
 impl<T: Clone> Seat<T> {
-    fn ticket(&self) -> Option<Ticket<T>> {
+    fn ticket(&self, key: &Key) -> Option<Ticket<T>> {
         let passenger = self.passengers.upgrade()?;
         Some(Ticket {
+            key: key.clone(),
             flight: self.flight.upgrade()?,
             gone: self.gone.clone(),
+            is_first: false,
             _passenger: passenger,
         })
     }
@@ -142,20 +171,16 @@ impl<T: Clone + Send + Sync + 'static> Flights<T> {
         R: FnOnce(Token) -> F + Send + 'static,
         F: Future<Output = Result<T, Error>> + Send + 'static,
     {
-        let ticket = self.board(key, &touches, run);
-        match ticket.flight.clone().await {
-            Exit::Ready(value) => Ok(value),
-            Exit::Failed(error) => Err(error),
-            Exit::Panicked(text) => {
-                Err(Error::new(ErrorKind::Source, format!("the loader of {key} panicked: {text}")))
-            }
-            Exit::Abandoned => {
-                Err(Error::new(ErrorKind::Closed, format!("the load of {key} was abandoned")))
-            }
-        }
+        self.board(key, &touches, run).land().await
     }
 
-    fn board<R, F>(&self, key: &Key, touches: &impl Fn(&Scope) -> bool, run: R) -> Ticket<T>
+    /// A place in the flight that is under way, or in a new one that `run` reads: as [`Flights::join`] would wait for.
+    pub(crate) fn board<R, F>(
+        &self,
+        key: &Key,
+        touches: &impl Fn(&Scope) -> bool,
+        run: R,
+    ) -> Ticket<T>
     where
         R: FnOnce(Token) -> F + Send + 'static,
         F: Future<Output = Result<T, Error>> + Send + 'static,
@@ -164,7 +189,7 @@ impl<T: Clone + Send + Sync + 'static> Flights<T> {
         loop {
             let mut board = self.board.lock();
             let last = board.get(key).and_then(|seats| seats.last());
-            let last = last.and_then(|seat| Some((seat.number, seat.tick, seat.ticket()?)));
+            let last = last.and_then(|seat| Some((seat.number, seat.tick, seat.ticket(key)?)));
             let ahead = match last {
                 // It has not begun to read.
                 Some((_, None, ticket)) => return ticket,
@@ -197,7 +222,8 @@ impl<T: Clone + Send + Sync + 'static> Flights<T> {
             // Giving a ticket back may wake others: not under the lock.
             drop(board);
             drop(ahead);
-            return Ticket { flight, gone, _passenger: passenger };
+            let key = key.clone();
+            return Ticket { key, flight, gone, is_first: true, _passenger: passenger };
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures_executor::block_on;
 use parking_lot::Mutex;
 use samovar_core::{
-    Clock, Error, Judge, Mark, MarkLog, Mode, Scope, Tier, TierName, Usage, Version,
+    Clock, Error, ErrorKind, Judge, Mark, MarkLog, Mode, Scope, Tier, TierName, Usage, Version,
 };
 
 use crate::background::{Tasks, off_thread};
@@ -15,7 +15,8 @@ use crate::counters::Counters;
 use crate::directory::{self, Held};
 use crate::fence::{Courier, Fence, LocalLog, Marker, Tail};
 use crate::jitter::Jitter;
-use crate::settings::{CachePolicy, LowerTier, Settings};
+use crate::policy::{CachePolicy, check};
+use crate::settings::{LowerTier, Settings};
 use crate::tier::breaker::{Breaker, BreakerOptions};
 use crate::tier::stack::Stack;
 use crate::tier::{self, DiskOptions, DiskTier, MemoryTier};
@@ -52,9 +53,14 @@ impl Samovar {
     /// expires everything: what was cached before is served labelled as stale until it is read again.
     ///
     /// # Errors
-    /// [`ErrorKind::Held`] if another process holds the directory, [`ErrorKind::Format`] if it or a file in
-    /// it is of a newer format or not ours, [`ErrorKind::Storage`] if the disk fails.
+    /// [`ErrorKind::Invalid`] if the settings cannot be ([`crate::check`]), [`ErrorKind::Held`] if another process holds
+    /// the directory, [`ErrorKind::Format`] if it or a file in it is of a newer format or not ours,
+    /// [`ErrorKind::Storage`] if the disk fails.
     pub async fn open(settings: Settings) -> Result<Samovar, Error> {
+        let problems: Vec<String> = check(&settings, &[]).iter().map(ToString::to_string).collect();
+        if !problems.is_empty() {
+            return Err(Error::new(ErrorKind::Invalid, problems.join("; ")));
+        }
         // In the caller's context, before anything goes to another thread.
         let tasks = Tasks::new()?;
         let counters = Arc::new(Counters::default());
@@ -109,8 +115,14 @@ impl Samovar {
         &self.inner.fence
     }
 
-    /// A named cache. The same name gives the same entries, whatever the policy.
+    /// A named cache. The same name and prefix give the same entries, whatever else the policy says; flights and
+    /// throttles are shared by clones alone.
+    ///
+    /// What is wrong with the policy ([`CachePolicy::problems`]) is said as notices, and held to what is allowed.
     pub fn cache<V: Value>(&self, policy: CachePolicy) -> Cache<V> {
+        for problem in policy.problems() {
+            self.inner.counters.say(self.inner.clock.now(), problem.to_string());
+        }
         Cache::new(Arc::clone(&self.inner), policy)
     }
 

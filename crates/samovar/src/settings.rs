@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use samovar_core::{Clock, Error, Judge, MarkLog, Need, SystemClock, Tier, TierName};
+use samovar_core::{Clock, Error, Judge, MarkLog, SystemClock, Tier};
 
-use crate::codec::{CompressionPolicy, Payload};
+use crate::codec::Payload;
 use crate::redis::RedisSettings;
 
 /// What [`crate::Samovar::open`] needs to know. The default keeps everything in memory.
@@ -83,67 +83,5 @@ impl fmt::Debug for Settings {
             .field("marks_max", &self.marks_max)
             .field("seed", &self.seed)
             .finish_non_exhaustive()
-    }
-}
-
-/// How one named cache keeps its entries.
-///
-/// ```
-/// # use samovar::CachePolicy;
-/// # use std::time::Duration;
-/// let policy = CachePolicy { ttl: Duration::from_secs(60), ..CachePolicy::named("quotes") };
-/// assert!(policy.memory && policy.disk);
-/// ```
-#[derive(Clone, Debug, PartialEq)]
-pub struct CachePolicy {
-    /// The cache's name: part of every key.
-    pub name: Arc<str>,
-    /// Fresh for so long after the read of the source began.
-    pub ttl: Duration,
-    /// Each lifetime is spread by up to this share either way, so that what was filled together does not expire
-    /// together; 0 to 1.
-    pub jitter: f64,
-    /// Past its lifetime, or after an `expire`, an entry is served labelled for so long.
-    pub stale_window: Duration,
-    /// Whether memory keeps it.
-    pub memory: bool,
-    /// Whether Redis keeps it, if there is one.
-    pub redis: bool,
-    /// Whether disk keeps it, if there is a data directory.
-    pub disk: bool,
-    /// What is compressed below memory, and how.
-    pub compression: CompressionPolicy,
-}
-
-impl CachePolicy {
-    /// The default policy under a name: an hour, spread by 20 %, a day stale, in every tier that there is, not compressed.
-    pub fn named(name: impl Into<Arc<str>>) -> CachePolicy {
-        CachePolicy {
-            name: name.into(),
-            ttl: Duration::from_secs(3_600),
-            jitter: 0.2,
-            stale_window: Duration::from_secs(86_400),
-            memory: true,
-            redis: true,
-            disk: true,
-            compression: CompressionPolicy::default(),
-        }
-    }
-
-    /// Whether a tier keeps it.
-    pub(crate) fn uses(&self, tier: TierName) -> bool {
-        match tier {
-            TierName::Memory => self.memory,
-            TierName::Redis => self.redis,
-            TierName::Disk => self.disk,
-        }
-    }
-
-    /// What it is looked up for below memory.
-    pub(crate) fn need(&self) -> Need {
-        match self.memory || !self.stale_window.is_zero() {
-            true => Need::Later,
-            false => Need::Now,
-        }
     }
 }

@@ -4,42 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use samovar_core::{Lifetime, Millis, Parts, Stamp, Tags, TierName, Verdict};
+use samovar_core::{Error, Lifetime, Millis, Parts, Stamp, Tags, TierName, Verdict};
 
 use crate::counters::{CacheCounters, Lookup};
 use crate::fence::Survey;
-
-/// How a value is put, beside its parts.
-///
-/// ```
-/// # use samovar::PutOptions;
-/// # use samovar_core::Tags;
-/// let options = PutOptions { tags: Tags::new(["supplier:7"])?, ..PutOptions::default() };
-/// assert!(!options.below);
-/// # Ok::<(), samovar_core::Error>(())
-/// ```
-#[derive(Clone, Debug, Default)]
-pub struct PutOptions {
-    /// Its tags: a mark on any of them covers it.
-    pub tags: Tags,
-    /// Below memory alone, as [`Cache::put_below`] does.
-    pub below: bool,
-}
-
-/// What a loader has read. A loader that has no more to say gives the value itself.
-#[derive(Clone, Debug)]
-pub struct Loaded<V> {
-    /// The value.
-    pub value: V,
-    /// Its tags: a mark on any of them covers it.
-    pub tags: Tags,
-}
-
-impl<V> From<V> for Loaded<V> {
-    fn from(value: V) -> Self {
-        Loaded { value, tags: Tags::NONE }
-    }
-}
 
 /// A value as it was found, judged part by part.
 pub struct Found<V> {
@@ -61,6 +29,10 @@ pub struct Found<V> {
     /// By part, if not all are fresh.
     pub(super) verdicts: Option<Box<[Verdict]>>,
     pub(super) fresh_until: Millis,
+    /// The verdict with the time of fail-safe added to the stale window: never stricter than `verdict`.
+    pub(super) reserve: Verdict,
+    /// Nothing of it may be served again, but where a load fails.
+    pub(super) is_spent: bool,
 }
 
 impl<V> Found<V> {
@@ -109,21 +81,28 @@ impl<V> fmt::Debug for Found<V> {
     }
 }
 
-/// How [`Cache::get_or_load`] came by its value.
+/// How a read came by its answer. Where there is nothing to give it is an error instead, by the same words:
+/// [`samovar_core::ErrorKind::Throttled`], [`samovar_core::ErrorKind::Timeout`], or the loader's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// It was there and fresh.
     Hit,
-    /// It was there and may be served with a label.
+    /// It was there and fresh that the source has no such row.
+    Negative,
+    /// It was there, and is served with a label while it is read again.
     Stale,
-    /// It was read from the source.
+    /// It was read from the source: also if that has no such row.
     Loaded,
+    /// It was there, and is served with a label because a load failed a moment ago and the source rests.
+    Throttled,
+    /// It was there, and is served with a label because its load failed or took too long.
+    Failed,
 }
 
-/// A value with its proof.
+/// A value, or that there is none, with its proof.
 pub struct Answer<V> {
-    /// The value.
-    pub value: Arc<V>,
+    /// The value; `None`: the source has no such row.
+    pub value: Option<Arc<V>>,
     /// How it was come by.
     pub outcome: Outcome,
     /// Where it was found; `None`: at the source.
@@ -132,11 +111,13 @@ pub struct Answer<V> {
     pub stamp: Stamp,
     /// How long ago that was; zero if the clock has gone backwards.
     pub age: Duration,
+    /// Beside [`Outcome::Throttled`] and [`Outcome::Failed`]: why it is not fresh.
+    pub problem: Option<Error>,
 }
 
 impl<V> Clone for Answer<V> {
     fn clone(&self) -> Self {
-        Answer { value: Arc::clone(&self.value), ..*self }
+        Answer { value: self.value.clone(), problem: self.problem.clone(), ..*self }
     }
 }
 
@@ -147,20 +128,17 @@ impl<V> fmt::Debug for Answer<V> {
             .field("tier", &self.tier)
             .field("stamp", &self.stamp)
             .field("age", &self.age)
+            .field("problem", &self.problem)
             .finish_non_exhaustive()
     }
 }
 
 impl<V> Found<V> {
-    /// Takes in the verdicts and counts them. False if nothing of it may ever be served again.
-    pub(super) fn rule(
-        &mut self,
-        survey: Survey,
-        tier: TierName,
-        counters: &CacheCounters,
-    ) -> bool {
+    /// Takes in the verdicts that it is served by and counts them.
+    pub(super) fn rule(&mut self, survey: Survey, tier: TierName, counters: &CacheCounters) {
         self.verdict = survey.verdict;
         self.marked = survey.marked;
+        self.is_spent = survey.dead;
         let (lookup, verdicts) = match survey.verdict {
             Verdict::Fresh => (Lookup::Hit, None),
             Verdict::Stale => (Lookup::Stale, Some(survey.verdicts.into())),
@@ -168,6 +146,5 @@ impl<V> Found<V> {
         };
         self.verdicts = verdicts;
         counters.count(tier, lookup);
-        !survey.dead
     }
 }

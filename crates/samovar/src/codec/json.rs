@@ -26,8 +26,9 @@ use super::{Codec, CodecId, Coded};
 /// let products = samovar.cache::<Json<Product>>(CachePolicy::named("product_info"));
 /// let load = |_token| async { Ok(Json::new(Product { name: "Tea".into(), cents: 499 })) };
 /// let answer = products.get_or_load("42", load).await?;
-/// assert_eq!(answer.value.name, "Tea");
-/// # assert_eq!(answer.value.cents, 499);
+/// let tea = answer.value.expect("the shop has it");
+/// assert_eq!(tea.name, "Tea");
+/// # assert_eq!(tea.cents, 499);
 /// # Ok::<(), samovar_core::Error>(())
 /// # }).unwrap();
 /// ```

@@ -28,7 +28,7 @@ impl Patterns {
         if self.by_length.is_empty() {
             return;
         }
-        let name = Key::full(cache, id);
+        let name = Key::addressed(cache, id);
         let matching = self.candidates(&name).filter(|(pattern, _)| pattern.matches(&name));
         found.extend(matching.map(|(_, standing)| standing));
     }

@@ -29,6 +29,8 @@ pub(crate) struct Table {
     stores: Stores,
     tags: HashMap<Arc<str>, Standing>,
     patterns: Patterns,
+    /// All marks on tags and partitions once more, as if of one scope: they cover what bears the tag `*`.
+    any: Standing,
     /// The scopes here, or somewhat more.
     scopes: usize,
 }
@@ -62,6 +64,9 @@ impl Table {
         let is_new = standing.is_empty();
         standing.pend(mark, tick);
         self.scopes += usize::from(is_new);
+        if touches_any(&mark.scope) {
+            self.any.pend(mark, tick);
+        }
     }
 
     /// Gives a mark its number. If it was pending here it has acted already and keeps its tick, which is given; else it
@@ -73,6 +78,10 @@ impl Table {
         let place = Place { seq, tick: acted.unwrap_or(tick) };
         standing.number(mark.mode, place, mark.at);
         self.scopes += usize::from(is_new);
+        if touches_any(&mark.scope) {
+            self.any.settle(mark.id);
+            self.any.number(mark.mode, place, mark.at);
+        }
         if mark.mode == Mode::Remove {
             self.absorb(&mark.scope, place);
         }
@@ -119,6 +128,7 @@ impl Table {
                 });
                 self.tags.retain(|_, standing| standing.outlives(place));
                 self.patterns.retain(|standing| standing.outlives(place));
+                self.any.outlives(place);
             }
             Scope::Cache(cache) => {
                 if let Some(marks) = self.caches.get_mut(cache) {
@@ -188,7 +198,10 @@ impl Table {
         let mut whole = vec![&self.everything];
         if let Some(marks) = self.caches.get(cache) {
             whole.push(&marks.whole);
-            whole.extend(marks.keys.get(id));
+            whole.extend(marks.keys.get(Key::bare(id)));
+        }
+        if tags.are_any() {
+            whole.push(&self.any);
         }
         if !self.tags.is_empty() {
             whole.extend(tags.iter().filter_map(|tag| self.tags.get(tag)));
@@ -196,6 +209,11 @@ impl Table {
         self.patterns.find(cache, id, &mut whole);
         Over { whole, stores: &self.stores }
     }
+}
+
+/// Whether a mark on this covers what bears the tag `*`, though it does not name it.
+fn touches_any(scope: &Scope) -> bool {
+    matches!(scope, Scope::Tag(_) | Scope::Partition(_))
 }
 
 /// The marks that may cover an entry: looked up once for all its parts.

@@ -10,7 +10,8 @@ use super::memory::{MemoryTier, Shared};
 use crate::codec::Payload;
 use crate::counters::{CacheCounters, Counters, Event, Lookup};
 use crate::fence::{Fence, Survey};
-use crate::settings::{CachePolicy, LowerTier};
+use crate::policy::CachePolicy;
+use crate::settings::LowerTier;
 
 /// The tiers of one process.
 pub(crate) struct Stack {
@@ -85,20 +86,16 @@ impl Stack {
         partly
     }
 
-    /// Keeps an entry found below also in the tiers above that, memory and others, that the policy names.
+    /// Keeps an entry found in a tier also in those between it and memory that the policy names.
     pub(crate) fn promote(
         &self,
         policy: &CachePolicy,
         key: &Key,
         found: TierName,
         entry: &Entry<Payload>,
-        value: Shared,
     ) {
         for tier in self.lower(policy).take_while(|tier| tier.name() != found) {
             tier.put(key, entry.clone());
-        }
-        if policy.memory {
-            self.memory.promote(key, entry.with(value));
         }
     }
 

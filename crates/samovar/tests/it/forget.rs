@@ -65,7 +65,7 @@ fn what_was_marked_and_forgotten_is_not_served() {
         let directory = tempdir().unwrap();
         let samovar = open(Some(directory.path()));
         let cache = samovar.cache::<String>(policy("c"));
-        let options = PutOptions { tags: Tags::new(["t"]).unwrap(), below: false };
+        let options = PutOptions { tags: Tags::new(["t"]).unwrap(), ..PutOptions::default() };
         cache.put_with("k", "old".to_owned(), whole(&samovar), options);
         block_on(samovar.flush()).unwrap();
         mark(&samovar, scope.clone(), Mode::Expire);

@@ -14,8 +14,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use futures_channel::oneshot;
-use samovar::{Cache, LowerTier, Outcome, Samovar, Settings, Value};
-use samovar_core::{Error, Mode, Tier, Token, Verdict};
+use samovar::{Cache, Load as Told, LowerTier, Outcome, Samovar, Settings, Value};
+use samovar_core::{Error, Mode, Tier, Verdict};
 use samovar_testkit::clock::FakeClock;
 use samovar_testkit::gate::{Door, Gate};
 use samovar_testkit::log::StepLog;
@@ -68,7 +68,7 @@ impl Node {
         let read = Arc::new(AtomicU64::new(u64::MAX));
         let seen = Arc::clone(&read);
         let mut caller = Stepped::new(async move {
-            let load = move |_: Token| async move {
+            let load = move |_: Told<String>| async move {
                 let value = source.load(Ordering::SeqCst);
                 seen.store(value, Ordering::SeqCst);
                 held.await.unwrap();
@@ -113,9 +113,9 @@ impl Node {
     fn loads_anew(&self) {
         let now = self.source.load(Ordering::SeqCst).to_string();
         let value = now.clone();
-        let load = |_: Token| async move { Ok(value) };
+        let load = |_: Told<String>| async move { Ok(value) };
         let answer = block_on(self.cache.get_or_load("k", load)).unwrap();
-        assert_eq!((answer.outcome, &*answer.value), (Outcome::Loaded, &now));
+        assert_eq!((answer.outcome, &*answer.value.unwrap()), (Outcome::Loaded, &now));
         assert_eq!(self.cache.peek("k").map(|found| found.value.to_string()), Some(now));
     }
 }
@@ -124,7 +124,7 @@ impl Load {
     /// Whoever joined before the mark still gets the value.
     fn ends_with(self, value: &str) {
         self.go.send(()).unwrap();
-        assert_eq!(*self.caller.finish().unwrap().value, value);
+        assert_eq!(*self.caller.finish().unwrap().value.unwrap(), value);
     }
 }
 

@@ -13,6 +13,7 @@ mod frames;
 mod histories;
 mod kill;
 mod late;
+mod loads;
 mod log_redis;
 mod model;
 mod redis;

@@ -286,7 +286,7 @@ impl World {
         let parts = [World::part(item, 0..=DAYS - 1, stamp)].into();
         let id = item.key().id;
         let pending = self.samovar.fence().pending() > 0;
-        let options = PutOptions { tags: item.tags(), below: !memory };
+        let options = PutOptions { tags: item.tags(), below: !memory, ..PutOptions::default() };
         self.cache(item).put_with(&id, value, parts, options);
         for cell in cells {
             self.cells[cell].warm = memory;
@@ -321,7 +321,7 @@ impl World {
                 }
             }
         }
-        let options = PutOptions { tags: found.tags, below: false };
+        let options = PutOptions { tags: found.tags, ..PutOptions::default() };
         self.blocks.put_with(&id, value, parts.into(), options);
     }
 
@@ -424,13 +424,13 @@ impl World {
                 seen.store(value, Ordering::SeqCst);
                 let _ = held.await;
                 let value = value.to_le_bytes().to_vec();
-                Ok(Loaded { value, tags: Item::Plain(key).tags() })
+                Ok(Loaded::from(value).tags(Item::Plain(key).tags()))
             };
             cache.get_or_load(&key.to_string(), load).await
         });
         let floor = self.cells[key as usize].removed;
         if let Some(answer) = caller.step() {
-            assert!(number(&answer.unwrap().value) >= floor);
+            assert!(number(&answer.unwrap().value.unwrap()) >= floor);
             return;
         }
         self.loads.push(Load { key, caller, go, read, floor });
@@ -456,7 +456,7 @@ impl World {
         for (caller, _, floor) in all {
             let answer = caller.finish().unwrap();
             assert!(
-                number(&answer.value) >= floor,
+                number(&answer.value.unwrap()) >= floor,
                 "read before a mark that came before the question"
             );
         }

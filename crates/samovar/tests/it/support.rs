@@ -58,7 +58,13 @@ pub(crate) fn open(directory: Option<&Path>, clock: &Arc<FakeClock>) -> Samovar 
 }
 
 pub(crate) fn policy(name: &str) -> CachePolicy {
-    CachePolicy { ttl: TTL, stale_window: WINDOW, jitter: 0.0, ..CachePolicy::named(name) }
+    CachePolicy {
+        ttl: TTL,
+        stale_window: WINDOW,
+        jitter: 0.0,
+        throttle: Duration::ZERO,
+        ..CachePolicy::named(name)
+    }
 }
 
 /// A stamp taken now.

@@ -20,11 +20,11 @@ fn a_value_bears_its_tags_in_every_tier() {
     let samovar = open(Some(directory.path()), &clock);
     let cache = samovar.cache::<String>(policy("c"));
     for (id, below) in [("above", false), ("below", true)] {
-        let options = PutOptions { tags: tags(), below };
+        let options = PutOptions { tags: tags(), below, ..PutOptions::default() };
         cache.put_with(id, "v".to_owned(), whole(&samovar), options);
         assert_eq!(get(&cache, id).unwrap().tags, tags(), "{id}: at once");
     }
-    let load = |_| async { Ok(Loaded { value: "v".to_owned(), tags: tags() }) };
+    let load = |_| async { Ok(Loaded::from("v".to_owned()).tags(tags())) };
     block_on(cache.get_or_load("loaded", load)).unwrap();
     cache.put("plain", "v".to_owned(), whole(&samovar));
     assert_eq!(cache.peek("plain").unwrap().tags, Tags::NONE);
@@ -53,9 +53,9 @@ fn who_asks_after_a_mark_on_a_tag_does_not_join_what_began_before() {
         let (cache, value) = (cache.clone(), value.to_owned());
         let load = |_| async move {
             held.await.unwrap();
-            Ok(Loaded { value, tags: tags() })
+            Ok(Loaded::from(value).tags(tags()))
         };
-        Stepped::new(async move { cache.get_or_load("k", load).await.unwrap().value })
+        Stepped::new(async move { cache.get_or_load("k", load).await.unwrap().value.unwrap() })
     };
     let ((go, held), (go_again, held_again)) = (oneshot::channel(), oneshot::channel());
     let mut before = asks("old", held);
@@ -79,7 +79,7 @@ fn tags_are_counted_in_bytes() {
             "k",
             Arc::new("v".to_owned()),
             whole(&samovar),
-            PutOptions { tags, below: false },
+            PutOptions { tags, ..PutOptions::default() },
         );
         samovar.usage()[0].1.total().bytes
     };

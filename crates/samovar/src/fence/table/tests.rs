@@ -86,30 +86,31 @@ fn table(marks: &[Listed]) -> Table {
 }
 
 /// Those of the entry that is judged.
-fn tags() -> Tags {
-    Tags::new(["t", "u"]).unwrap()
+fn tags() -> impl Strategy<Value = Tags> {
+    prop_oneof![2 => Just(Tags::new(["t", "u"]).unwrap()), 1 => Just(Tags::any())]
 }
 
-fn naive(marks: &[Listed], span: Option<&Span>, since: Since) -> (Reach, Reach) {
+fn naive(marks: &[Listed], tags: &Tags, span: Option<&Span>, since: Since) -> (Reach, Reach) {
     let (mut whole, mut days) = (Reach::default(), Reach::default());
-    for mark in marks {
+    let reaches = |reach: &mut Reach, mark: &Listed| {
         let newer = match since {
             Since::Tick(Tick(tick)) => mark.tick > tick,
             Since::Seq(seq) => mark.seq.is_none_or(|of| of > seq),
-        };
-        let reach = match &mark.scope {
-            Scope::Partition(partition) => match span.filter(|span| span.holds(partition)) {
-                Some(span) if span.from < span.to => &mut days,
-                Some(_) => &mut whole,
-                None => continue,
-            },
-            scope if scope.covers(&Key::new("a", "k"), &tags()) => &mut whole,
-            _ => continue,
         };
         match mark.mode {
             _ if !newer => {}
             Mode::Remove => reach.removed = true,
             Mode::Expire => reach.expire(mark.at),
+        }
+    };
+    for mark in marks {
+        if mark.scope.covers(&Key::new("a", "k"), tags) {
+            reaches(&mut whole, mark);
+        }
+        if let Scope::Partition(partition) = &mark.scope
+            && let Some(span) = span.filter(|span| span.holds(partition))
+        {
+            reaches(if span.from < span.to { &mut days } else { &mut whole }, mark);
         }
     }
     (whole, days)
@@ -130,12 +131,13 @@ proptest! {
         marks in history(),
         span in proptest::option::of((0..3i32, 0..3i32)),
         since in 0u64..45,
+        tags in tags(),
     ) {
         let table = table(&marks);
         let span = span.map(|(a, b)| Span { store: "0".into(), from: Day(a.min(b)), to: Day(a.max(b)) });
         for since in [Since::Tick(Tick(since)), Since::Seq(since)] {
-            let cover = table.over("a", "k", &tags()).cover(span.as_ref(), since);
-            let (whole, days) = naive(&marks, span.as_ref(), since);
+            let cover = table.over("a", "k", &tags).cover(span.as_ref(), since);
+            let (whole, days) = naive(&marks, &tags, span.as_ref(), since);
             prop_assert!(agree(cover.whole, whole), "{:?} {:?}", cover, whole);
             // Where all of it is removed nobody asks about days.
             prop_assert!(whole.removed || agree(cover.days, days), "{:?} {:?}", cover, days);
@@ -151,16 +153,17 @@ proptest! {
         span in proptest::option::of((0..3i32, 0..3i32)),
         seq in 0u64..45,
         room in proptest::option::of(1usize..12),
+        tags in tags(),
     ) {
         let mut table = table(&marks);
         if let Some(room) = room {
             table.forget(room, u64::MAX);
         }
         let span = span.map(|(a, b)| Span { store: "0".into(), from: Day(a.min(b)), to: Day(a.max(b)) });
-        let below = table.over("a", "k", &tags()).cover(span.as_ref(), Since::Seq(seq));
+        let below = table.over("a", "k", &tags).cover(span.as_ref(), Since::Seq(seq));
         let now = marks.len() as u64;
         let tick = below.first.tick.map_or(now, |first| now.min(first - 1));
-        let above = table.over("a", "k", &tags()).cover(span.as_ref(), Since::Tick(Tick(tick)));
+        let above = table.over("a", "k", &tags).cover(span.as_ref(), Since::Tick(Tick(tick)));
         prop_assert!(above.whole.removed >= below.whole.removed);
         if above.whole.removed {
             return Ok(());
@@ -180,6 +183,7 @@ proptest! {
         rooms in proptest::collection::vec((1usize..12, prop_oneof![Just(u64::MAX), 0u64..40]), 1..4),
         span in proptest::option::of((0..3i32, 0..3i32)),
         since in 0u64..45,
+        tags in tags(),
     ) {
         let mut table = table(&marks);
         let mut highest = 0;
@@ -201,8 +205,8 @@ proptest! {
             (Since::Seq(since), since >= highest),
             (Since::Tick(Tick(since)), since >= latest),
         ] {
-            let cover = table.over("a", "k", &tags()).cover(span.as_ref(), since);
-            let (whole, days) = naive(&marks, span.as_ref(), since);
+            let cover = table.over("a", "k", &tags).cover(span.as_ref(), since);
+            let (whole, days) = naive(&marks, &tags, span.as_ref(), since);
             if cover.whole.removed && !above {
                 continue;
             }

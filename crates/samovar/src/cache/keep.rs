@@ -1,0 +1,125 @@
+//! What is put: where it is kept, and for how long.
+
+use std::sync::Arc;
+
+use samovar_core::{Claim, Entry, Key, Lifetime, Parts, Tick};
+
+use super::Cache;
+use super::options::PutOptions;
+use super::seen::Absent;
+use crate::codec::Payload;
+use crate::counters::Event;
+use crate::tier::stack::shared;
+use crate::tier::{Held, Shared, is_late};
+use crate::value::Value;
+
+impl<V: Value> Cache<V> {
+    /// Keeps a value: in memory at once, in Redis and on disk soon (durable after [`crate::Samovar::flush`]), each if the
+    /// policy says so, and unless what stands there was read later. The parts bear stamps made from a token taken
+    /// before their source was read. Never waits.
+    pub fn put(&self, key: &str, value: impl Into<Arc<V>>, parts: Parts) -> Arc<V> {
+        self.put_with(key, value, parts, PutOptions::default())
+    }
+
+    /// Keeps a value below memory alone, for bulk loads of what will not be read soon. What memory held under the key
+    /// is forgotten, unless it was read later: then nothing is kept.
+    pub fn put_below(&self, key: &str, value: impl Into<Arc<V>>, parts: Parts) -> Arc<V> {
+        self.put_with(key, value, parts, PutOptions { below: true, ..PutOptions::default() })
+    }
+
+    /// As [`Cache::put`], with options.
+    pub fn put_with(
+        &self,
+        key: &str,
+        value: impl Into<Arc<V>>,
+        parts: Parts,
+        options: PutOptions,
+    ) -> Arc<V> {
+        let value = value.into();
+        let key = self.key(key, self.inner.clock.now());
+        let PutOptions { tags, below, ttl, stale_window } = options;
+        let lifetime = self.policy.lifetime(ttl.unwrap_or(self.policy.ttl), stale_window);
+        let lifetime = self.spread(lifetime);
+        self.fill(&key, &Entry { value: Some(Arc::clone(&value)), parts, tags, lifetime }, below);
+        value
+    }
+
+    /// Keeps a value, or that there is none.
+    pub(super) fn fill(&self, key: &Key, entry: &Entry<Option<Arc<V>>>, below: bool) {
+        let memory = self.inner.stack.memory();
+        let mut late = false;
+        if below || !self.policy.memory {
+            if let Some(held) = memory.find(&key.cache, &key.id).filter(|_| below) {
+                late = self.stays(key, &held, entry.claim());
+                if !late {
+                    memory.forget(&key.cache, &key.id, &held);
+                }
+            }
+        } else {
+            let now = self.inner.clock.now();
+            // It would be refused at every read: keeping it saves nothing.
+            if self.inner.fence.survey(&key.cache, &key.id, entry.claim(), Tick(0), now).dead {
+                self.inner.counters.count(Event::FillRefused, 1);
+            } else {
+                let shared = match &entry.value {
+                    Some(value) => shared(value),
+                    None => Shared::new(Arc::new(Absent), 0),
+                };
+                let mut in_memory = entry.with(shared);
+                in_memory.lifetime = self.in_memory(entry.claim());
+                late = !memory.keep(key, in_memory, |held| self.stays(key, held, entry.claim()));
+            }
+        }
+        if late {
+            // What stands in memory was handed to the disk too, or came from there.
+            self.inner.counters.count(Event::FillRefused, 1);
+        } else {
+            self.write_below(key, entry);
+        }
+    }
+
+    /// Whether what memory holds stays although something else is to be put: it was read later, and may be
+    /// served as well.
+    fn stays(&self, key: &Key, held: &Held, put: Claim<'_>) -> bool {
+        is_late(put.parts, held.parts(), |stamp| stamp.tick.0)
+            && self.verdict(key, held.claim()) <= self.verdict(key, put)
+    }
+
+    fn write_below(&self, key: &Key, entry: &Entry<Option<Arc<V>>>) {
+        if !self.has_below() {
+            return;
+        }
+        let payload = match &entry.value {
+            Some(value) => self.packer.pack(&**value),
+            None => Ok(Payload::absent()),
+        };
+        match payload {
+            Ok(payload) => self.inner.stack.put_below(&self.policy, key, &entry.with(payload)),
+            Err(error) => {
+                self.inner.counters.count(Event::FillDropped, 1);
+                let now = self.inner.clock.now();
+                self.inner.counters.say(now, format!("{key} was kept in memory alone: {error}"));
+            }
+        }
+    }
+
+    /// A lifetime, spread.
+    pub(super) fn spread(&self, lifetime: Lifetime) -> Lifetime {
+        let spread = 1.0 + self.policy.jitter.clamp(0.0, 1.0) * self.inner.jitter.next();
+        // Also where the jitter is no number.
+        let spread = if spread.is_finite() { spread } else { 1.0 };
+        Lifetime { ttl: lifetime.ttl.mul_f64(spread), ..lifetime }
+    }
+
+    /// The lifetime by which memory goes: where its own time is over before the entry's, what is left of that counts
+    /// to its window, since then the tiers below know better.
+    pub(super) fn in_memory(&self, claim: Claim<'_>) -> Lifetime {
+        let lifetime = claim.lifetime;
+        let oldest = claim.parts.iter().map(|part| part.stamp.read_at).min();
+        let (Some(own), Some(oldest)) = (self.policy.memory_ttl, oldest) else { return lifetime };
+        let age = self.inner.clock.now().since(oldest).unwrap_or_default();
+        let ttl = lifetime.ttl.min(age.saturating_add(own));
+        let stale_window = lifetime.stale_window.saturating_add(lifetime.ttl - ttl);
+        Lifetime { ttl, stale_window }
+    }
+}

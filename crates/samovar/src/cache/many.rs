@@ -1,0 +1,288 @@
+//! Many keys at once: what is missing is loaded in one call.
+//!
+//! Each key that has to be loaded gets a flight of its own, so that single reads and batches share their loads both
+//! ways. The flights of a batch wait for one *call*, which begins when all of them have departed: so its token is
+//! taken after each of theirs, and who asks after a mark is told rightly which of them he may not join. A flight that
+//! has to wait behind another holds the whole batch back; that takes a mark on a key while it is read.
+
+use std::collections::{HashMap, HashSet};
+use std::future::Future;
+use std::sync::Arc;
+
+use futures_channel::oneshot;
+use futures_util::future::{BoxFuture, Shared, join_all};
+use futures_util::{FutureExt, StreamExt, stream};
+use parking_lot::Mutex;
+use samovar_core::{Error, ErrorKind, Key, Stamp};
+
+use super::Cache;
+use super::answer::{Answer, Found};
+use super::fetch::touches;
+use super::load::{LoadMany, Loaded};
+use super::options::{ReadOptions, Terms};
+use super::seen::Seen;
+use super::wait::Patience;
+use crate::flight::Ticket;
+use crate::value::Value;
+
+/// How many keys are sought below memory at once.
+const SOUGHT: usize = 16;
+
+/// What the call brought, by stored id.
+type Brought<V> = Result<Arc<HashMap<Arc<str>, Result<Answer<V>, Error>>>, Error>;
+type Call<V> = Shared<BoxFuture<'static, Brought<V>>>;
+
+/// A key of the batch that is to be loaded.
+struct Wanted<V> {
+    key: Key,
+    bare: Arc<str>,
+    known: Option<Seen<V>>,
+}
+
+/// Who is still to depart, and who has departed and wants to be loaded.
+struct Roll<V>(Mutex<Option<oneshot::Sender<Vec<Wanted<V>>>>>, Mutex<Vec<Wanted<V>>>);
+
+impl<V> Drop for Roll<V> {
+    /// The last flight has departed, or has been given up.
+    fn drop(&mut self) {
+        if let Some(all) = self.0.lock().take() {
+            let _ = all.send(std::mem::take(&mut *self.1.lock()));
+        }
+    }
+}
+
+impl<V: Value> Cache<V> {
+    /// What is there under each key, in the order of the keys: as [`Cache::get`].
+    ///
+    /// ```
+    /// # use samovar::{CachePolicy, Samovar, Settings};
+    /// # futures_executor::block_on(async {
+    /// let samovar = Samovar::open(Settings::default()).await?;
+    /// let names = samovar.cache::<String>(CachePolicy::named("names"));
+    /// names.get_or_load("1", |_| async { Ok("Tea".to_owned()) }).await?;
+    /// let found = names.get_many(&["1", "2"]).await;
+    /// assert!(found[0].is_some() && found[1].is_none());
+    /// # Ok::<(), samovar_core::Error>(())
+    /// # }).unwrap();
+    /// ```
+    pub async fn get_many<K: AsRef<str>>(&self, keys: &[K]) -> Vec<Option<Found<V>>> {
+        let found = keys.iter().map(|key| self.get(key.as_ref()));
+        stream::iter(found.collect::<Vec<_>>()).buffered(SOUGHT).collect().await
+    }
+
+    /// The values under many keys, each with its own result, in the order of the keys. What is neither in memory nor
+    /// below is loaded in one call, under one token; and with it what is stale or due to be refreshed, which is else
+    /// read again in the background. A key that is being loaded is waited for; who asks for one that this loads waits
+    /// for this.
+    ///
+    /// `load` is told the keys that are to be loaded and gives a value, or a [`Loaded`], for each. Of a key that it
+    /// leaves out the source has no row. Timeouts count from when it begins to wait for loads.
+    ///
+    /// ```
+    /// # use samovar::{CachePolicy, LoadMany, ReadOptions, Samovar, Settings};
+    /// # futures_executor::block_on(async {
+    /// let samovar = Samovar::open(Settings::default()).await?;
+    /// let names = samovar.cache::<String>(CachePolicy::named("names"));
+    /// names.get_or_load("1", |_| async { Ok("Tea".to_owned()) }).await?;
+    /// let load = |load: LoadMany| async move {
+    ///     assert_eq!(load.keys().len(), 2, "the first is there");
+    ///     Ok([("2", "Milk".to_owned())])
+    /// };
+    /// let answers = names.get_or_load_many(&["1", "2", "3"], ReadOptions::default(), load).await;
+    /// let values: Vec<Option<String>> = answers
+    ///     .into_iter()
+    ///     .map(|answer| Ok(answer?.value.map(|value| value.to_string())))
+    ///     .collect::<Result<_, samovar_core::Error>>()?;
+    /// assert_eq!(values, [Some("Tea".to_owned()), Some("Milk".to_owned()), None]);
+    /// # Ok::<(), samovar_core::Error>(())
+    /// # }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Cache::get_or_load_with`], for each key.
+    pub async fn get_or_load_many<K, F, Fut, M, I, L>(
+        &self,
+        keys: &[K],
+        options: ReadOptions,
+        load: F,
+    ) -> Vec<Result<Answer<V>, Error>>
+    where
+        K: AsRef<str>,
+        F: FnOnce(LoadMany) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<M, Error>> + Send + 'static,
+        M: IntoIterator<Item = (I, L)> + Send + 'static,
+        I: AsRef<str> + 'static,
+        L: Into<Loaded<V>> + 'static,
+    {
+        let terms = Terms::new(&self.policy, options);
+        let now = self.inner.clock.now();
+        // Each key once, in the order of its first coming.
+        let mut known = HashSet::new();
+        let distinct = keys.iter().map(AsRef::as_ref).filter(|key| known.insert(*key));
+        let seek = distinct.map(|bare| (self.key(bare, now), Arc::<str>::from(bare))).map(
+            |(key, bare)| async {
+                let found = self.seek(&key, &terms).await;
+                (key, bare, found)
+            },
+        );
+        let sought: Vec<_> =
+            stream::iter(seek.collect::<Vec<_>>()).buffered(SOUGHT).collect().await;
+
+        let mut answers: HashMap<Arc<str>, Result<Answer<V>, Error>> = HashMap::new();
+        let (mut missing, mut again) = (Vec::new(), Vec::new());
+        for (key, bare, (seen, settled)) in sought {
+            let wanted = Wanted { key, bare, known: seen };
+            match settled {
+                Ok((answer, is_due)) => {
+                    answers.insert(Arc::clone(&wanted.bare), Ok(answer));
+                    if is_due && self.resting(&wanted.key).is_none() {
+                        again.push(wanted);
+                    }
+                }
+                Err(spare) => match self.resting(&wanted.key) {
+                    None => missing.push((wanted, spare)),
+                    Some(error) => {
+                        let answer = self.rested(&wanted.key, spare, &terms, error);
+                        answers.insert(wanted.bare, answer);
+                    }
+                },
+            }
+        }
+        let (spares, mut all): (Vec<_>, Vec<_>) = missing
+            .into_iter()
+            .map(|(wanted, spare)| ((Arc::clone(&wanted.bare), wanted.key.clone(), spare), wanted))
+            .unzip();
+        let waits = !all.is_empty();
+        all.append(&mut again);
+        if all.is_empty() {
+            return in_order(keys, &answers);
+        }
+        let patience = Patience::new(&self.inner.clock, &terms);
+        let mut tickets = self.board_many(all, &terms, load);
+        if !waits {
+            tickets.into_values().for_each(|ticket| self.go_behind(ticket));
+            return in_order(keys, &answers);
+        }
+        let waiting = spares.into_iter().filter_map(|(bare, key, spare)| {
+            let ticket = tickets.remove(&bare)?;
+            let (patience, terms) = (&patience, &terms);
+            Some(async move { (bare, self.await_load(&key, ticket, spare, patience, terms).await) })
+        });
+        let waiting: Vec<_> = waiting.collect();
+        // What is read again with them departs with them.
+        tickets.into_values().for_each(|ticket| self.go_behind(ticket));
+        answers.extend(join_all(waiting).await);
+        in_order(keys, &answers)
+    }
+
+    /// What a key of a batch comes to without its source, and what was seen of it.
+    #[allow(
+        clippy::type_complexity,
+        reason = "the same as `settled` gives, with what it was made of"
+    )]
+    async fn seek(
+        &self,
+        key: &Key,
+        terms: &Terms,
+    ) -> (Option<Seen<V>>, Result<(Answer<V>, bool), Option<Seen<V>>>) {
+        let now = self.inner.clock.now();
+        let skip = terms.options.skip_memory;
+        let mut seen = if skip { None } else { self.look(&key.id, now, true) };
+        let settled = self.settled(key, &seen, terms, true);
+        if settled.is_ok() || terms.options.refresh || !self.has_below() {
+            return (seen, settled);
+        }
+        seen = self.seek_below(key).await.map(|(seen, _)| seen).or(seen);
+        let below = self.settled(key, &seen, terms, false);
+        (seen, below.map_err(|spare| spare.or(settled.err().flatten())))
+    }
+
+    /// Places in the flights of these keys, by the keys as callers know them. Those that are new wait for one call.
+    fn board_many<F, Fut, M, I, L>(
+        &self,
+        wanted: Vec<Wanted<V>>,
+        terms: &Terms,
+        load: F,
+    ) -> HashMap<Arc<str>, Ticket<Answer<V>>>
+    where
+        F: FnOnce(LoadMany) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<M, Error>> + Send + 'static,
+        M: IntoIterator<Item = (I, L)> + Send + 'static,
+        I: AsRef<str> + 'static,
+        L: Into<Loaded<V>> + 'static,
+    {
+        let (departed, all) = oneshot::channel();
+        let roll = Arc::new(Roll(Mutex::new(Some(departed)), Mutex::default()));
+        let call: Call<V> = self.clone().call(all, terms.clone(), load).boxed().shared();
+        let board = |wanted: Wanted<V>| {
+            let (cache, roll, call) = (self.clone(), Arc::clone(&roll), call.clone());
+            let (key, bare, terms) = (wanted.key.clone(), Arc::clone(&wanted.bare), terms.clone());
+            let id = key.clone();
+            let run = move |_| async move {
+                let found = cache.found_since(&id, wanted.known.as_ref(), &terms).await;
+                if let Some(answer) = found {
+                    return Ok(answer);
+                }
+                if let Some(error) = cache.resting(&id) {
+                    return Err(error);
+                }
+                roll.1.lock().push(wanted);
+                drop(roll);
+                let brought = call.await?;
+                // The call answers for all that it was told of.
+                let none = || Error::new(ErrorKind::Source, format!("{id} was not loaded"));
+                brought.get(&id.id).cloned().unwrap_or_else(|| Err(none()))
+            };
+            (bare, self.loads.board(&key, &|scope| touches(scope, &key), run))
+        };
+        wanted.into_iter().map(board).collect()
+    }
+
+    /// Loads what the flights that have departed want, in one call.
+    async fn call<F, Fut, M, I, L>(
+        self,
+        all: oneshot::Receiver<Vec<Wanted<V>>>,
+        terms: Terms,
+        load: F,
+    ) -> Brought<V>
+    where
+        F: FnOnce(LoadMany) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<M, Error>> + Send + 'static,
+        M: IntoIterator<Item = (I, L)> + Send + 'static,
+        I: AsRef<str> + 'static,
+        L: Into<Loaded<V>> + 'static,
+    {
+        let mut wanted = all.await.unwrap_or_default();
+        let token = self.token();
+        let stamp = Stamp::new(token, self.inner.clock.now());
+        for Wanted { key, known, .. } in &mut wanted {
+            *known = self.still(key, known.take(), &terms);
+        }
+        let keys: Vec<Key> = wanted.iter().map(|wanted| wanted.key.clone()).collect();
+        let told = LoadMany { token, keys: wanted.iter().map(|w| Arc::clone(&w.bare)).collect() };
+        let what = format!("{} keys of {}", keys.len(), self.policy.name);
+        let call = async move {
+            let loaded = load(told).await?.into_iter();
+            let loaded = loaded.map(|(bare, loaded)| (bare.as_ref().to_owned(), loaded.into()));
+            Ok(loaded.collect::<HashMap<String, Loaded<V>>>())
+        };
+        let mut loaded = self.ask(&what, &keys, &terms, call).await?;
+        let mut brought = HashMap::new();
+        for Wanted { key, bare, known } in wanted {
+            let own = loaded.remove(&*bare).unwrap_or_else(Loaded::absent);
+            let answer = self.take(&key, stamp, own, known, &terms).await;
+            brought.insert(key.id, answer);
+        }
+        Ok(Arc::new(brought))
+    }
+}
+
+/// The answers in the order of the keys.
+fn in_order<V, K: AsRef<str>>(
+    keys: &[K],
+    answers: &HashMap<Arc<str>, Result<Answer<V>, Error>>,
+) -> Vec<Result<Answer<V>, Error>> {
+    let none = |key: &str| Err(Error::new(ErrorKind::Source, format!("{key} was not loaded")));
+    let of = |key: &K| answers.get(key.as_ref()).cloned().unwrap_or_else(|| none(key.as_ref()));
+    keys.iter().map(of).collect()
+}

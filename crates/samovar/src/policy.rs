@@ -1,0 +1,148 @@
+//! How one named cache keeps and loads its entries.
+
+mod check;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+pub(crate) use check::LONGEST;
+pub use check::{Problem, check};
+
+use samovar_core::{Need, TierName};
+
+use crate::codec::CompressionPolicy;
+
+/// How one named cache keeps its entries, and how it treats the source that they are loaded from. The page
+/// `docs/policies.md` says what each is good for.
+///
+/// ```
+/// # use samovar::CachePolicy;
+/// # use std::time::Duration;
+/// let policy = CachePolicy {
+///     ttl: Duration::from_secs(60),
+///     refresh_ahead: Some(0.8),
+///     fail_safe: Duration::from_secs(3_600),
+///     soft_timeout: Some(Duration::from_millis(100)),
+///     ..CachePolicy::named("quotes")
+/// };
+/// assert!(policy.memory && policy.disk);
+/// assert!(samovar::check(&samovar::Settings::default(), &[policy]).is_empty());
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct CachePolicy {
+    /// The cache's name: part of every key.
+    pub name: Arc<str>,
+    /// What the names of its keys begin with: patterns are compared with those. `None`: its name and a colon. Under
+    /// another prefix there are other entries.
+    pub key_prefix: Option<Arc<str>>,
+    /// What its keys bear beside the key itself.
+    pub version: KeyVersion,
+    /// Fresh for so long after the read of the source began.
+    pub ttl: Duration,
+    /// Memory answers for so long after it took an entry in, if that ends before `ttl`; then the tiers below are asked
+    /// again. `None`: as long as the entry lives.
+    pub memory_ttl: Option<Duration>,
+    /// That the source has no such row is remembered for so long. `None`: not at all.
+    pub negative_ttl: Option<Duration>,
+    /// Each lifetime is spread by up to this share either way, so that what was filled together does not expire
+    /// together; 0 to 1.
+    pub jitter: f64,
+    /// Past its lifetime, or after an `expire`, an entry is served labelled for so long, while it is read again.
+    pub stale_window: Duration,
+    /// Past the stale window an entry is served labelled for so long where the load fails or takes too long, and only
+    /// then. Never what a `remove` covers.
+    pub fail_safe: Duration,
+    /// A hit is read again in the background once this share of its lifetime is over; between 0 and 1. `None`: not.
+    pub refresh_ahead: Option<f64>,
+    /// A hit is read again in the background by chance, the likelier the nearer its end is and the longer its load
+    /// took: XFetch, from Vattani, Chierichetti, Lowenstein, "Optimal Probabilistic Cache Stampede Prevention",
+    /// VLDB 2015. This is the paper's β: 1 is best where nothing else is known, more is earlier. `None`: not.
+    pub early_expiry: Option<f64>,
+    /// Who has waited so long for a load is given a stale value, if there is one; the load goes on. `None`: waits.
+    pub soft_timeout: Option<Duration>,
+    /// Who has waited so long for a load is given an error, or what fail-safe allows; the load goes on. `None`: waits.
+    pub hard_timeout: Option<Duration>,
+    /// A load that takes longer is given up, whoever waits for it, and counts as failed: so none that hangs keeps its
+    /// key for ever. `None`: no load is given up.
+    pub load_limit: Option<Duration>,
+    /// After a failed load the source is not asked for that key for so long: who asks is given a stale value or an
+    /// error at once. Zero: it is asked every time.
+    pub throttle: Duration,
+    /// Which caches matter more, 0 to 100: for warm-up and sweeps.
+    pub priority: u8,
+    /// Whether memory keeps it.
+    pub memory: bool,
+    /// Whether Redis keeps it, if there is one.
+    pub redis: bool,
+    /// Whether disk keeps it, if there is a data directory.
+    pub disk: bool,
+    /// What is compressed below memory, and how.
+    pub compression: CompressionPolicy,
+}
+
+/// What keys bear beside themselves. Marks cover a key whatever it bears.
+///
+/// ```
+/// # use samovar::{CachePolicy, KeyVersion};
+/// // A deploy with another shape of the value never reads what the last one wrote.
+/// let policy = CachePolicy { version: KeyVersion::Schema("v2".into()), ..CachePolicy::named("quotes") };
+/// assert_ne!(policy, CachePolicy::named("quotes"));
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum KeyVersion {
+    /// Nothing.
+    #[default]
+    None,
+    /// The version of the value's shape.
+    Schema(Arc<str>),
+    /// The number of the period in which they are asked for, such as the hour: with it every key begins anew.
+    Period(Duration),
+}
+
+impl CachePolicy {
+    /// The default policy under a name: an hour, spread by 20 %, a day stale, absent rows remembered for a minute, a
+    /// second of rest after a failed load, no load longer than five minutes, in every tier that there is, not compressed.
+    pub fn named(name: impl Into<Arc<str>>) -> CachePolicy {
+        CachePolicy {
+            name: name.into(),
+            key_prefix: None,
+            version: KeyVersion::None,
+            ttl: Duration::from_secs(3_600),
+            memory_ttl: None,
+            negative_ttl: Some(Duration::from_secs(60)),
+            jitter: 0.2,
+            stale_window: Duration::from_secs(86_400),
+            fail_safe: Duration::ZERO,
+            refresh_ahead: None,
+            early_expiry: None,
+            soft_timeout: None,
+            hard_timeout: None,
+            load_limit: Some(Duration::from_secs(300)),
+            throttle: Duration::from_secs(1),
+            priority: 50,
+            memory: true,
+            redis: true,
+            disk: true,
+            compression: CompressionPolicy::default(),
+        }
+    }
+
+    /// Whether a tier keeps it.
+    pub(crate) fn uses(&self, tier: TierName) -> bool {
+        match tier {
+            TierName::Memory => self.memory,
+            TierName::Redis => self.redis,
+            TierName::Disk => self.disk,
+        }
+    }
+
+    /// What it is looked up for below memory: where nothing but a fresh value is of use, its remaining life need not be
+    /// known.
+    pub(crate) fn need(&self) -> Need {
+        let served_stale = !self.stale_window.is_zero() || !self.fail_safe.is_zero();
+        match self.memory || served_stale {
+            true => Need::Later,
+            false => Need::Now,
+        }
+    }
+}
