@@ -79,7 +79,7 @@ impl<V: Value> Cache<V> {
         let (cache, clean) = (&self.policy.name, held.clean());
         let survey = self.inner.fence.survey(cache, key, held.claim(), clean, now);
         if survey.dead {
-            self.inner.stack.memory().forget(cache, key, held);
+            self.inner.stack.memory().forget(held);
         } else if !survey.marked {
             held.set_clean(survey.tick);
         }
@@ -182,7 +182,7 @@ impl<V: Value> Cache<V> {
             if let Some(held) = memory.find(&key.cache, &key.id) {
                 late = self.stays(&key, &held, entry.claim());
                 if !late {
-                    memory.forget(&key.cache, &key.id, &held);
+                    memory.forget(&held);
                 }
             }
         } else if self.policy.memory {

@@ -20,7 +20,7 @@ use crate::directory::{self, Held};
 use crate::fence::{Fence, LocalLog};
 use crate::settings::{CachePolicy, LowerTier, Settings};
 use crate::tier::stack::Stack;
-use crate::tier::{DiskOptions, DiskTier, MemoryTier};
+use crate::tier::{DiskOptions, DiskTier, MemoryTier, leave_in_time};
 use crate::value::Value;
 
 /// A tiered cache: memory, disk, and the fence that keeps both honest. Cheap to clone; lets go of its data
@@ -57,7 +57,7 @@ impl Samovar {
     /// it is of a newer format or not ours, [`ErrorKind::Storage`] if the disk fails.
     pub async fn open(settings: Settings) -> Result<Samovar, Error> {
         // In the caller's context, before anything goes to another thread.
-        let tasks = Tasks::new()?;
+        let background = Tasks::new()?;
         let counters = Arc::new(Counters::default());
         let said = Arc::clone(&counters);
         let chosen = settings.clone();
@@ -65,19 +65,18 @@ impl Samovar {
             off_thread("samovar-open", move || open_parts(chosen, &said)).await?;
         let restarted = disk.as_ref().is_some_and(|disk| disk.usage().total().entries > 0);
         let tail = Tail::start(Arc::clone(&log), fence.clone())?;
+        let memory = Arc::new(MemoryTier::new(settings.memory_max_bytes));
+        background.spawn(leave_in_time(Arc::downgrade(&memory), Arc::clone(&settings.clock)));
         let inner = Inner {
             clock: settings.clock,
             fence,
-            stack: Stack::new(
-                MemoryTier::new(settings.memory_max_bytes),
-                disk.into_iter().collect(),
-            ),
+            stack: Stack::new(memory, disk.into_iter().collect()),
             counters,
             jitter: Jitter::new(settings.seed),
             log,
             accepting: Mutex::new(()),
             ids: MarkIds::new()?,
-            tasks,
+            tasks: background,
             tail,
             held: Mutex::new(held),
         };
@@ -98,8 +97,12 @@ impl Samovar {
         &self.inner.fence
     }
 
-    /// A named cache. The same name gives the same entries, whatever the policy.
+    /// A named cache. The same name gives the same entries, whatever the policy; of several
+    /// [`CachePolicy::max_bytes`] the smallest holds.
     pub fn cache<V: Value>(&self, policy: CachePolicy) -> Cache<V> {
+        if let Some(max_bytes) = policy.max_bytes {
+            self.inner.stack.memory().limit(&policy.name, max_bytes);
+        }
         Cache::new(Arc::clone(&self.inner), policy)
     }
 
@@ -142,7 +145,7 @@ impl Samovar {
         Ok(version)
     }
 
-    /// Bytes and entries by tier and cache. Walks over all that memory holds.
+    /// Bytes and entries by tier and cache, kept as entries come and go.
     pub fn usage(&self) -> Vec<(TierName, Usage)> {
         self.inner.stack.usage()
     }

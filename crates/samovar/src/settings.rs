@@ -23,7 +23,7 @@ use samovar_core::{Clock, Error, Judge, MarkLog, SystemClock, Tier};
 pub struct Settings {
     /// Where the mark log and the disk tier lie; made if it is not there. `None`: nothing outlives the process.
     pub data_dir: Option<PathBuf>,
-    /// The budget of the memory tier, all caches together, in bytes of keys, values and overhead.
+    /// The budget of the memory tier, all caches together, in bytes of keys, values and overhead. Never exceeded.
     pub memory_max_bytes: u64,
     /// The budget of the disk tier, all caches together, in bytes as the file allots them.
     pub disk_max_bytes: u64,
@@ -98,6 +98,9 @@ pub struct CachePolicy {
     pub jitter: f64,
     /// Past its lifetime, or after an `expire`, an entry is served labelled for so long.
     pub stale_window: Duration,
+    /// At most so many bytes of memory, as its budget counts them, and never more; entries of this cache give way to
+    /// one another then. `None`: as much as all caches together may have.
+    pub max_bytes: Option<u64>,
     /// Whether memory keeps it.
     pub memory: bool,
     /// Whether disk keeps it.
@@ -112,6 +115,7 @@ impl CachePolicy {
             ttl: Duration::from_secs(3_600),
             jitter: 0.2,
             stale_window: Duration::from_secs(86_400),
+            max_bytes: None,
             memory: true,
             disk: true,
         }

@@ -183,12 +183,10 @@ impl Engine {
     pub fn new(samovar: Samovar, source: Arc<dyn Source>, dataset: Dataset) -> Engine {
         let lifetimes = dataset.lifetimes;
         let policy = |name: &str, ttl: Duration| CachePolicy {
-            name: name.into(),
             ttl,
             jitter: lifetimes.jitter,
             stale_window: lifetimes.stale_window,
-            memory: true,
-            disk: true,
+            ..CachePolicy::named(name)
         };
         let caches = Caches {
             members: samovar.cache(policy(LIST, lifetimes.metrics)),

@@ -7,5 +7,5 @@ pub(crate) mod stack;
 
 pub use disk::{DiskOptions, DiskTier};
 pub(crate) use late::is_late;
-pub(crate) use memory::{Held, fresh_until};
+pub(crate) use memory::{Held, fresh_until, leave_in_time};
 pub use memory::{MemoryTier, Shared};

@@ -12,16 +12,16 @@ use crate::settings::LowerTier;
 
 /// The tiers of one process.
 pub(crate) struct Stack {
-    memory: MemoryTier,
+    memory: Arc<MemoryTier>,
     lower: Vec<LowerTier>,
 }
 
 impl Stack {
-    pub(crate) fn new(memory: MemoryTier, lower: Vec<LowerTier>) -> Stack {
+    pub(crate) fn new(memory: Arc<MemoryTier>, lower: Vec<LowerTier>) -> Stack {
         Stack { memory, lower }
     }
 
-    pub(crate) fn memory(&self) -> &MemoryTier {
+    pub(crate) fn memory(&self) -> &Arc<MemoryTier> {
         &self.memory
     }
 
