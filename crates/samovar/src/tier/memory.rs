@@ -2,7 +2,7 @@
 //!
 //! What is used least goes first, by a relative of Clock-Pro that scans do not wash out (`quick_cache`). A cache with a
 //! budget of its own gives way to itself: there goes first what came first and was not asked for since. What is past
-//! its lifetime and its stale window leaves by itself, within a second or a hundredth of the time it lived.
+//! its lifetime and its stale window leaves by itself, within a second or a hundredth of the time that it lived.
 //!
 //! Who fills and who removes takes turns behind one lock, with the books: so the counts are right at every moment. Who
 //! looks something up does not.
@@ -32,14 +32,15 @@ pub(crate) use held::{Held, fresh_until};
 const SHARD: u64 = 32 << 20;
 /// The share of a shard for what has been asked for again. Measured: `cargo xtask bench cache`.
 const HOT: f64 = 0.9;
-/// For each so many bytes of the budget the key of one entry that was thrown out is remembered, by its hash.
-const BYTES_PER_GHOST: u64 = 2_048;
+/// For each so many bytes of the budget the key of one entry that was thrown out is remembered, by its hash: half as many
+/// as there are entries to as many is best, and this is right for entries of 500 bytes to 1,000.
+const BYTES_PER_GHOST: u64 = 1_024;
 /// What a slot of the table takes: the slot itself, which may be half of a table that has just grown, and its place in
 /// the index, which may be at its emptiest.
 const SLOT: usize = 2 * SLOT_ITSELF + 12;
 const SLOT_ITSELF: usize = 40;
-/// What an entry is charged for its place among the deadlines, where piles may have just grown too.
-const PLACE: usize = 2 * size_of::<Arc<Held>>();
+/// What an entry is charged for its place among the deadlines, where piles may have just grown too, and its share of one.
+const PLACE: usize = 3 * size_of::<Arc<Held>>();
 
 /// An entry under its key. Hashes as [`Key`] does.
 #[derive(Clone)]
@@ -106,8 +107,6 @@ pub struct MemoryTier {
     leaving: Leaving,
     evictions: AtomicU64,
     max_bytes: u64,
-    /// What the keys that are remembered may take.
-    ghost_bytes: u64,
     /// Held while something comes or goes.
     books: Mutex<Books>,
     /// Told when an entry came that is to leave before all others, and when there is no tier any more.
@@ -119,11 +118,10 @@ impl MemoryTier {
     /// tenths of a shard is turned down; a shard has at least 32 MB, or the whole budget.
     pub fn new(max_bytes: u64) -> MemoryTier {
         let ghosts = (max_bytes / BYTES_PER_GHOST).clamp(32, 1 << 22);
-        let ghost_bytes = (ghosts * SLOT as u64).min(max_bytes / 8);
         let shards = shards(max_bytes);
         let options = OptionsBuilder::new()
             .shards(shards as usize)
-            .weight_capacity((max_bytes - ghost_bytes) / shards * shards)
+            .weight_capacity(max_bytes / shards * shards)
             .estimated_items_capacity((ghosts / shards * shards) as usize)
             .hot_allocation(HOT)
             .ghost_allocation(1.0)
@@ -136,7 +134,6 @@ impl MemoryTier {
             leaving,
             evictions: AtomicU64::new(0),
             max_bytes,
-            ghost_bytes,
             books: Mutex::default(),
             wake: Arc::default(),
         }
@@ -240,19 +237,20 @@ impl MemoryTier {
         turned_down
     }
 
-    /// Holds back of the budget what the table takes beyond what its entries are charged: it never shrinks, so after
-    /// many small entries few large ones must leave room for it. In steps, so that it is seldom changed.
+    /// Holds back of the budget what the table takes beyond what its entries are charged: for the keys that it remembers,
+    /// and because it never shrinks, so that after many small entries few large ones must leave room for it. In steps, so
+    /// that it is seldom changed.
     fn settle(&self, books: &mut Books, gone: &mut Vec<Arc<Held>>) {
         let used = self.table.memory_used();
         let takes = (2 * used.entries + used.map + books.deadline_bytes()) as u64;
-        let charged = books.entries() * (SLOT + PLACE) as u64 + self.ghost_bytes;
+        let charged = books.entries() * (SLOT + PLACE) as u64;
         let step = (self.max_bytes / 64).max(1);
         let steps = takes.saturating_sub(charged).div_ceil(step);
         let held_back = books.withheld / step;
         // Down only when it is by more than one: it shall not change to and fro.
         if steps > held_back || steps + 1 < held_back {
             books.withheld = steps * step;
-            let left = self.max_bytes.saturating_sub(self.ghost_bytes + books.withheld);
+            let left = self.max_bytes.saturating_sub(books.withheld);
             let shards = self.table.num_shards() as u64;
             self.table.set_capacity(left / shards * shards);
             self.write_off(None, books, gone);

@@ -75,13 +75,13 @@ fn what_was_marked_replaced_or_removed_leaves_nothing_to_wait_for() {
     for id in ["marked", "removed", "replaced", "replaced"] {
         cache.put(id, "v".to_owned(), whole(&samovar));
     }
+    settled(&clock);
     mark(&samovar, key("c", "marked"), Mode::Remove);
     assert!(cache.peek("marked").is_none());
     assert!(block_on(cache.remove("removed")));
     assert_eq!(entries(&samovar), 1);
     assert!(block_on(cache.remove("replaced")));
     assert_eq!(entries(&samovar), 0);
-    settled(&clock);
     // Woken when the first was due, it finds nothing and does not sleep again.
     clock.advance(TTL + WINDOW + WINDOW / 10);
     while clock.sleepers() > 0 {

@@ -1,6 +1,6 @@
 //! Which entries are to leave when: piles by the time at which they are past everything.
 //!
-//! A pile spans a second, or a hundredth of the time that its entries live at most if that is longer: so there are few
+//! A pile spans a second, or a two hundredth of the time that its entries live if that is longer: so there are few
 //! piles whatever the lifetimes, and to come and to go costs a look into a small tree and a push. An entry knows its
 //! place in its pile, so that one that leaves for another reason leaves nothing behind.
 
@@ -15,7 +15,7 @@ use super::held::Held;
 /// The shortest span of a pile, in milliseconds.
 const SHORTEST: i64 = 1_000;
 /// A pile spans at most this share of what its entries live.
-const SHARE: i64 = 128;
+const SHARE: i64 = 256;
 /// Bytes that a pile takes without its entries: its place in the tree, at the worst.
 const PILE: usize = 96;
 
