@@ -1,5 +1,7 @@
 //! What is counted, and what is said.
 
+mod tally;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
@@ -8,16 +10,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 use samovar_core::{Millis, TierName};
 
+use tally::Tally;
+
 /// How many notices are kept.
 const NOTICES: usize = 100;
 
 /// What became of lookups in a tier.
 #[derive(Debug, Default)]
 struct Lookups {
-    hits: AtomicU64,
-    stale: AtomicU64,
-    misses: AtomicU64,
-    refused: AtomicU64,
+    hits: Tally,
+    stale: Tally,
+    misses: Tally,
+    refused: Tally,
 }
 
 /// What became of lookups in a tier, at one moment.
@@ -65,7 +69,7 @@ impl CacheCounters {
             Lookup::Miss => &of.misses,
             Lookup::Refused => &of.refused,
         };
-        counter.fetch_add(1, Ordering::Relaxed);
+        counter.add();
     }
 }
 
@@ -159,10 +163,10 @@ impl Counters {
     pub fn snapshot(&self) -> Snapshot {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let lookups = |of: &Lookups| Outcomes {
-            hits: read(&of.hits),
-            stale: read(&of.stale),
-            misses: read(&of.misses),
-            refused: read(&of.refused),
+            hits: of.hits.sum(),
+            stale: of.stale.sum(),
+            misses: of.misses.sum(),
+            refused: of.refused.sum(),
         };
         let tiers = [TierName::Memory, TierName::Disk];
         let caches = self.caches.lock();
@@ -181,7 +185,7 @@ impl Counters {
     pub fn reset(&self) {
         for of in self.caches.lock().values().flat_map(|c| [&c.memory, &c.disk]) {
             for counter in [&of.hits, &of.stale, &of.misses, &of.refused] {
-                counter.store(0, Ordering::Relaxed);
+                counter.reset();
             }
         }
         for counter in &self.events {
