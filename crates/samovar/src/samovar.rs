@@ -20,7 +20,7 @@ use crate::directory::{self, Held};
 use crate::fence::{Fence, LocalLog};
 use crate::settings::{CachePolicy, LowerTier, Settings};
 use crate::tier::stack::Stack;
-use crate::tier::{DiskOptions, DiskTier, MemoryTier, leave_in_time};
+use crate::tier::{DiskOptions, DiskTier, MemoryTier, Rule, leave_in_time};
 use crate::value::Value;
 
 /// A tiered cache: memory, disk, and the fence that keeps both honest. Cheap to clone; lets go of its data
@@ -100,9 +100,8 @@ impl Samovar {
     /// A named cache. The same name gives the same entries, whatever the policy; of several
     /// [`CachePolicy::max_bytes`] the smallest holds.
     pub fn cache<V: Value>(&self, policy: CachePolicy) -> Cache<V> {
-        if let Some(max_bytes) = policy.max_bytes {
-            self.inner.stack.memory().limit(&policy.name, max_bytes);
-        }
+        let rule = Rule { max_bytes: policy.max_bytes, ..Rule::default() };
+        self.inner.stack.memory().rule(&policy.name, rule);
         Cache::new(Arc::clone(&self.inner), policy)
     }
 

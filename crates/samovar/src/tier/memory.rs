@@ -25,13 +25,13 @@ use tokio::sync::Notify;
 
 use books::{Books, RANK};
 pub(crate) use expiry::leave_in_time;
-pub use held::Shared;
 pub(crate) use held::{Held, fresh_until};
+pub use held::{Rule, Shared};
 
 /// A shard has at least so many bytes: only entries that are nearly as large are turned down.
 const SHARD: u64 = 32 << 20;
 /// The share of a shard for what has been asked for again. Measured: `cargo xtask bench cache`.
-const HOT: f64 = 0.9;
+const HOT: f64 = 0.93;
 /// For each so many bytes of the budget the key of one entry that was thrown out is remembered, by its hash: half as many
 /// as there are entries to as many is best, and this is right for entries of 500 bytes to 1,000.
 const BYTES_PER_GHOST: u64 = 1_024;
@@ -39,8 +39,8 @@ const BYTES_PER_GHOST: u64 = 1_024;
 /// the index, which may be at its emptiest.
 const SLOT: usize = 2 * SLOT_ITSELF + 12;
 const SLOT_ITSELF: usize = 40;
-/// What an entry is charged for its place among the deadlines, where piles may have just grown too, and its share of one.
-const PLACE: usize = 3 * size_of::<Arc<Held>>();
+/// What an entry is charged for its place among the deadlines, where piles may have just grown too.
+const PLACE: usize = 4 * size_of::<Arc<Held>>();
 
 /// An entry under its key. Hashes as [`Key`] does.
 #[derive(Clone)]
@@ -76,7 +76,8 @@ impl Wanted<'_> {
 impl Equivalent<Named> for Wanted<'_> {
     fn equivalent(&self, Named(held): &Named) -> bool {
         let key = held.key();
-        *self.id == *key.id && *self.cache == *key.cache
+        // Mostly the very same text names the cache.
+        *self.id == *key.id && (std::ptr::eq(self.cache, &*key.cache) || *self.cache == *key.cache)
     }
 }
 
@@ -139,12 +140,12 @@ impl MemoryTier {
         }
     }
 
-    /// Gives a cache a budget of its own within this one; of several the smallest holds. What it has already is
-    /// forgotten when it gets its first.
-    pub fn limit(&self, cache: &Arc<str>, max_bytes: u64) {
+    /// Says how the entries of a cache are kept from now on; of several rules the smallest budget and the longest time
+    /// hold. What a cache has already is forgotten when it gets its first budget.
+    pub fn rule(&self, cache: &Arc<str>, rule: Rule) {
         let mut gone = Vec::new();
         let mut books = self.books.lock();
-        if books.limit(cache, max_bytes) {
+        if books.rule(cache, rule) {
             gone.extend(
                 self.table.iter().map(|(_, held)| held).filter(|held| held.key().cache == *cache),
             );
@@ -176,10 +177,10 @@ impl MemoryTier {
         let standing = self.table.peek(&Wanted::of(key));
         let stays = standing.as_deref().is_some_and(stays);
         if !stays {
-            let limit = books.max_bytes(&key.cache);
-            let extra = SLOT + PLACE + limit.map_or(0, |_| RANK);
-            let held = Arc::new(Held::new(key, entry, limit.is_some(), extra));
-            if limit.is_some_and(|limit| held.bytes() > limit) {
+            let rule = books.rule_of(&key.cache);
+            let extra = SLOT + PLACE + rule.max_bytes.map_or(0, |_| RANK);
+            let held = Arc::new(Held::new(key, entry, rule, extra));
+            if rule.max_bytes.is_some_and(|max_bytes| held.bytes() > max_bytes) {
                 if let Some(standing) = &standing {
                     self.part_with(standing, &mut books);
                 }

@@ -8,4 +8,4 @@ pub(crate) mod stack;
 pub use disk::{DiskOptions, DiskTier};
 pub(crate) use late::is_late;
 pub(crate) use memory::{Held, fresh_until, leave_in_time};
-pub use memory::{MemoryTier, Shared};
+pub use memory::{MemoryTier, Rule, Shared};

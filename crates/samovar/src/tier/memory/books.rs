@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use samovar_core::{CacheUsage, Millis};
 
 use super::deadlines::Deadlines;
-use super::held::Held;
+use super::held::{Held, Rule};
 
 /// What an entry is charged for its place in the order of its cache, at the worst.
 pub(super) const RANK: usize = 2 * (size_of::<u64>() + size_of::<Arc<Held>>());
@@ -15,7 +15,9 @@ pub(super) const RANK: usize = 2 * (size_of::<u64>() + size_of::<Arc<Held>>());
 /// Everything that changes when an entry comes or goes.
 #[derive(Debug, Default)]
 pub(super) struct Books {
+    /// Those that hold something.
     caches: BTreeMap<Arc<str>, Account>,
+    rules: BTreeMap<Arc<str>, Rule>,
     deadlines: Deadlines,
     entries: u64,
     last_rank: u64,
@@ -27,23 +29,24 @@ pub(super) struct Books {
 #[derive(Debug, Default)]
 struct Account {
     usage: CacheUsage,
-    max_bytes: Option<u64>,
     /// If it has a budget: its entries in the order in which they came or were last passed over.
     order: BTreeMap<u64, Arc<Held>>,
 }
 
 impl Books {
-    /// Gives a cache a budget of its own, or a smaller one. True if it had none.
-    pub(super) fn limit(&mut self, cache: &Arc<str>, max_bytes: u64) -> bool {
-        let account = self.caches.entry(Arc::clone(cache)).or_default();
-        let old = account.max_bytes;
-        account.max_bytes = Some(old.map_or(max_bytes, |old| old.min(max_bytes)));
-        old.is_none()
+    /// Gives a cache a rule; of several the smallest budget and the longest time hold. True if it has a budget and had
+    /// none.
+    pub(super) fn rule(&mut self, cache: &Arc<str>, rule: Rule) -> bool {
+        let own = &mut self.rules.entry(Arc::clone(cache)).or_default();
+        let first = own.max_bytes.is_none() && rule.max_bytes.is_some();
+        own.max_bytes = own.max_bytes.into_iter().chain(rule.max_bytes).min();
+        own.fail_safe = own.fail_safe.max(rule.fail_safe);
+        first
     }
 
-    /// The budget of a cache.
-    pub(super) fn max_bytes(&self, cache: &str) -> Option<u64> {
-        self.caches.get(cache)?.max_bytes
+    /// The rule of a cache.
+    pub(super) fn rule_of(&self, cache: &str) -> Rule {
+        self.rules.get(cache).copied().unwrap_or_default()
     }
 
     /// An entry has come. True if it will be the first to go by age.
@@ -70,7 +73,7 @@ impl Books {
             account.usage.entries -= 1;
             account.usage.bytes -= held.bytes();
             account.order.remove(&held.rank.load(Ordering::Relaxed));
-            if account.usage.entries == 0 && account.max_bytes.is_none() {
+            if account.usage.entries == 0 {
                 self.caches.remove(&held.key().cache);
             }
         }
@@ -81,8 +84,9 @@ impl Books {
     /// Which entry of a cache gives way if so many bytes take the place of so many: the first that was not asked for
     /// since it came or was last passed over. `None` if there is room.
     pub(super) fn gives_way(&mut self, cache: &str, out: u64, into: u64) -> Option<Arc<Held>> {
+        let max_bytes = self.rules.get(cache)?.max_bytes?;
         let account = self.caches.get_mut(cache)?;
-        if account.usage.bytes - out + into <= account.max_bytes? {
+        if account.usage.bytes - out + into <= max_bytes {
             return None;
         }
         loop {
@@ -123,9 +127,8 @@ impl Books {
         self.deadlines.bytes()
     }
 
-    /// By cache, without those that hold nothing.
+    /// By cache.
     pub(super) fn usage(&self) -> BTreeMap<Arc<str>, CacheUsage> {
-        let held = self.caches.iter().filter(|(_, account)| account.usage.entries > 0);
-        held.map(|(cache, account)| (Arc::clone(cache), account.usage)).collect()
+        self.caches.iter().map(|(cache, account)| (Arc::clone(cache), account.usage)).collect()
     }
 }

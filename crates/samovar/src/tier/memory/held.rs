@@ -4,6 +4,7 @@ use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
 
 use samovar_core::{Claim, Entry, Key, Lifetime, Millis, Part, Parts, Tags, Tick};
 
@@ -32,27 +33,37 @@ impl fmt::Debug for Shared {
     }
 }
 
-/// An entry in memory, laid out so that a hit costs little.
+/// How memory keeps the entries of a cache.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Rule {
+    /// At most so many bytes. `None`: as many as all caches together may have.
+    pub max_bytes: Option<u64>,
+    /// Beyond lifetime and stale window they stay for so long, to be served where a load fails.
+    pub fail_safe: Duration,
+}
+
+/// An entry in memory, in this order: what a hit looks at lies together.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Held {
     key: Key,
-    value: Shared,
-    parts: Parts,
-    tags: Tags,
-    lifetime: Lifetime,
-    /// All parts are within their lifetime from here …
-    fresh_from: Millis,
-    /// … to before here.
-    fresh_until: Millis,
-    /// From here on nothing of it may be served, whatever is marked.
-    gone_at: Millis,
-    /// The tick up to which no mark covers any of it.
-    clean: AtomicU64,
-    bytes: u64,
     /// Its cache has a budget of its own: uses are noted.
     pub(super) limited: bool,
     /// It was asked for since it last stood first in the order of its cache.
     pub(super) used: AtomicBool,
+    /// The tick up to which no mark covers any of it.
+    clean: AtomicU64,
+    /// All parts are within their lifetime from here …
+    fresh_from: Millis,
+    /// … to before here.
+    fresh_until: Millis,
+    value: Shared,
+    parts: Parts,
+    tags: Tags,
+    lifetime: Lifetime,
+    bytes: u64,
+    /// From here on nothing of it may be served, whatever is marked.
+    gone_at: Millis,
     /// Where it stands among those that go at the same time.
     pub(super) place: AtomicU32,
     /// Where it stands in the order of its cache.
@@ -60,8 +71,8 @@ pub(crate) struct Held {
 }
 
 impl Held {
-    /// `extra`: what is charged beside what is allotted for the entry itself.
-    pub(super) fn new(key: &Key, entry: Entry<Shared>, limited: bool, extra: usize) -> Held {
+    /// `rule`: what its cache asks for. `extra`: what is charged beside what is allotted for the entry itself.
+    pub(super) fn new(key: &Key, entry: Entry<Shared>, rule: Rule, extra: usize) -> Held {
         let Entry { value, parts, tags, lifetime } = entry;
         let read_at = || parts.iter().map(|part| part.stamp.read_at);
         // Each stands behind an `Arc`, with its two counts. What a value owns beside that it has weighed itself.
@@ -73,7 +84,7 @@ impl Held {
         Held {
             fresh_from: read_at().max().unwrap_or(Millis(i64::MAX)),
             fresh_until: fresh_until(&parts, lifetime),
-            gone_at: gone_at(&parts, lifetime),
+            gone_at: gone_at(&parts, lifetime, rule.fail_safe),
             clean: AtomicU64::new(parts.iter().map(|p| p.stamp.tick.0).min().unwrap_or(0)),
             bytes: (allotted + extra) as u64,
             key: key.clone(),
@@ -81,7 +92,7 @@ impl Held {
             parts,
             tags,
             lifetime,
-            limited,
+            limited: rule.max_bytes.is_some(),
             used: AtomicBool::new(false),
             place: AtomicU32::new(0),
             rank: AtomicU64::new(0),
@@ -171,10 +182,10 @@ pub(crate) fn fresh_until(parts: &[Part], lifetime: Lifetime) -> Millis {
     first.plus(lifetime.ttl)
 }
 
-/// When the last of some parts may no longer be served, not even as stale.
-fn gone_at(parts: &[Part], lifetime: Lifetime) -> Millis {
+/// When the last of some parts may no longer be served, not even as stale, nor where a load fails.
+fn gone_at(parts: &[Part], lifetime: Lifetime, fail_safe: Duration) -> Millis {
     let last = parts.iter().map(|part| part.stamp.read_at).max().unwrap_or(Millis(i64::MIN));
-    last.plus(lifetime.ttl.saturating_add(lifetime.stale_window))
+    last.plus(lifetime.ttl.saturating_add(lifetime.stale_window).saturating_add(fail_safe))
 }
 
 /// What an allocator takes for so many bytes behind an `Arc`: two counts, a word of its own, whole sixteens.
