@@ -60,7 +60,9 @@ fn value(id: usize) -> [u8; 200] {
 }
 
 fn on_disk(directory: &Path) -> Settings {
-    Settings { data_dir: Some(directory.to_owned()), ..super::settings() }
+    // Each is charged a page at least: all shall have room.
+    let (data_dir, disk_max_bytes) = (Some(directory.to_owned()), 16 << 30);
+    Settings { data_dir, disk_max_bytes, ..super::settings() }
 }
 
 async fn opened(directory: &Path) -> Outcome<(Samovar, Cache<Bytes<200>>)> {
