@@ -142,6 +142,12 @@ impl MemoryTier {
 
     /// Says how the entries of a cache are kept from now on; of several rules the smallest budget and the longest time
     /// hold. What a cache has already is forgotten when it gets its first budget.
+    ///
+    /// ```
+    /// # use samovar::tier::{MemoryTier, Rule};
+    /// let tier = MemoryTier::new(64 << 20);
+    /// tier.rule(&"quotes".into(), Rule { max_bytes: Some(1 << 20), ..Rule::default() });
+    /// ```
     pub fn rule(&self, cache: &Arc<str>, rule: Rule) {
         let mut gone = Vec::new();
         let mut books = self.books.lock();

@@ -21,6 +21,7 @@ impl Stack {
         Stack { memory, lower }
     }
 
+    #[inline]
     pub(crate) fn memory(&self) -> &Arc<MemoryTier> {
         &self.memory
     }

@@ -42,7 +42,8 @@ pub struct Rule {
     pub fail_safe: Duration,
 }
 
-/// An entry in memory, in this order: what a hit looks at lies together.
+/// An entry in memory, in this order: what a hit looks at lies together. What it asks is marked to be inlined, since the
+/// caller's crate is where a hit is compiled.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Held {
@@ -105,41 +106,49 @@ impl Held {
     }
 
     /// The value.
+    #[inline]
     pub(crate) fn value(&self) -> &Shared {
         &self.value
     }
 
     /// Its parts, with the ticks that they had when they came here.
+    #[inline]
     pub(crate) fn parts(&self) -> &Parts {
         &self.parts
     }
 
     /// Its tags.
+    #[inline]
     pub(crate) fn tags(&self) -> &Tags {
         &self.tags
     }
 
     /// Its lifetime.
+    #[inline]
     pub(crate) fn lifetime(&self) -> Lifetime {
         self.lifetime
     }
 
     /// What decides whether it may be served.
+    #[inline]
     pub(crate) fn claim(&self) -> Claim<'_> {
         Claim { parts: &self.parts, tags: &self.tags, lifetime: self.lifetime }
     }
 
     /// When the first of its parts reaches the end of its lifetime.
+    #[inline]
     pub(crate) fn fresh_until(&self) -> Millis {
         self.fresh_until
     }
 
     /// Whether all parts are within their lifetime at `now`.
+    #[inline]
     pub(crate) fn is_young(&self, now: Millis) -> bool {
         self.fresh_from <= now && now < self.fresh_until
     }
 
     /// The tick up to which it is known that no mark covers any of it.
+    #[inline]
     pub(crate) fn clean(&self) -> Tick {
         Tick(self.clean.load(Ordering::Relaxed))
     }
@@ -160,6 +169,7 @@ impl Held {
     }
 
     /// Somebody asked for it.
+    #[inline]
     pub(super) fn note_use(&self) {
         if self.limited && !self.used.load(Ordering::Relaxed) {
             self.used.store(true, Ordering::Relaxed);
