@@ -19,11 +19,9 @@ use crate::{Outcome, child, line};
 const KEYS: usize = 100_000;
 /// Of the distribution by which keys are asked for: that of YCSB.
 const EXPONENT: f64 = 0.99;
-/// Draws of each thread, asked for over and over.
-const DRAWS: usize = 1 << 20;
-const ROUNDS: usize = 9;
 /// Gets of each thread in a turn of a side.
-const GETS: usize = 1 << 21;
+const GETS: usize = 1 << 20;
+const ROUNDS: usize = 7;
 
 /// Who is measured.
 const SIDES: [&str; 4] = ["get", "peek", "raw", "moka"];
@@ -53,13 +51,15 @@ pub(super) fn measure() -> Outcome<Vec<String>> {
     let sides = runtime.block_on(fill(&samovar))?;
     let (mut lines, mut times) = (Vec::new(), Vec::new());
     let (mut over_raw, mut over_moka) = (Vec::new(), Vec::new());
+    // The same for each side.
+    let asked: Vec<Vec<&str>> = (0..2).map(|thread| draws(&sides.keys, thread)).collect();
     for threads in [1, 2] {
         let named = if threads == 1 { "1_thread".to_owned() } else { format!("{threads}_threads") };
         let mut nanos = [const { Vec::new() }; SIDES.len()];
         for round in 0..=ROUNDS {
             for turn in 0..SIDES.len() {
                 let side = (round + turn) % SIDES.len();
-                let took = turn_of(&sides, side, threads)?;
+                let took = turn_of(&sides, side, &asked[..threads])?;
                 // The first round brings everything into the processors' caches.
                 if round > 0 {
                     nanos[side].push(took);
@@ -122,21 +122,21 @@ async fn fill(samovar: &Samovar) -> Outcome<Sides> {
     Ok(sides)
 }
 
-/// Nanoseconds that a get takes, of so many threads that all do nothing else.
-fn turn_of(sides: &Sides, side: usize, threads: usize) -> Outcome<f64> {
-    let start = Barrier::new(threads);
+/// Nanoseconds that a get takes, of threads that all do nothing else, each with its keys.
+fn turn_of(sides: &Sides, side: usize, asked: &[Vec<&str>]) -> Outcome<f64> {
+    let start = Barrier::new(asked.len());
     let took = thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads)
-            .map(|thread| {
+        let workers: Vec<_> = asked
+            .iter()
+            .map(|keys| {
                 let start = &start;
                 scope.spawn(move || {
                     let runtime = tokio::runtime::Builder::new_current_thread().build();
                     let runtime = runtime.map_err(|e| e.to_string())?;
-                    let keys = draws(&sides.keys, thread as u64);
                     Ok::<_, String>(runtime.block_on(async {
                         start.wait();
                         let begun = Instant::now();
-                        let hits = gets(sides, side, &keys).await;
+                        let hits = gets(sides, side, keys).await;
                         (begun.elapsed(), hits)
                     }))
                 })
@@ -158,25 +158,24 @@ fn turn_of(sides: &Sides, side: usize, threads: usize) -> Outcome<f64> {
 /// How many of so many gets were hits.
 async fn gets(sides: &Sides, side: usize, keys: &[&str]) -> usize {
     let mut hits = 0;
-    let asked = keys.iter().cycle().take(GETS);
     match SIDES[side] {
         "get" => {
-            for key in asked {
+            for key in keys {
                 hits += usize::from(black_box(sides.ours.get(key).await).is_some());
             }
         }
         "peek" => {
-            for key in asked {
+            for key in keys {
                 hits += usize::from(black_box(sides.ours.peek(key)).is_some());
             }
         }
         "raw" => {
-            for key in asked {
+            for key in keys {
                 hits += usize::from(black_box(sides.raw.get(*key)).is_some());
             }
         }
         _ => {
-            for key in asked {
+            for key in keys {
                 hits += usize::from(black_box(sides.moka.get(*key).await).is_some());
             }
         }
@@ -190,5 +189,5 @@ fn draws(keys: &[String], seed: u64) -> Vec<&str> {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     // A prime, so that each rank has a key of its own.
     let of_rank = |rank: f64| (rank as usize * 48_271) % KEYS;
-    (0..DRAWS).map(|_| keys[of_rank(zipf.sample(&mut random))].as_str()).collect()
+    (0..GETS).map(|_| keys[of_rank(zipf.sample(&mut random))].as_str()).collect()
 }

@@ -181,22 +181,32 @@ impl Trace {
     }
 }
 
-/// A tier of such a budget that it holds just so many of these entries.
+/// A tier of the largest budget found that holds no more than so many of these entries. A fiftieth of them may be missing:
+/// what the table takes is held back in steps, and of several shards each rounds down for itself.
 fn with_room_for(entries: usize, bytes: usize) -> Outcome<MemoryTier> {
-    let mut budget = (entries * bytes) as u64;
-    for _ in 0..100 {
+    let holds = |budget| {
         let tier = MemoryTier::new(budget);
         for id in 0..2 * entries.max(8) {
             tier.put(&Key::new("trace", format!("{id:08}")), entry(bytes));
         }
-        let total = tier.usage().total();
-        let shards = (budget >> 25).clamp(1, 8);
-        // Of several shards each rounds down for itself.
-        if total.entries.abs_diff(entries as u64) < shards {
-            return Ok(MemoryTier::new(budget));
+        tier.usage().total().entries
+    };
+    // Not too large, and too large.
+    let (mut best, mut low, mut high) = (0, 0, (entries as u64 + 8) * 2 * bytes as u64);
+    while high - low > 1 {
+        let budget = low.midpoint(high);
+        let held = holds(budget);
+        if held <= entries as u64 {
+            (best, low) = (held, budget);
+        } else {
+            high = budget;
         }
-        let each = total.bytes.checked_div(total.entries).unwrap_or(bytes as u64);
-        budget = (budget + each * entries as u64).saturating_sub(each * total.entries).max(each);
+        if held == entries as u64 {
+            break;
+        }
+    }
+    if best as usize >= entries - entries / 50 {
+        return Ok(MemoryTier::new(low));
     }
     Err(format!("no budget holds {entries} entries of {bytes} bytes").into())
 }
