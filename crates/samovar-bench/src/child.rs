@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::shop::{self, Shop};
-use crate::{Outcome, postgres, say, serve};
+use crate::{Outcome, cache, postgres, say, serve};
 
 /// The hidden first argument of a child.
 pub(crate) const MARK: &str = "--child";
@@ -66,6 +66,8 @@ pub(crate) fn run(role: &str, directory: &Path, stores: &str) -> Outcome<()> {
         "reopen-away" => serde_json::to_string(&runtime.block_on(reopen(&shop))?)?,
         "copy" | "group" => serde_json::to_string(&runtime.block_on(postgres::peer(role))?)?,
         "scan" => serde_json::to_string(&scan(&shop)?)?,
+        "disk-fill" => serde_json::to_string(&runtime.block_on(cache::fill(directory))?)?,
+        "disk-open" => serde_json::to_string(&runtime.block_on(cache::open(directory))?)?,
         "serve" => serde_json::to_string(&runtime.block_on(serve::ours(&shop))?)?,
         "bare" => serde_json::to_string(&runtime.block_on(serve::bare(&shop))?)?,
         other => return Err(format!("there is no part named {other}").into()),

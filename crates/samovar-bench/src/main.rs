@@ -4,6 +4,7 @@
 //! error; `cargo xtask bench list` prints the names. What the figures mean and what they must reach stands in
 //! `BENCHMARKS.md`.
 
+mod cache;
 mod child;
 mod diagnosis;
 mod iowa;
@@ -26,7 +27,7 @@ type Outcome<T> = Result<T, Box<dyn Error>>;
 /// Stores of the demo, unless a benchmark says otherwise.
 const STORES: u32 = 100;
 
-const USAGE: &str = "usage: samovar-bench levels | serve | scale | list";
+const USAGE: &str = "usage: samovar-bench levels | serve | scale | cache [PART…] | list";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
     let outcome = match args[..] {
         ["levels"] => levels().map(|lines| tell(&lines)),
         ["serve"] => serve::measure().map(|lines| tell(&lines)),
+        ["cache", ref parts @ ..] => cache::measure(parts).map(|lines| tell(&lines)),
         ["scale"] => scale::measure().map(|lines| tell(&lines)),
         ["list"] => {
             [
@@ -43,6 +45,7 @@ fn main() -> ExitCode {
                 diagnosis::NAMES,
                 serve::NAMES,
                 scale::NAMES,
+                cache::NAMES,
             ]
             .concat()
             .iter()

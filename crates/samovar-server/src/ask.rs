@@ -290,9 +290,9 @@ mod tests {
         let body = br#"{"partitions":[{"store_id":7,"date":"2026-02-03"},{"store_id":"7a","date":"2026-02-03"},
             {"store_id":-70.0,"date":"2026-02-03"}]}"#;
         let (partitions, mode) = event(body).unwrap();
-        assert_eq!(partitions[0].store, "7".into());
-        assert_eq!(partitions[1].store, "7a".into());
-        assert_eq!(partitions[2].store, "-70".into());
+        assert_eq!(&*partitions[0].store, "7");
+        assert_eq!(&*partitions[1].store, "7a");
+        assert_eq!(&*partitions[2].store, "-70");
         assert_eq!(mode, Mode::Remove);
         for wrong in [
             &br#"{"partitions":[]}"#[..],

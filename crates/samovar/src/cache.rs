@@ -125,7 +125,7 @@ impl<V: Value> Cache<V> {
         let (cache, clean) = (&self.policy.name, held.clean());
         let survey = self.inner.fence.survey(cache, id, held.claim(), clean, now);
         if survey.dead {
-            self.inner.stack.memory().forget(cache, id, held);
+            self.inner.stack.memory().forget(held);
         } else if !survey.marked {
             held.set_clean(survey.tick);
         }

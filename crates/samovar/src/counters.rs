@@ -1,5 +1,7 @@
 //! What is counted, and what is said.
 
+mod tally;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
@@ -9,6 +11,7 @@ use parking_lot::Mutex;
 use samovar_core::{Millis, TierName};
 
 use crate::codec::Sizes;
+use tally::Tally;
 
 /// How many notices are kept.
 const NOTICES: usize = 100;
@@ -16,10 +19,10 @@ const NOTICES: usize = 100;
 /// What became of lookups in a tier.
 #[derive(Debug, Default)]
 struct Lookups {
-    hits: AtomicU64,
-    stale: AtomicU64,
-    misses: AtomicU64,
-    refused: AtomicU64,
+    hits: Tally,
+    stale: Tally,
+    misses: Tally,
+    refused: Tally,
 }
 
 /// What became of lookups in a tier, at one moment.
@@ -75,7 +78,7 @@ impl CacheCounters {
             Lookup::Miss => &of.misses,
             Lookup::Refused => &of.refused,
         };
-        counter.fetch_add(1, Ordering::Relaxed);
+        counter.add();
     }
 }
 
@@ -216,10 +219,10 @@ impl Counters {
     pub fn snapshot(&self) -> Snapshot {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let lookups = |of: &Lookups| Outcomes {
-            hits: read(&of.hits),
-            stale: read(&of.stale),
-            misses: read(&of.misses),
-            refused: read(&of.refused),
+            hits: of.hits.sum(),
+            stale: of.stale.sum(),
+            misses: of.misses.sum(),
+            refused: of.refused.sum(),
         };
         // Redis is spoken of where it was asked.
         let asked = |(tier, of): &(TierName, Outcomes)| {
@@ -242,7 +245,7 @@ impl Counters {
         for cache in self.caches.lock().values() {
             for of in [&cache.memory, &cache.redis, &cache.disk] {
                 for counter in [&of.hits, &of.stale, &of.misses, &of.refused] {
-                    counter.store(0, Ordering::Relaxed);
+                    counter.reset();
                 }
             }
             *cache.sizes.lock() = Sizes::default();

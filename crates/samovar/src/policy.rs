@@ -70,6 +70,9 @@ pub struct CachePolicy {
     pub throttle: Duration,
     /// Which caches matter more, 0 to 100: for warm-up and sweeps.
     pub priority: u8,
+    /// At most so many bytes of memory, as its budget counts them, and never more; entries of this cache give way to
+    /// one another then. `None`: as much as all caches together may have.
+    pub max_bytes: Option<u64>,
     /// Whether memory keeps it.
     pub memory: bool,
     /// Whether Redis keeps it, if there is one.
@@ -120,6 +123,7 @@ impl CachePolicy {
             load_limit: Some(Duration::from_secs(300)),
             throttle: Duration::from_secs(1),
             priority: 50,
+            max_bytes: None,
             memory: true,
             redis: true,
             disk: true,

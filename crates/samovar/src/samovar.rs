@@ -19,7 +19,7 @@ use crate::policy::{CachePolicy, check};
 use crate::settings::{LowerTier, Settings};
 use crate::tier::breaker::{Breaker, BreakerOptions};
 use crate::tier::stack::Stack;
-use crate::tier::{self, DiskOptions, DiskTier, MemoryTier};
+use crate::tier::{self, DiskOptions, DiskTier, MemoryTier, Rule, leave_in_time};
 use crate::value::Value;
 
 /// A tiered cache: memory, Redis, disk, and the fence that keeps them honest. Cheap to clone; lets go of its data
@@ -81,13 +81,13 @@ impl Samovar {
         let tail = Tail::start(Arc::clone(&log), fence.clone(), Arc::clone(&marker))?;
         let (of, to) = (fence.clone(), Arc::clone(&log));
         let courier = Courier::start(of, to, tasks.clone(), clock, Arc::clone(&jitter));
+        let memory = Arc::new(MemoryTier::new(settings.memory_max_bytes));
+        let leaving = leave_in_time(Arc::downgrade(&memory), Arc::clone(&settings.clock));
+        tasks.spawn(leaving);
         let inner = Inner {
             clock: settings.clock,
             fence,
-            stack: Stack::new(
-                MemoryTier::new(settings.memory_max_bytes),
-                redis.into_iter().chain(disk).collect(),
-            ),
+            stack: Stack::new(memory, redis.into_iter().chain(disk).collect()),
             counters,
             jitter,
             log,
@@ -115,14 +115,16 @@ impl Samovar {
         &self.inner.fence
     }
 
-    /// A named cache. The same name and prefix give the same entries, whatever else the policy says; flights and
-    /// throttles are shared by clones alone.
+    /// A named cache. The same name and prefix give the same entries, whatever else the policy says; of several
+    /// [`CachePolicy::max_bytes`] the smallest holds. Flights and throttles are shared by clones alone.
     ///
     /// What is wrong with the policy ([`CachePolicy::problems`]) is said as notices, and held to what is allowed.
     pub fn cache<V: Value>(&self, policy: CachePolicy) -> Cache<V> {
         for problem in policy.problems() {
             self.inner.counters.say(self.inner.clock.now(), problem.to_string());
         }
+        let rule = Rule { max_bytes: policy.max_bytes };
+        self.inner.stack.memory().rule(&policy.name, rule);
         Cache::new(Arc::clone(&self.inner), policy)
     }
 
@@ -157,7 +159,7 @@ impl Samovar {
         Ok(version)
     }
 
-    /// Bytes and entries by tier and cache. Walks over all that memory holds.
+    /// Bytes and entries by tier and cache, kept as entries come and go.
     pub fn usage(&self) -> Vec<(TierName, Usage)> {
         self.inner.stack.usage()
     }

@@ -25,7 +25,7 @@ use crate::redis::RedisSettings;
 pub struct Settings {
     /// Where the mark log and the disk tier lie; made if it is not there. `None`: nothing outlives the process.
     pub data_dir: Option<PathBuf>,
-    /// The budget of the memory tier, all caches together, in bytes of keys, values and overhead.
+    /// The budget of the memory tier, all caches together, in bytes of keys, values and overhead. Never exceeded.
     pub memory_max_bytes: u64,
     /// The budget of the disk tier, all caches together, in bytes as the file allots them.
     pub disk_max_bytes: u64,

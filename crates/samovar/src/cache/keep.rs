@@ -52,7 +52,7 @@ impl<V: Value> Cache<V> {
             if let Some(held) = memory.find(&key.cache, &key.id).filter(|_| below) {
                 late = self.stays(key, &held, entry.claim());
                 if !late {
-                    memory.forget(&key.cache, &key.id, &held);
+                    memory.forget(&held);
                 }
             }
         } else {

@@ -144,6 +144,7 @@ impl Fence {
     }
 
     /// How many marks have acted in this process.
+    #[inline]
     pub fn tick(&self) -> Tick {
         Tick(self.inner.tick.load(Ordering::Acquire))
     }

@@ -1,209 +1,173 @@
 //! The memory tier: one byte budget over all caches, values shared and never copied.
+//!
+//! What is used least goes first, by a relative of Clock-Pro that scans do not wash out (`quick_cache`). A cache with a
+//! budget of its own gives way to itself: there goes first what came first and was not asked for since. What is past
+//! its lifetime and its stale window leaves by itself, within a second or a hundredth of the time that it lived.
+//!
+//! Who fills and who removes takes turns behind one lock, with the books: so the counts are right at every moment. Who
+//! looks something up does not.
 
-use std::any::Any;
+mod books;
+mod deadlines;
+mod expiry;
+mod held;
+
 use std::fmt;
-use std::hash::Hash;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use parking_lot::Mutex;
-use quick_cache::sync::{Cache, EntryAction, EntryResult};
+use quick_cache::sync::Cache;
 use quick_cache::{DefaultHashBuilder, Equivalent, Lifecycle, OptionsBuilder, Weighter};
-use samovar_core::{
-    BoxFuture, Claim, Entry, Error, Key, Lifetime, Millis, Part, Parts, Tags, Tick, Tier, TierName,
-    Usage,
-};
+use samovar_core::{BoxFuture, Entry, Error, Key, Millis, Tier, TierName, Usage};
+use tokio::sync::Notify;
 
-/// A value of any type, shared, with its weight in bytes: what the memory tier keeps.
+use books::{Books, RANK};
+pub(crate) use expiry::leave_in_time;
+pub(crate) use held::{Held, fresh_until};
+pub use held::{Rule, Shared};
+
+/// A shard has at least so many bytes: only entries that are nearly as large are turned down.
+const SHARD: u64 = 32 << 20;
+/// The share of a shard for what has been asked for again. Measured: `cargo xtask bench cache`.
+const HOT: f64 = 0.93;
+/// For each so many bytes of the budget the key of one entry that was thrown out is remembered, by its hash: half as many
+/// as there are entries to as many is best, and this is right for entries of 500 bytes to 1,000.
+const BYTES_PER_GHOST: u64 = 1_024;
+/// What a slot of the table takes: the slot itself, which may be half of a table that has just grown, and its place in
+/// the index, which may be at its emptiest.
+const SLOT: usize = 2 * SLOT_ITSELF + 12;
+const SLOT_ITSELF: usize = 40;
+/// What an entry is charged for its place among the deadlines, where piles may have just grown too.
+const PLACE: usize = 4 * size_of::<Arc<Held>>();
+
+/// An entry under its key. Hashes as [`Key`] does.
 #[derive(Clone)]
-pub struct Shared {
-    value: Arc<dyn Any + Send + Sync>,
-    weight: usize,
-}
+struct Named(Arc<Held>);
 
-impl Shared {
-    /// A value that weighs so many bytes.
-    pub fn new<V: Any + Send + Sync>(value: Arc<V>, weight: usize) -> Shared {
-        Shared { value, weight }
-    }
-
-    /// The value, if it is of this type.
-    pub fn value<V: Any + Send + Sync>(&self) -> Option<Arc<V>> {
-        Arc::clone(&self.value).downcast().ok()
+impl Hash for Named {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        Wanted::of(self.0.key()).hash(state);
     }
 }
 
-impl fmt::Debug for Shared {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared").field("weight", &self.weight).finish_non_exhaustive()
+impl PartialEq for Named {
+    fn eq(&self, other: &Named) -> bool {
+        self.0.key() == other.0.key()
     }
 }
 
-/// An entry in memory, laid out so that a hit costs little.
-#[derive(Debug)]
-pub(crate) struct Held {
-    value: Shared,
-    parts: Parts,
-    tags: Tags,
-    lifetime: Lifetime,
-    /// All parts are within their lifetime from here …
-    fresh_from: Millis,
-    /// … to before here.
-    fresh_until: Millis,
-    /// The tick up to which no mark covers any of it.
-    clean: AtomicU64,
-    bytes: u64,
-}
+impl Eq for Named {}
 
-impl Held {
-    fn new(key: &Key, entry: Entry<Shared>) -> Held {
-        let Entry { value, parts, tags, lifetime } = entry;
-        let read_at = || parts.iter().map(|part| part.stamp.read_at);
-        let overhead = size_of::<Held>()
-            + 2 * size_of::<Key>()
-            + 64
-            + size_of::<Part>() * parts.len()
-            + tags.weight();
-        Held {
-            fresh_from: read_at().max().unwrap_or(Millis(i64::MAX)),
-            fresh_until: fresh_until(&parts, lifetime),
-            clean: AtomicU64::new(parts.iter().map(|p| p.stamp.tick.0).min().unwrap_or(0)),
-            bytes: (value.weight + key.cache.len() + key.id.len() + overhead) as u64,
-            value,
-            parts,
-            tags,
-            lifetime,
-        }
-    }
-
-    /// The value.
-    pub(crate) fn value(&self) -> &Shared {
-        &self.value
-    }
-
-    /// Its parts, with the ticks that they had when they came here.
-    pub(crate) fn parts(&self) -> &Parts {
-        &self.parts
-    }
-
-    /// Its tags.
-    pub(crate) fn tags(&self) -> &Tags {
-        &self.tags
-    }
-
-    /// Its lifetime.
-    pub(crate) fn lifetime(&self) -> Lifetime {
-        self.lifetime
-    }
-
-    /// What decides whether it may be served.
-    pub(crate) fn claim(&self) -> Claim<'_> {
-        Claim { parts: &self.parts, tags: &self.tags, lifetime: self.lifetime }
-    }
-
-    /// When the first of its parts reaches the end of its lifetime.
-    pub(crate) fn fresh_until(&self) -> Millis {
-        self.fresh_until
-    }
-
-    /// Whether all parts are within their lifetime at `now`.
-    pub(crate) fn is_young(&self, now: Millis) -> bool {
-        self.fresh_from <= now && now < self.fresh_until
-    }
-
-    /// The tick up to which it is known that no mark covers any of it.
-    pub(crate) fn clean(&self) -> Tick {
-        Tick(self.clean.load(Ordering::Relaxed))
-    }
-
-    /// Remembers that no mark up to a tick covers any of it.
-    pub(crate) fn set_clean(&self, tick: Tick) {
-        self.clean.fetch_max(tick.0, Ordering::Relaxed);
-    }
-
-    fn entry(&self) -> Entry<Shared> {
-        Entry {
-            value: self.value.clone(),
-            parts: Arc::clone(&self.parts),
-            tags: self.tags.clone(),
-            lifetime: self.lifetime,
-        }
-    }
-}
-
-/// When the first of some parts reaches the end of its lifetime.
-pub(crate) fn fresh_until(parts: &[Part], lifetime: Lifetime) -> Millis {
-    let first = parts.iter().map(|part| part.stamp.read_at).min().unwrap_or(Millis(i64::MIN));
-    first.plus(lifetime.ttl)
-}
-
-/// A key that is looked up without being built. Hashes as [`Key`] does.
+/// A key that is looked up without being built.
 #[derive(Hash)]
 struct Wanted<'a> {
     cache: &'a str,
     id: &'a str,
 }
 
-impl Equivalent<Key> for Wanted<'_> {
-    fn equivalent(&self, key: &Key) -> bool {
-        *self.id == *key.id && *self.cache == *key.cache
+impl Wanted<'_> {
+    fn of(key: &Key) -> Wanted<'_> {
+        Wanted { cache: &key.cache, id: &key.id }
+    }
+}
+
+impl Equivalent<Named> for Wanted<'_> {
+    fn equivalent(&self, Named(held): &Named) -> bool {
+        let key = held.key();
+        // Mostly the very same text names the cache.
+        *self.id == *key.id && (std::ptr::eq(self.cache, &*key.cache) || *self.cache == *key.cache)
     }
 }
 
 #[derive(Clone)]
 struct ByBytes;
 
-impl Weighter<Key, Arc<Held>> for ByBytes {
-    fn weight(&self, _: &Key, held: &Arc<Held>) -> u64 {
-        held.bytes
+impl Weighter<Named, Arc<Held>> for ByBytes {
+    fn weight(&self, _: &Named, held: &Arc<Held>) -> u64 {
+        held.bytes()
     }
 }
 
-/// Counts what is thrown out.
+/// Takes what the table lets go of while something is kept.
 #[derive(Clone, Default)]
-struct Evictions(Arc<AtomicU64>);
+struct Leaving(Arc<Mutex<Vec<Arc<Held>>>>);
 
-impl Lifecycle<Key, Arc<Held>> for Evictions {
-    type RequestState = Vec<Arc<Held>>;
+impl Lifecycle<Named, Arc<Held>> for Leaving {
+    type RequestState = ();
 
-    fn on_evict(&self, dropped: &mut Vec<Arc<Held>>, _: Key, held: Arc<Held>) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-        // Dropped after the lock is released: a value's destructor is not ours.
-        dropped.push(held);
+    fn on_evict(&self, (): &mut (), _: Named, held: Arc<Held>) {
+        self.0.lock().push(held);
     }
 }
 
-/// Entries in this process, bounded by bytes. What is used least goes first (S3-FIFO).
+/// Entries in this process, bounded by bytes. What is used least goes first.
 pub struct MemoryTier {
-    cache: Cache<Key, Arc<Held>, ByBytes, DefaultHashBuilder, Evictions>,
-    evictions: Evictions,
+    table: Cache<Named, Arc<Held>, ByBytes, DefaultHashBuilder, Leaving>,
+    leaving: Leaving,
+    evictions: AtomicU64,
     max_bytes: u64,
-    /// Held while something is kept: one at a time looks at what stands there and takes its place.
-    keeping: Mutex<()>,
+    /// Held while something comes or goes.
+    books: Mutex<Books>,
+    /// Told when an entry came that is to leave before all others, and when there is no tier any more.
+    wake: Arc<Notify>,
 }
 
 impl MemoryTier {
-    /// A tier for so many bytes of keys, values and overhead. An entry of more than the budget's share of one
-    /// shard is turned down; a shard has at least 32 MB, or the whole budget.
+    /// A tier for so many bytes of keys, values and overhead, which are never exceeded. An entry of more than nine
+    /// tenths of a shard is turned down; a shard has at least 32 MB, or the whole budget.
     pub fn new(max_bytes: u64) -> MemoryTier {
-        let shards = (max_bytes >> 25).clamp(1, 8) as usize;
-        let items = (max_bytes >> 12).clamp(1_024, 1 << 20) as usize;
+        let ghosts = (max_bytes / BYTES_PER_GHOST).clamp(32, 1 << 22);
+        let shards = shards(max_bytes);
         let options = OptionsBuilder::new()
-            .shards(shards)
-            .weight_capacity(max_bytes)
-            .estimated_items_capacity(items)
+            .shards(shards as usize)
+            .weight_capacity(max_bytes / shards * shards)
+            .estimated_items_capacity((ghosts / shards * shards) as usize)
+            .hot_allocation(HOT)
+            .ghost_allocation(1.0)
             .build()
             .expect("items and weight are set");
-        let evictions = Evictions::default();
+        let leaving = Leaving::default();
         let hasher = DefaultHashBuilder::default();
-        let cache = Cache::with_options(options, ByBytes, hasher, evictions.clone());
-        MemoryTier { cache, evictions, max_bytes, keeping: Mutex::new(()) }
+        MemoryTier {
+            table: Cache::with_options(options, ByBytes, hasher, leaving.clone()),
+            leaving,
+            evictions: AtomicU64::new(0),
+            max_bytes,
+            books: Mutex::default(),
+            wake: Arc::default(),
+        }
+    }
+
+    /// Says how the entries of a cache are kept from now on; of several rules the smallest budget and the longest time
+    /// hold. What a cache has already is forgotten when it gets its first budget.
+    ///
+    /// ```
+    /// # use samovar::tier::{MemoryTier, Rule};
+    /// let tier = MemoryTier::new(64 << 20);
+    /// tier.rule(&"quotes".into(), Rule { max_bytes: Some(1 << 20), ..Rule::default() });
+    /// ```
+    pub fn rule(&self, cache: &Arc<str>, rule: Rule) {
+        let mut gone = Vec::new();
+        let mut books = self.books.lock();
+        if books.rule(cache, rule) {
+            gone.extend(
+                self.table.iter().map(|(_, held)| held).filter(|held| held.key().cache == *cache),
+            );
+            for held in &gone {
+                self.part_with(held, &mut books);
+            }
+        }
+        drop(books);
+        drop(gone);
     }
 
     /// What stands under a key.
     pub(crate) fn find(&self, cache: &str, id: &str) -> Option<Arc<Held>> {
-        self.cache.get(&Wanted { cache, id })
+        let held = self.table.get(&Wanted { cache, id })?;
+        held.note_use();
+        Some(held)
     }
 
     /// Keeps an entry, unless what stands there `stays`. False if it does.
@@ -213,42 +177,147 @@ impl MemoryTier {
         entry: Entry<Shared>,
         stays: impl FnOnce(&Held) -> bool,
     ) -> bool {
-        let held = Arc::new(Held::new(key, entry));
         // Dropped after the lock is released: destructors of values are not ours.
-        let mut dropped = Vec::new();
-        let standing;
-        {
-            let _alone = self.keeping.lock();
-            standing = self.cache.get(key);
-            if standing.as_deref().is_some_and(stays) {
-                return false;
+        let mut gone = Vec::new();
+        let mut books = self.books.lock();
+        let standing = self.table.peek(&Wanted::of(key));
+        let stays = standing.as_deref().is_some_and(stays);
+        if !stays {
+            let rule = books.rule_of(&key.cache);
+            let extra = SLOT + PLACE + rule.max_bytes.map_or(0, |_| RANK);
+            let held = Arc::new(Held::new(key, entry, rule, extra));
+            if rule.max_bytes.is_some_and(|max_bytes| held.bytes() > max_bytes) {
+                if let Some(standing) = &standing {
+                    self.part_with(standing, &mut books);
+                }
+                gone.push(held);
+            } else {
+                let out = standing.as_deref().map_or(0, Held::bytes);
+                self.take_in(held, out, &mut books, &mut gone);
             }
-            self.cache.insert_with_lifecycle(key.clone(), held, &mut dropped);
         }
-        drop((standing, dropped));
-        true
+        drop(books);
+        drop((standing, gone));
+        !stays
+    }
+
+    /// Puts an entry in its place, in place of one of `out` bytes; what goes for it is `gone`.
+    fn take_in(&self, held: Arc<Held>, out: u64, books: &mut Books, gone: &mut Vec<Arc<Held>>) {
+        while let Some(way) = books.gives_way(&held.key().cache, out, held.bytes()) {
+            self.part_with(&way, books);
+            self.evictions.fetch_add(1, Ordering::Relaxed);
+            // It made room itself: nothing is left for `out` to stand for.
+            let replaced = way.key() == held.key();
+            gone.push(way);
+            if replaced {
+                return self.take_in(held, 0, books, gone);
+            }
+        }
+        self.table.insert(Named(Arc::clone(&held)), Arc::clone(&held));
+        let turned_down = self.write_off(Some(&held), books, gone);
+        if !turned_down && books.enter(&held) {
+            self.wake.notify_one();
+        }
+        self.settle(books, gone);
+    }
+
+    /// Writes off what the table has let go of for `new`. True if that was `new` itself.
+    fn write_off(
+        &self,
+        new: Option<&Arc<Held>>,
+        books: &mut Books,
+        gone: &mut Vec<Arc<Held>>,
+    ) -> bool {
+        let mut turned_down = false;
+        for held in self.leaving.0.lock().drain(..) {
+            match new {
+                Some(new) if Arc::ptr_eq(new, &held) => turned_down = true,
+                // It was replaced.
+                Some(new) if new.key() == held.key() => books.leave(&held),
+                _ => {
+                    books.leave(&held);
+                    self.evictions.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+            gone.push(held);
+        }
+        turned_down
+    }
+
+    /// Holds back of the budget what the table takes beyond what its entries are charged: for the keys that it remembers,
+    /// and because it never shrinks, so that after many small entries few large ones must leave room for it. In steps, so
+    /// that it is seldom changed.
+    fn settle(&self, books: &mut Books, gone: &mut Vec<Arc<Held>>) {
+        let used = self.table.memory_used();
+        let takes = (2 * used.entries + used.map + books.deadline_bytes()) as u64;
+        let charged = books.entries() * (SLOT + PLACE) as u64;
+        let step = (self.max_bytes / 64).max(1);
+        let steps = takes.saturating_sub(charged).div_ceil(step);
+        let held_back = books.withheld / step;
+        // Down only when it is by more than one: it shall not change to and fro.
+        if steps > held_back || steps + 1 < held_back {
+            books.withheld = steps * step;
+            let left = self.max_bytes.saturating_sub(books.withheld);
+            let shards = self.table.num_shards() as u64;
+            self.table.set_capacity(left / shards * shards);
+            self.write_off(None, books, gone);
+        }
+    }
+
+    /// Lets go of an entry, if it still stands there.
+    fn part_with(&self, held: &Arc<Held>, books: &mut Books) -> bool {
+        let found = self.table.remove_if(&Wanted::of(held.key()), |found| Arc::ptr_eq(found, held));
+        if found.is_some() {
+            books.leave(held);
+        }
+        found.is_some()
     }
 
     /// Keeps an entry that was found below, unless something stands there by now: that is newer.
     pub(crate) fn promote(&self, key: &Key, entry: Entry<Shared>) {
-        let held = Arc::new(Held::new(key, entry));
-        let on_occupied = |_: &Key, _: &mut Arc<Held>| EntryAction::Retain(());
-        if let EntryResult::Vacant(guard) = self.cache.entry(key, Some(Duration::ZERO), on_occupied)
-        {
-            // Fails if it has been put in the meantime, which is as good.
-            let _ = guard.insert(held);
-        }
+        self.keep(key, entry, |_| true);
     }
 
     /// Forgets an entry, if it still is this one.
-    pub(crate) fn forget(&self, cache: &str, id: &str, held: &Arc<Held>) {
-        drop(self.cache.remove_if(&Wanted { cache, id }, |found| Arc::ptr_eq(found, held)));
+    pub(crate) fn forget(&self, held: &Arc<Held>) {
+        self.part_with(held, &mut self.books.lock());
+    }
+
+    /// Lets go of some of what is past its time. True if there may be more.
+    fn expire(&self, now: Millis) -> bool {
+        /// So many at a time: who fills meanwhile waits for no more.
+        const AT_ONCE: usize = 256;
+        let mut gone = Vec::new();
+        {
+            let mut books = self.books.lock();
+            while gone.len() < AT_ONCE
+                && let Some(held) = books.due(now)
+            {
+                if !self.part_with(&held, &mut books) {
+                    // It is not in the table, so it must not be in the books.
+                    debug_assert!(false, "an entry that is due is not there");
+                    books.leave(&held);
+                }
+                gone.push(held);
+            }
+        }
+        gone.len() == AT_ONCE
+    }
+
+    /// When the next entry is to leave.
+    fn next_due(&self) -> Option<Millis> {
+        self.books.lock().next_due()
     }
 
     /// How many entries were thrown out for want of room.
     pub(crate) fn evictions(&self) -> u64 {
-        self.evictions.0.load(Ordering::Relaxed)
+        self.evictions.load(Ordering::Relaxed)
     }
+}
+
+/// As many as there may be, of at least 32 MB each: a power of two.
+fn shards(max_bytes: u64) -> u64 {
+    1 << (max_bytes / SHARD).clamp(1, 8).ilog2()
 }
 
 impl Tier for MemoryTier {
@@ -268,23 +337,29 @@ impl Tier for MemoryTier {
     }
 
     fn remove<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<bool, Error>> {
-        let removed = self.cache.remove(key).is_some();
-        Box::pin(std::future::ready(Ok(removed)))
+        let removed = {
+            let mut books = self.books.lock();
+            let removed = self.table.remove(&Wanted::of(key));
+            if let Some((_, held)) = &removed {
+                books.leave(held);
+            }
+            removed
+        };
+        Box::pin(std::future::ready(Ok(removed.is_some())))
     }
 
     fn flush(&self) -> BoxFuture<'_, Result<(), Error>> {
         Box::pin(std::future::ready(Ok(())))
     }
 
-    /// Counted when asked: a walk over all entries.
     fn usage(&self) -> Usage {
-        let mut usage = Usage { max_bytes: self.max_bytes, ..Usage::default() };
-        for (key, held) in self.cache.iter() {
-            let of_cache = usage.caches.entry(key.cache).or_default();
-            of_cache.entries += 1;
-            of_cache.bytes += held.bytes;
-        }
-        usage
+        Usage { caches: self.books.lock().usage(), max_bytes: self.max_bytes }
+    }
+}
+
+impl Drop for MemoryTier {
+    fn drop(&mut self) {
+        self.wake.notify_one();
     }
 }
 
@@ -293,3 +368,6 @@ impl fmt::Debug for MemoryTier {
         f.debug_struct("MemoryTier").field("max_bytes", &self.max_bytes).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,7 +15,7 @@ use crate::settings::LowerTier;
 
 /// The tiers of one process.
 pub(crate) struct Stack {
-    memory: MemoryTier,
+    memory: Arc<MemoryTier>,
     lower: Vec<LowerTier>,
 }
 
@@ -29,11 +29,12 @@ pub(crate) struct Below {
 
 impl Stack {
     /// Memory, and what lies below in the order in which it is asked.
-    pub(crate) fn new(memory: MemoryTier, lower: Vec<LowerTier>) -> Stack {
+    pub(crate) fn new(memory: Arc<MemoryTier>, lower: Vec<LowerTier>) -> Stack {
         Stack { memory, lower }
     }
 
-    pub(crate) fn memory(&self) -> &MemoryTier {
+    #[inline]
+    pub(crate) fn memory(&self) -> &Arc<MemoryTier> {
         &self.memory
     }
 

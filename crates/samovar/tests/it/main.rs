@@ -7,6 +7,7 @@ mod clear;
 mod codecs;
 mod contracts;
 mod damage;
+mod expiry;
 mod flights;
 mod forget;
 mod frames;

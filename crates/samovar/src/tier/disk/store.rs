@@ -1,10 +1,10 @@
 //! The tables of the file, and what one transaction does to them.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use redb::{
-    Database, ReadTransaction, ReadableDatabase, ReadableTable, Table, TableDefinition,
-    WriteTransaction,
+    Database, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata, Table,
+    TableDefinition, WriteTransaction,
 };
 use samovar_core::{Claim, Entry, Epoch, Judge, Keep, Key, Part, Parts, Version};
 use xxhash_rust::xxh3::xxh3_64;
@@ -47,23 +47,27 @@ fn create(transaction: &WriteTransaction) -> Result<(), Trouble> {
 fn load(database: &Database) -> Result<Loaded, Trouble> {
     let transaction = database.begin_read().map_err(trouble)?;
     let heads = transaction.open_table(HEADS).map_err(trouble)?;
-    let (mut by_id, mut damaged) = (BTreeMap::new(), Vec::new());
+    let expected = usize::try_from(heads.len().map_err(trouble)?).unwrap_or(0);
+    let (mut rows, mut damaged) = (Vec::with_capacity(expected), Vec::new());
+    // Rows come by cache: of a million entries most have the name of the one before.
+    let mut name = Arc::<str>::from("");
     for row in heads.iter().map_err(trouble)? {
         let (key, row) = row.map_err(trouble)?;
         let ((cache, id), row) = (key.value(), row.value());
-        let key = Key::new(cache, id);
+        if *name != *cache {
+            name = cache.into();
+        }
+        let key = Key::new(Arc::clone(&name), id);
         match Head::decode(cache, id, row) {
             Some(head) => {
                 let bytes = footprint(&key, row.len(), head.length);
-                by_id.insert(head.id, (key, bytes));
+                rows.push((head.id, key, bytes));
             }
             None => damaged.push(key),
         }
     }
-    let mut index = Index::default();
-    for (id, (key, bytes)) in by_id {
-        index.insert(key, id, bytes);
-    }
+    rows.sort_unstable_by_key(|(id, ..)| *id);
+    let index = Index::of(rows);
     let clean = decode_clean(&transaction.open_table(CLEAN).map_err(trouble)?)?;
     Ok(Loaded { index, damaged, clean })
 }

@@ -1,0 +1,133 @@
+//! What is kept of whom: counts and bytes by cache, the order of those with a budget of their own, the deadlines.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use samovar_core::{CacheUsage, Millis};
+
+use super::deadlines::Deadlines;
+use super::held::{Held, Rule};
+
+/// What an entry is charged for its place in the order of its cache, at the worst.
+pub(super) const RANK: usize = 2 * (size_of::<u64>() + size_of::<Arc<Held>>());
+
+/// Everything that changes when an entry comes or goes.
+#[derive(Debug, Default)]
+pub(super) struct Books {
+    /// Those that hold something.
+    caches: BTreeMap<Arc<str>, Account>,
+    rules: BTreeMap<Arc<str>, Rule>,
+    deadlines: Deadlines,
+    entries: u64,
+    last_rank: u64,
+    /// Bytes of the budget that are held back; see [`super::MemoryTier::settle`].
+    pub(super) withheld: u64,
+}
+
+/// What one cache has.
+#[derive(Debug, Default)]
+struct Account {
+    usage: CacheUsage,
+    /// If it has a budget: its entries in the order in which they came or were last passed over.
+    order: BTreeMap<u64, Arc<Held>>,
+}
+
+impl Books {
+    /// Gives a cache a rule; of several the smallest budget holds. True if it has a budget and had
+    /// none.
+    pub(super) fn rule(&mut self, cache: &Arc<str>, rule: Rule) -> bool {
+        let own = &mut self.rules.entry(Arc::clone(cache)).or_default();
+        let first = own.max_bytes.is_none() && rule.max_bytes.is_some();
+        own.max_bytes = own.max_bytes.into_iter().chain(rule.max_bytes).min();
+        first
+    }
+
+    /// The rule of a cache.
+    pub(super) fn rule_of(&self, cache: &str) -> Rule {
+        self.rules.get(cache).copied().unwrap_or_default()
+    }
+
+    /// An entry has come. True if it will be the first to go by age.
+    pub(super) fn enter(&mut self, held: &Arc<Held>) -> bool {
+        let cache = &held.key().cache;
+        let account = match self.caches.get_mut(cache) {
+            Some(account) => account,
+            None => self.caches.entry(Arc::clone(cache)).or_default(),
+        };
+        account.usage.entries += 1;
+        account.usage.bytes += held.bytes();
+        if held.limited {
+            self.last_rank += 1;
+            held.rank.store(self.last_rank, Ordering::Relaxed);
+            account.order.insert(self.last_rank, Arc::clone(held));
+        }
+        self.entries += 1;
+        self.deadlines.enter(held)
+    }
+
+    /// An entry that came has gone.
+    pub(super) fn leave(&mut self, held: &Held) {
+        if let Some(account) = self.caches.get_mut(&held.key().cache) {
+            account.usage.entries -= 1;
+            account.usage.bytes -= held.bytes();
+            account.order.remove(&held.rank.load(Ordering::Relaxed));
+            if account.usage.entries == 0 {
+                self.caches.remove(&held.key().cache);
+            }
+        }
+        self.entries -= 1;
+        self.deadlines.leave(held);
+    }
+
+    /// Which entry of a cache gives way if so many bytes take the place of so many: the first that was not asked for
+    /// since it came or was last passed over. `None` if there is room.
+    pub(super) fn gives_way(&mut self, cache: &str, out: u64, into: u64) -> Option<Arc<Held>> {
+        let max_bytes = self.rules.get(cache)?.max_bytes?;
+        let account = self.caches.get_mut(cache)?;
+        if account.usage.bytes - out + into <= max_bytes {
+            return None;
+        }
+        loop {
+            let (_, held) = account.order.pop_first()?;
+            let used = held.used.swap(false, Ordering::Relaxed);
+            let rank = match used {
+                true => {
+                    self.last_rank += 1;
+                    self.last_rank
+                }
+                false => held.rank.load(Ordering::Relaxed),
+            };
+            held.rank.store(rank, Ordering::Relaxed);
+            account.order.insert(rank, Arc::clone(&held));
+            if !used {
+                return Some(held);
+            }
+        }
+    }
+
+    /// When the next entry is to leave.
+    pub(super) fn next_due(&self) -> Option<Millis> {
+        self.deadlines.next()
+    }
+
+    /// Some entry that is to leave at `now`.
+    pub(super) fn due(&self, now: Millis) -> Option<Arc<Held>> {
+        self.deadlines.due(now)
+    }
+
+    /// How many entries there are.
+    pub(super) fn entries(&self) -> u64 {
+        self.entries
+    }
+
+    /// The bytes that the deadlines take.
+    pub(super) fn deadline_bytes(&self) -> usize {
+        self.deadlines.bytes()
+    }
+
+    /// By cache.
+    pub(super) fn usage(&self) -> BTreeMap<Arc<str>, CacheUsage> {
+        self.caches.iter().map(|(cache, account)| (Arc::clone(cache), account.usage)).collect()
+    }
+}

@@ -1,0 +1,201 @@
+//! An entry as memory holds it.
+
+use std::any::Any;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+
+use samovar_core::{Claim, Entry, Key, Lifetime, Millis, Part, Parts, Tags, Tick};
+
+/// A value of any type, shared, with its weight in bytes: what the memory tier keeps.
+#[derive(Clone)]
+pub struct Shared {
+    value: Arc<dyn Any + Send + Sync>,
+    weight: usize,
+}
+
+impl Shared {
+    /// A value that weighs so many bytes.
+    pub fn new<V: Any + Send + Sync>(value: Arc<V>, weight: usize) -> Shared {
+        Shared { value, weight }
+    }
+
+    /// The value, if it is of this type.
+    pub fn value<V: Any + Send + Sync>(&self) -> Option<Arc<V>> {
+        Arc::clone(&self.value).downcast().ok()
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("weight", &self.weight).finish_non_exhaustive()
+    }
+}
+
+/// How memory keeps the entries of a cache.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Rule {
+    /// At most so many bytes. `None`: as many as all caches together may have.
+    pub max_bytes: Option<u64>,
+}
+
+/// An entry in memory, in this order: what a hit looks at lies together. What it asks is marked to be inlined, since the
+/// caller's crate is where a hit is compiled.
+#[derive(Debug)]
+#[repr(C)]
+pub(crate) struct Held {
+    key: Key,
+    /// Its cache has a budget of its own: uses are noted.
+    pub(super) limited: bool,
+    /// It was asked for since it last stood first in the order of its cache.
+    pub(super) used: AtomicBool,
+    /// The tick up to which no mark covers any of it.
+    clean: AtomicU64,
+    /// All parts are within their lifetime from here …
+    fresh_from: Millis,
+    /// … to before here.
+    fresh_until: Millis,
+    value: Shared,
+    parts: Parts,
+    tags: Tags,
+    lifetime: Lifetime,
+    bytes: u64,
+    /// From here on nothing of it may be served, whatever is marked.
+    gone_at: Millis,
+    /// Where it stands among those that go at the same time.
+    pub(super) place: AtomicU32,
+    /// Where it stands in the order of its cache.
+    pub(super) rank: AtomicU64,
+}
+
+impl Held {
+    /// `rule`: what its cache asks for. `extra`: what is charged beside what is allotted for the entry itself.
+    pub(super) fn new(key: &Key, entry: Entry<Shared>, rule: Rule, extra: usize) -> Held {
+        let Entry { value, parts, tags, lifetime } = entry;
+        let read_at = || parts.iter().map(|part| part.stamp.read_at);
+        // Each stands behind an `Arc`, with its two counts. What a value owns beside that it has weighed itself.
+        let allotted = allotted(size_of::<Held>())
+            + allotted(key.id.len())
+            + allotted(size_of_val(&*parts))
+            + if tags.is_empty() { 0 } else { allotted(tags.weight()) }
+            + allotted(value.weight);
+        Held {
+            fresh_from: read_at().max().unwrap_or(Millis(i64::MAX)),
+            fresh_until: fresh_until(&parts, lifetime),
+            gone_at: gone_at(&parts, lifetime),
+            clean: AtomicU64::new(parts.iter().map(|p| p.stamp.tick.0).min().unwrap_or(0)),
+            bytes: (allotted + extra) as u64,
+            key: key.clone(),
+            value,
+            parts,
+            tags,
+            lifetime,
+            limited: rule.max_bytes.is_some(),
+            used: AtomicBool::new(false),
+            place: AtomicU32::new(0),
+            rank: AtomicU64::new(0),
+        }
+    }
+
+    /// Its key.
+    pub(crate) fn key(&self) -> &Key {
+        &self.key
+    }
+
+    /// The value.
+    #[inline]
+    pub(crate) fn value(&self) -> &Shared {
+        &self.value
+    }
+
+    /// Its parts, with the ticks that they had when they came here.
+    #[inline]
+    pub(crate) fn parts(&self) -> &Parts {
+        &self.parts
+    }
+
+    /// Its tags.
+    #[inline]
+    pub(crate) fn tags(&self) -> &Tags {
+        &self.tags
+    }
+
+    /// Its lifetime.
+    #[inline]
+    pub(crate) fn lifetime(&self) -> Lifetime {
+        self.lifetime
+    }
+
+    /// What decides whether it may be served.
+    #[inline]
+    pub(crate) fn claim(&self) -> Claim<'_> {
+        Claim { parts: &self.parts, tags: &self.tags, lifetime: self.lifetime }
+    }
+
+    /// When the first of its parts reaches the end of its lifetime.
+    #[inline]
+    pub(crate) fn fresh_until(&self) -> Millis {
+        self.fresh_until
+    }
+
+    /// Whether all parts are within their lifetime at `now`.
+    #[inline]
+    pub(crate) fn is_young(&self, now: Millis) -> bool {
+        self.fresh_from <= now && now < self.fresh_until
+    }
+
+    /// The tick up to which it is known that no mark covers any of it.
+    #[inline]
+    pub(crate) fn clean(&self) -> Tick {
+        Tick(self.clean.load(Ordering::Relaxed))
+    }
+
+    /// Remembers that no mark up to a tick covers any of it.
+    pub(crate) fn set_clean(&self, tick: Tick) {
+        self.clean.fetch_max(tick.0, Ordering::Relaxed);
+    }
+
+    /// From when on nothing of it may be served.
+    pub(super) fn gone_at(&self) -> Millis {
+        self.gone_at
+    }
+
+    /// What it is charged.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Somebody asked for it.
+    #[inline]
+    pub(super) fn note_use(&self) {
+        if self.limited && !self.used.load(Ordering::Relaxed) {
+            self.used.store(true, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn entry(&self) -> Entry<Shared> {
+        Entry {
+            value: self.value.clone(),
+            parts: Arc::clone(&self.parts),
+            tags: self.tags.clone(),
+            lifetime: self.lifetime,
+        }
+    }
+}
+
+/// When the first of some parts reaches the end of its lifetime.
+pub(crate) fn fresh_until(parts: &[Part], lifetime: Lifetime) -> Millis {
+    let first = parts.iter().map(|part| part.stamp.read_at).min().unwrap_or(Millis(i64::MIN));
+    first.plus(lifetime.ttl)
+}
+
+/// When the last of some parts may no longer be served, not even as stale, nor where a load fails.
+fn gone_at(parts: &[Part], lifetime: Lifetime) -> Millis {
+    let last = parts.iter().map(|part| part.stamp.read_at).max().unwrap_or(Millis(i64::MIN));
+    last.plus(lifetime.ttl.saturating_add(lifetime.stale_window))
+}
+
+/// What an allocator takes for so many bytes behind an `Arc`: two counts, a word of its own, whole sixteens.
+fn allotted(bytes: usize) -> usize {
+    (bytes + 3 * size_of::<usize>()).next_multiple_of(16)
+}
