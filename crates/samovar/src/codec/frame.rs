@@ -94,7 +94,7 @@ impl Frame {
     /// The bytes to be stored under `name`.
     ///
     /// # Errors
-    /// Of kind [`ErrorKind::Invalid`] if something is larger than the layout allows: a value of more than
+    /// Of kind [`samovar_core::ErrorKind::Invalid`] if something is larger than the layout allows: a value of more than
     /// [`Frame::MAX_VALUE`] bytes, a tag or the name of a store of more than 65,535 bytes, or more than so many of
     /// them; or if there is no part, or one that ends before it begins.
     pub fn encode(&self, name: &[u8], policy: &CompressionPolicy) -> Result<Encoded, Error> {
@@ -139,7 +139,7 @@ impl Frame {
     /// The value as the type that it was made of; `None` if the source has none.
     ///
     /// # Errors
-    /// Of kind [`ErrorKind::Format`] if it was encoded by another codec than `V`'s, or is no `V`.
+    /// Of kind [`samovar_core::ErrorKind::Format`] if it was encoded by another codec than `V`'s, or is no `V`.
     pub fn read<V: Value>(&self) -> Result<Option<V>, Error> {
         let Some(bytes) = &self.value else { return Ok(None) };
         if self.codec != V::CODEC {
