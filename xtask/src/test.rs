@@ -71,6 +71,10 @@ pub(crate) fn run(root: &Path, fast: bool) -> ExitCode {
     run.step("lints", |run| {
         run.check(&["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"])
     });
+    // The workspace is built with the features that any of it asks for: a library's users may ask for none.
+    run.step("lints without features", |run| {
+        run.check(&["clippy", "--package", "samovar", "--lib", "--", "--deny", "warnings"])
+    });
     run.step("tests", Run::tests);
     if !fast {
         run.step("documentation's examples", |run| {

@@ -2,7 +2,6 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-#[cfg(feature = "redis")]
 use samovar_core::{Error, ErrorKind};
 
 /// A sequence of numbers evenly spread between −1 and 1 (SplitMix64).
@@ -15,7 +14,6 @@ impl Jitter {
     }
 
     /// One that begins where nobody knows.
-    #[cfg(feature = "redis")]
     pub(crate) fn random() -> Result<Jitter, Error> {
         let seed = getrandom::u64().map_err(|e| {
             Error::new(ErrorKind::Storage, "the system gives no random numbers").because(e)
