@@ -31,7 +31,7 @@ use crate::flight::Flights;
 use crate::policy::CachePolicy;
 use crate::samovar::Inner;
 use crate::tier::stack::{Below, shared};
-use crate::tier::{Held, Shared};
+use crate::tier::{Held, Shared, is_late};
 use crate::value::Value;
 use early::Early;
 use naming::Naming;
@@ -129,7 +129,12 @@ impl<V: Value> Cache<V> {
         } else if !survey.marked {
             held.set_clean(survey.tick);
         }
-        self.rule(&mut found, id, survey, clean, now).then_some(found)
+        let lives = self.rule(&mut found, id, survey, clean, now);
+        if found.verdict == Verdict::Fresh && held.is_over(now) {
+            // By memory's own time alone: the tiers below may have it anew.
+            (found.verdict, found.reserve) = (Verdict::Stale, Verdict::Stale);
+        }
+        lives.then_some(found)
     }
 
     /// Takes in the verdicts on what was found, and counts them. False if nothing of it may ever be served again.
@@ -282,14 +287,16 @@ impl<V: Value> Cache<V> {
     }
 
     /// Keeps in memory what was found below, unless what stands there may be served as well.
-    fn promote(&self, key: &Key, mut entry: Entry<Shared>, verdict: Verdict) {
-        entry.lifetime = self.in_memory(entry.claim());
-        let memory = self.inner.stack.memory();
-        if memory.find(&key.cache, &key.id).is_none() {
-            memory.promote(key, entry);
-            return;
-        }
-        memory.keep(key, entry, |held| self.verdict(key, held.claim()) <= verdict);
+    fn promote(&self, key: &Key, entry: Entry<Shared>, verdict: Verdict) {
+        let until = self.memory_until(self.inner.clock.now());
+        let parts = Arc::clone(&entry.parts);
+        // What was read later takes the place of what is as good: another node may have read it again early.
+        let stays = |held: &Held| {
+            self.verdict(key, held.claim()) <= verdict
+                && !(is_late(held.parts(), &parts, |stamp| stamp.tick.0)
+                    || held.is_over(self.inner.clock.now()))
+        };
+        self.inner.stack.memory().keep(key, entry, until, stays);
     }
 
     /// The verdict on something under a key, as of now.

@@ -48,6 +48,13 @@ pub(crate) struct Inner {
     held: Mutex<Option<Held>>,
 }
 
+impl Drop for Inner {
+    /// What goes on in the background holds the log, and would for ever.
+    fn drop(&mut self) {
+        self.tasks.stop();
+    }
+}
+
 impl Samovar {
     /// Opens a cache. On a data directory that holds entries, and with a Redis that may, one mark is appended that
     /// expires everything: what was cached before is served labelled as stale until it is read again.
@@ -156,7 +163,9 @@ impl Samovar {
         };
         let version = handed.answered().await?;
         accepted.applied().await?;
-        Ok(version)
+        // A log that lost them after its answer has given them other numbers since.
+        let fence = &inner.fence;
+        Ok(if Judge::holds(fence, version) { version } else { fence.position() })
     }
 
     /// Bytes and entries by tier and cache, kept as entries come and go.

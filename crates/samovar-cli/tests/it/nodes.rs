@@ -104,4 +104,15 @@ fn a_redis_that_cannot_be_is_told_with_its_line_and_no_password() {
     assert_eq!(ended.code, Some(1));
     assert!(ended.err.contains("line 4, redis.urls"), "{}", ended.err);
     assert!(!ended.err.contains("geheim"), "{}", ended.err);
+    let right = config(directory.path(), "two", "redis://cache.example");
+    let text = fs::read_to_string(&right).unwrap();
+    for wrong in
+        ["urls = [\"redis://ann:geheim@cache.example\"]", "pasword = \"geheim\"\nurls = \"x\""]
+    {
+        fs::write(&right, text.replace("urls = \"redis://cache.example\"", wrong)).unwrap();
+        let ended = run(&["serve", "--config", right.to_str().unwrap()]);
+        assert_eq!(ended.code, Some(1));
+        assert!(ended.err.contains("redis."), "{}", ended.err);
+        assert!(!ended.err.contains("geheim"), "{}", ended.err);
+    }
 }

@@ -76,7 +76,7 @@ impl Table {
     }
 
     fn wrong(&self, reader: &mut Reader, field: &str, found: &Value, allowed: &str) {
-        reader.problem(&self.path(field), &shown(found), allowed);
+        reader.problem(&self.path(field), &shown(field, found), allowed);
     }
 
     pub(super) fn text(&mut self, reader: &mut Reader, field: &str) -> Option<String> {
@@ -271,7 +271,8 @@ impl Table {
     /// Complains about every field that nobody asked for.
     pub(super) fn finish(self, reader: &mut Reader) {
         for (field, value) in &self.fields {
-            let found = format!("the unknown field {field:?} with {}", shown(value));
+            // It may be a password whose field is spelt wrongly.
+            let found = format!("the unknown field {field:?} ({})", value.type_str());
             reader.problem(&self.path(field), &found, "a field that the documentation names");
         }
     }
@@ -280,7 +281,13 @@ impl Table {
     pub(super) fn discard(self) {}
 }
 
-fn shown(value: &Value) -> String {
+/// What may hold a password, and is not to be told.
+const SECRET: [&str; 5] = ["url", "urls", "password", "token", "read_token"];
+
+fn shown(field: &str, value: &Value) -> String {
+    if SECRET.contains(&field) {
+        return format!("a value that is not shown ({})", value.type_str());
+    }
     let text: String = value.to_string().chars().take(60).collect();
     format!("{text} ({})", value.type_str())
 }

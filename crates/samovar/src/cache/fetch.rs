@@ -175,7 +175,7 @@ impl<V: Value> Cache<V> {
                 self.fill(key, &entry, terms.options.skip_memory);
             }
             // What stood there is not what the source says.
-            None if previous.is_some() => {
+            None if previous.is_some() || self.has_below() => {
                 self.inner.stack.remove(key, &self.inner.counters).await;
             }
             None => {}

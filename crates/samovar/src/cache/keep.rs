@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use samovar_core::{Claim, Entry, Key, Lifetime, Parts, Tick};
+use samovar_core::{Claim, Entry, Key, Lifetime, Millis, Parts, Tick};
 
 use super::Cache;
 use super::options::PutOptions;
@@ -10,7 +10,7 @@ use super::seen::Absent;
 use crate::codec::Payload;
 use crate::counters::Event;
 use crate::tier::stack::shared;
-use crate::tier::{Held, Shared, is_late};
+use crate::tier::{FOR_GOOD, Held, Shared, is_late};
 use crate::value::Value;
 
 impl<V: Value> Cache<V> {
@@ -65,13 +65,12 @@ impl<V: Value> Cache<V> {
                     Some(value) => shared(value),
                     None => Shared::new(Arc::new(Absent), 0),
                 };
-                let mut in_memory = entry.with(shared);
-                in_memory.lifetime = self.in_memory(entry.claim());
-                late = !memory.keep(key, in_memory, |held| self.stays(key, held, entry.claim()));
+                let stays = |held: &Held| self.stays(key, held, entry.claim());
+                late = !memory.keep(key, entry.with(shared), self.memory_until(now), stays);
             }
         }
         if late {
-            // What stands in memory was handed to the disk too, or came from there.
+            // What stands in memory was handed to the tiers below too, or came from there.
             self.inner.counters.count(Event::FillRefused, 1);
         } else {
             self.write_below(key, entry);
@@ -111,15 +110,8 @@ impl<V: Value> Cache<V> {
         Lifetime { ttl: lifetime.ttl.mul_f64(spread), ..lifetime }
     }
 
-    /// The lifetime by which memory goes: where its own time is over before the entry's, what is left of that counts
-    /// to its window, since then the tiers below know better.
-    pub(super) fn in_memory(&self, claim: Claim<'_>) -> Lifetime {
-        let lifetime = claim.lifetime;
-        let oldest = claim.parts.iter().map(|part| part.stamp.read_at).min();
-        let (Some(own), Some(oldest)) = (self.policy.memory_ttl, oldest) else { return lifetime };
-        let age = self.inner.clock.now().since(oldest).unwrap_or_default();
-        let ttl = lifetime.ttl.min(age.saturating_add(own));
-        let stale_window = lifetime.stale_window.saturating_add(lifetime.ttl - ttl);
-        Lifetime { ttl, stale_window }
+    /// Up to when memory answers by itself for what it takes in now.
+    pub(super) fn memory_until(&self, now: Millis) -> Millis {
+        self.policy.memory_ttl.map_or(FOR_GOOD, |own| now.plus(own))
     }
 }

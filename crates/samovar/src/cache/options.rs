@@ -20,7 +20,7 @@ use crate::policy::{CachePolicy, LONGEST};
 pub struct PutOptions {
     /// Its tags: a mark on any of them covers it.
     pub tags: Tags,
-    /// On disk alone, as [`crate::Cache::put_below`] does.
+    /// Below memory alone, as [`crate::Cache::put_below`] does.
     pub below: bool,
     /// In place of the policy's.
     pub ttl: Option<Duration>,
@@ -91,7 +91,7 @@ impl Terms {
     pub(super) fn negative(&self, ttl: Option<Duration>) -> Option<Lifetime> {
         let ttl = ttl.or(self.options.negative_ttl).or(self.policy.negative_ttl)?;
         // What was not there may be by now: it is never served as stale.
-        (!ttl.is_zero()).then_some(Lifetime { ttl, stale_window: Duration::ZERO })
+        (!ttl.is_zero()).then_some(Lifetime { ttl: ttl.min(LONGEST), stale_window: Duration::ZERO })
     }
 
     /// The window in which something is served at once, and the one in which it may be served at all.

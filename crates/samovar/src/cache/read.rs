@@ -182,6 +182,10 @@ impl<V: Value> Cache<V> {
             if seen.verdict == Verdict::Fresh {
                 return if self.is_due(&key.id, seen, now) { Grade::Due } else { Grade::Fresh };
             }
+            // What was not there may be by now.
+            if seen.value.is_none() {
+                return Grade::Useless;
+            }
             let is_stale = match terms.options.stale_window {
                 None => seen.verdict == Verdict::Stale,
                 Some(_) => self.within(key, seen, terms.windows(seen.lifetime).0),

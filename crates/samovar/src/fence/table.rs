@@ -104,6 +104,7 @@ impl Table {
 
     fn each(&mut self, mut change: impl FnMut(&mut Standing)) {
         change(&mut self.everything);
+        change(&mut self.any);
         for marks in self.caches.values_mut() {
             change(&mut marks.whole);
             marks.keys.values_mut().for_each(&mut change);

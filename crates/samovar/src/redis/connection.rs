@@ -190,6 +190,7 @@ impl Connection {
 
     /// The link that there is, or the one that is being made.
     async fn link(&self) -> Result<(u64, Link), Error> {
+        let mut attempt = None;
         let connecting = {
             let mut state = self.inner.state.lock();
             if let Some(link) = &state.link {
@@ -202,12 +203,15 @@ impl Connection {
                     let (done, connecting) = oneshot::channel();
                     let connecting = connecting.shared();
                     state.connecting = Some(connecting.clone());
-                    let attempt = Attempt { inner: Arc::clone(&self.inner), _done: done };
-                    self.inner.tasks.spawn(attempt.run());
+                    attempt = Some(Attempt { inner: Arc::clone(&self.inner), _done: done });
                     connecting
                 }
             }
         };
+        // Not under the lock: on a runtime that is gone the attempt ends here and now.
+        if let Some(attempt) = attempt {
+            self.inner.tasks.spawn(attempt.run());
+        }
         let patience = self.inner.clock.sleep(self.inner.response_timeout);
         if let Either::Right(_) = select(connecting, patience).await {
             return Err(Error::new(ErrorKind::Storage, "redis: it is still being connected to"));

@@ -102,6 +102,9 @@ impl Lifecycle<Named, Arc<Held>> for Leaving {
     }
 }
 
+/// No time of its own is over before an entry's is.
+pub(crate) const FOR_GOOD: Millis = Millis(i64::MAX);
+
 /// Entries in this process, bounded by bytes. What is used least goes first.
 pub struct MemoryTier {
     table: Cache<Named, Arc<Held>, ByBytes, DefaultHashBuilder, Leaving>,
@@ -175,6 +178,7 @@ impl MemoryTier {
         &self,
         key: &Key,
         entry: Entry<Shared>,
+        until: Millis,
         stays: impl FnOnce(&Held) -> bool,
     ) -> bool {
         // Dropped after the lock is released: destructors of values are not ours.
@@ -185,7 +189,7 @@ impl MemoryTier {
         if !stays {
             let rule = books.rule_of(&key.cache);
             let extra = SLOT + PLACE + rule.max_bytes.map_or(0, |_| RANK);
-            let held = Arc::new(Held::new(key, entry, rule, extra));
+            let held = Arc::new(Held::new(key, entry, until, rule, extra));
             if rule.max_bytes.is_some_and(|max_bytes| held.bytes() > max_bytes) {
                 if let Some(standing) = &standing {
                     self.part_with(standing, &mut books);
@@ -273,11 +277,6 @@ impl MemoryTier {
         found.is_some()
     }
 
-    /// Keeps an entry that was found below, unless something stands there by now: that is newer.
-    pub(crate) fn promote(&self, key: &Key, entry: Entry<Shared>) {
-        self.keep(key, entry, |_| true);
-    }
-
     /// Forgets an entry, if it still is this one.
     pub(crate) fn forget(&self, held: &Arc<Held>) {
         self.part_with(held, &mut self.books.lock());
@@ -333,7 +332,7 @@ impl Tier for MemoryTier {
     }
 
     fn put(&self, key: &Key, entry: Entry<Shared>) {
-        self.keep(key, entry, |_| false);
+        self.keep(key, entry, FOR_GOOD, |_| false);
     }
 
     fn remove<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<bool, Error>> {

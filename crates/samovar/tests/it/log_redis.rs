@@ -1,19 +1,21 @@
 //! The log that several nodes share, against real Redis: its contract, and what it does when Redis loses something.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use samovar::fence::{RedisLog, RedisLogOptions};
 use samovar::redis::RedisSettings;
 use samovar::{Cache, CachePolicy, Samovar, Settings};
 use samovar_core::{
-    Error, Key, MarkLog, Mode, Numbered, Part, Scope, Stamp, SystemClock, TierName, Version,
+    Error, ErrorKind, Key, MarkLog, Mode, Numbered, Part, Scope, Stamp, SystemClock, TierName,
+    Version,
 };
 use samovar_testkit::log;
 use samovar_testkit::redis::{Cluster, Sentinels, Server, Setup};
 
-use crate::support::block_on;
+use crate::support::{Stepped, block_on};
 
 /// Founds at once what is gone.
 const HASTY: RedisLogOptions = RedisLogOptions {
@@ -328,4 +330,95 @@ fn shards_that_go_back_one_at_a_time_lose_no_mark() {
         let there = marked(&settings);
         assert!(marks.iter().all(|key| there.contains(key)), "{shard}: {marks:?} in {there:?}");
     }
+}
+
+#[test]
+fn a_runtime_that_is_gone_makes_errors_and_nothing_hangs() {
+    let server = Server::launch(&Setup::new()).unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let log = {
+        let _context = runtime.enter();
+        open(&alone(&server), HASTY)
+    };
+    block_on(log.snapshot()).unwrap();
+    runtime.shutdown_background();
+    assert!(log::append(&log, Vec::new()).is_err());
+    for _ in 0..3 {
+        assert!(block_on(log.snapshot()).is_err());
+    }
+    block_on(log.close()).unwrap();
+}
+
+#[test]
+fn what_this_version_cannot_read_is_said_and_not_waited_for() {
+    let server = Server::launch(&Setup::new()).unwrap();
+    let [a] = nodes(&alone(&server));
+    a.mark("k").unwrap();
+    let epoch = a.at().epoch.to_string();
+    let entry = ["XADD", "{samovar:log}:marks", "2-0", "e", &epoch, "m", "~a newer mark"];
+    server.cli(&entry).unwrap();
+    server.cli(&["HSET", "{samovar:log}:meta", "seq", "2"]).unwrap();
+    until(
+        "it has failed",
+        || matches!(a.mark("other"), Err(error) if error.kind() == ErrorKind::Format),
+    );
+    server.cli(&["HSET", "{samovar:log}:meta", "format", "2"]).unwrap();
+    let told = block_on(open(&alone(&server), HASTY).snapshot()).unwrap_err();
+    assert_eq!(told.kind(), ErrorKind::Format, "{told}");
+}
+
+#[test]
+fn what_was_handed_over_is_sent_before_the_end() {
+    let server = Server::launch(&Setup::new()).unwrap();
+    let [a] = nodes(&alone(&server));
+    for key in ["a", "b", "c"] {
+        let (samovar, scope) = (a.samovar.clone(), Scope::Key(Key::new("c", key)));
+        let mut marking =
+            Stepped::new(async move { samovar.mark(vec![scope], Mode::Remove, "test").await });
+        // Asked once, and given up.
+        assert!(marking.step().is_none());
+    }
+    block_on(a.samovar.close()).unwrap();
+    assert_eq!(marked(&alone(&server)), ["a", "b", "c"]);
+}
+
+#[test]
+fn marks_that_are_sent_again_arrive_while_others_append_without_a_pause() {
+    let server = Server::launch(&Setup::new().durable()).unwrap();
+    let [a] = nodes(&alone(&server));
+    a.mark("kept").unwrap();
+    let older = server.snapshot().unwrap();
+    let last = a.mark("lost").unwrap();
+    server.kill().unwrap();
+    server.start_from(&older).unwrap();
+    let stop = Arc::new(AtomicBool::new(false));
+    let noise = thread::spawn({
+        let (stop, log) = (Arc::clone(&stop), open(&alone(&server), HASTY));
+        move || {
+            for id in 0.. {
+                if stop.load(Ordering::Relaxed) {
+                    return;
+                }
+                let scope = Scope::Key(Key::new("noise", "n"));
+                let _ = log::append(&log, vec![log::mark(id, scope, Mode::Remove, 0)]);
+            }
+        }
+    });
+    until("it is back", || a.rests() && a.at().epoch != last.epoch);
+    stop.store(true, Ordering::Relaxed);
+    noise.join().unwrap();
+    assert!(marked(&alone(&server)).contains(&"lost".to_owned()));
+}
+
+#[test]
+fn options_that_cannot_be_are_refused() {
+    let new = |settings: &RedisSettings, options| {
+        RedisLog::new(settings, options, Arc::new(SystemClock::new())).unwrap_err().kind()
+    };
+    let one = RedisSettings::standalone(["a.example"]).unwrap();
+    let two = RedisSettings::standalone(["a.example", "b.example"]).unwrap();
+    assert_eq!(new(&two, HASTY), ErrorKind::Invalid);
+    assert_eq!(new(&one, RedisLogOptions { keep: 1, ..HASTY }), ErrorKind::Invalid);
+    let busy = RedisLogOptions { look_every: Duration::ZERO, ..HASTY };
+    assert_eq!(new(&one, busy), ErrorKind::Invalid);
 }

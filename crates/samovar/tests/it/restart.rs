@@ -4,12 +4,12 @@ use std::fs;
 use std::time::Duration;
 
 use samovar::{Event, Samovar};
-use samovar_core::{Day, Mode, Part, Partition, Scope, Span, TierName, Verdict};
+use samovar_core::{Day, ErrorKind, Mode, Part, Partition, Scope, Span, TierName, Verdict};
 use samovar_testkit::clock::FakeClock;
 use tempfile::tempdir;
 
 use crate::support::{
-    START, TTL, WINDOW, block_on, get, key, mark, open, policy, stamp, text, whole,
+    START, TTL, WINDOW, block_on, get, key, mark, open, policy, settings, stamp, text, whole,
 };
 
 /// Copies a data directory, as a crash leaves it: every file as it is now, whatever threads have not written yet.
@@ -246,4 +246,24 @@ fn after_the_end_everything_fails_and_nothing_hangs() {
     let answer = block_on(cache.get_or_load("k", |_| async { Ok("new".to_owned()) })).unwrap();
     assert_eq!(*answer.value.unwrap(), "new", "memory and loads still answer");
     block_on(samovar.close()).unwrap();
+}
+
+/// Whoever drops the last handle has let go of everything soon.
+#[test]
+fn a_cache_that_is_dropped_lets_go_of_its_directory() {
+    let directory = tempdir().unwrap();
+    let clock = FakeClock::at(START);
+    for _ in 0..3 {
+        let begun = std::time::Instant::now();
+        let opened = loop {
+            match block_on(Samovar::open(settings(Some(directory.path()), &clock))) {
+                Err(error) if error.kind() == ErrorKind::Held => {
+                    assert!(begun.elapsed() < Duration::from_secs(20), "it is held for ever");
+                    std::thread::yield_now();
+                }
+                opened => break opened.unwrap(),
+            }
+        };
+        drop(opened);
+    }
 }

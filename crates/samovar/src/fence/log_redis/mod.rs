@@ -19,6 +19,7 @@ use std::time::Duration;
 use ::redis::{Value, cmd, from_redis_value};
 use futures_channel::{mpsc, oneshot};
 use futures_util::StreamExt;
+use futures_util::future::select;
 use parking_lot::Mutex;
 use samovar_core::{
     BoxFuture, Clock, Error, ErrorKind, History, Mark, MarkId, MarkLog, Mode, Next, Numbered,
@@ -26,7 +27,7 @@ use samovar_core::{
 };
 
 use crate::background::{Tasks, closed};
-use crate::redis::{Connection, RedisSettings, plain};
+use crate::redis::{Connection, RedisServers, RedisSettings, plain};
 use scripts::{Appended, Keys, Scripts, Stand, number, read_epoch};
 
 /// The first byte of a stored mark: how the rest is written.
@@ -35,6 +36,8 @@ const FORMAT: u8 = 1;
 const AT_ONCE: usize = 8_192;
 /// How long to wait after Redis has failed.
 const PAUSE: Duration = Duration::from_millis(100);
+/// How long closing waits for what was handed over.
+const LAST: Duration = Duration::from_secs(5);
 
 /// How a log over Redis behaves.
 ///
@@ -65,6 +68,19 @@ impl Default for RedisLogOptions {
             lease: Duration::from_secs(5),
             margin: Duration::from_secs(1),
         }
+    }
+}
+
+impl RedisLogOptions {
+    fn check(&self) -> Result<(), Error> {
+        let wrong = |text: &str| Err(Error::new(ErrorKind::Invalid, text));
+        if self.keep < 1_000 {
+            return wrong("the log's keep is at least 1,000 marks");
+        }
+        if self.look_every < Duration::from_millis(10) {
+            return wrong("the log's look_every is at least 10 ms");
+        }
+        Ok(())
     }
 }
 
@@ -101,6 +117,8 @@ struct Shared {
     options: RedisLogOptions,
     clock: Arc<dyn Clock>,
     seen: Mutex<Seen>,
+    /// Ends with the task that sends.
+    sent: Mutex<Option<oneshot::Receiver<()>>>,
 }
 
 /// When the log was looked at.
@@ -134,6 +152,13 @@ impl RedisLog {
         options: RedisLogOptions,
         clock: Arc<dyn Clock>,
     ) -> Result<RedisLog, Error> {
+        options.check()?;
+        if matches!(&redis.servers, RedisServers::Standalone(nodes) if nodes.len() > 1) {
+            // Some would take another for theirs than the rest, and not hear of one another.
+            let problem = "a log that is shared stands on one server, behind sentinels, or on a cluster: name one \
+                           address";
+            return Err(Error::new(ErrorKind::Invalid, problem));
+        }
         let tasks = Tasks::new()?;
         let connection = Connection::new(redis, Arc::clone(&clock), tasks.clone())?;
         let patient = RedisSettings {
@@ -144,10 +169,15 @@ impl RedisLog {
         let keys = Keys::new(&redis.namespace);
         let scripts = Scripts { connection, keys, keep: options.keep };
         let seen = Mutex::default();
-        let shared = Arc::new(Shared { scripts, reading, options, clock, seen });
+        let (sending, sent) = oneshot::channel::<()>();
+        let sent = Mutex::new(Some(sent));
+        let shared = Arc::new(Shared { scripts, reading, options, clock, seen, sent });
         let (requests, inbox) = mpsc::unbounded();
         let own = Arc::clone(&shared);
-        tasks.spawn(async move { own.send(inbox).await });
+        tasks.spawn(async move {
+            let _sending = sending;
+            own.send(inbox).await;
+        });
         Ok(RedisLog { shared, requests, tasks })
     }
 }
@@ -230,7 +260,16 @@ impl Shared {
                 .because(e)
         })?;
         let entries = streams.into_iter().flatten().flat_map(|(_, entries)| entries);
-        entries.map(|(id, fields)| stored(&id, &fields)).collect()
+        let mut marks = Vec::new();
+        for (id, fields) in entries {
+            match stored(&id, &fields) {
+                Ok(numbered) => marks.push(numbered),
+                Err(unread) if marks.is_empty() => return Err(unread),
+                // What came before it is applied; it is met again.
+                Err(_) => break,
+            }
+        }
+        Ok(marks)
     }
 }
 
@@ -319,12 +358,13 @@ impl MarkLog for RedisLog {
         let shared = &self.shared;
         Box::pin(async move {
             // Something did not fit: nothing that was seen before counts.
-            let mut doubt = false;
+            let (mut doubt, mut doubted) = (false, false);
             loop {
                 let stand = match shared.stand().filter(|_| !doubt) {
                     Some(stand) => stand,
                     None => match shared.look(Some((history, after))).await {
                         Ok(Some(stand)) => stand,
+                        Err(unread) if unread.kind() == ErrorKind::Format => return Err(unread),
                         // Founded just now, or to be waited for; or Redis is away.
                         Ok(None) | Err(_) => {
                             shared.clock.sleep(PAUSE).await;
@@ -351,8 +391,12 @@ impl MarkLog for RedisLog {
                         if fitting > 0 {
                             return Ok(Next::Marks(marks.into_iter().take(fitting).collect()));
                         }
-                        doubt = true;
+                        if doubted {
+                            shared.clock.sleep(PAUSE).await;
+                        }
+                        (doubt, doubted) = (true, true);
                     }
+                    Err(unread) if unread.kind() == ErrorKind::Format => return Err(unread),
                     Err(_) => {
                         doubt = true;
                         shared.clock.sleep(PAUSE).await;
@@ -368,9 +412,14 @@ impl MarkLog for RedisLog {
         seen.stand = None;
     }
 
+    /// What was handed over is sent before, if Redis answers in time.
     fn close(&self) -> BoxFuture<'_, Result<(), Error>> {
         self.requests.close_channel();
         Box::pin(async move {
+            let sent = self.shared.sent.lock().take();
+            if let Some(sent) = sent {
+                let _ = select(sent, self.shared.clock.sleep(LAST)).await;
+            }
             self.tasks.close().await;
             Ok(())
         })

@@ -137,6 +137,10 @@ impl Scripts {
                 command.arg(&script.text);
                 plain(self.connection.one(fill(command)).await?)
             }
+            Value::ServerError(error) if error.code() == "SAMOVAR" => {
+                let said = error.details().unwrap_or_default().to_owned();
+                Err(Error::new(ErrorKind::Format, format!("redis: {said}")))
+            }
             answer => plain(answer),
         }
     }

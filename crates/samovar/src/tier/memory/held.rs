@@ -60,6 +60,8 @@ pub(crate) struct Held {
     tags: Tags,
     lifetime: Lifetime,
     bytes: u64,
+    /// Memory answers by itself up to before here.
+    until: Millis,
     /// From here on nothing of it may be served, whatever is marked.
     gone_at: Millis,
     /// Where it stands among those that go at the same time.
@@ -69,8 +71,14 @@ pub(crate) struct Held {
 }
 
 impl Held {
-    /// `rule`: what its cache asks for. `extra`: what is charged beside what is allotted for the entry itself.
-    pub(super) fn new(key: &Key, entry: Entry<Shared>, rule: Rule, extra: usize) -> Held {
+    /// `until`: from then on the tiers below are asked first. `rule`: what its cache asks for. `extra`: what is charged beside what is allotted for the entry itself.
+    pub(super) fn new(
+        key: &Key,
+        entry: Entry<Shared>,
+        until: Millis,
+        rule: Rule,
+        extra: usize,
+    ) -> Held {
         let Entry { value, parts, tags, lifetime } = entry;
         let read_at = || parts.iter().map(|part| part.stamp.read_at);
         // Each stands behind an `Arc`, with its two counts. What a value owns beside that it has weighed itself.
@@ -82,6 +90,7 @@ impl Held {
         Held {
             fresh_from: read_at().max().unwrap_or(Millis(i64::MAX)),
             fresh_until: fresh_until(&parts, lifetime),
+            until,
             gone_at: gone_at(&parts, lifetime),
             clean: AtomicU64::new(parts.iter().map(|p| p.stamp.tick.0).min().unwrap_or(0)),
             bytes: (allotted + extra) as u64,
@@ -138,10 +147,15 @@ impl Held {
         self.fresh_until
     }
 
-    /// Whether all parts are within their lifetime at `now`.
+    /// Whether all parts are within their lifetime at `now`, and memory's own time is not over.
     #[inline]
     pub(crate) fn is_young(&self, now: Millis) -> bool {
-        self.fresh_from <= now && now < self.fresh_until
+        self.fresh_from <= now && now < self.fresh_until.min(self.until)
+    }
+
+    /// Whether memory's own time is over at `now`.
+    pub(crate) fn is_over(&self, now: Millis) -> bool {
+        now >= self.until
     }
 
     /// The tick up to which it is known that no mark covers any of it.

@@ -107,9 +107,9 @@ fn play(tier: &MemoryTier, limit: Option<u64>, roomy: bool, ops: Vec<Op>) {
                 let entry = entry(last, bytes, now, Duration::from_millis(lives));
                 let was = find(key).is_some();
                 if promote {
-                    tier.promote(&name(key), entry);
+                    tier.keep(&name(key), entry, FOR_GOOD, |_| true);
                 } else {
-                    assert!(tier.keep(&name(key), entry, |_| false));
+                    assert!(tier.keep(&name(key), entry, FOR_GOOD, |_| false));
                 }
                 if !(promote && was) {
                     let until =

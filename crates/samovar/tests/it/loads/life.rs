@@ -214,6 +214,35 @@ fn memory_answers_for_its_own_time() {
     });
 }
 
+/// The window of an `expire` is the entry's own, however early memory's time is over.
+#[test]
+fn memorys_own_time_lengthens_no_window() {
+    test(async {
+        let memory_ttl = Some(SECOND);
+        let short = CachePolicy { memory_ttl, stale_window: Duration::ZERO, ..policy("c") };
+        let two = Two::new(short).await;
+        two.field.holds("old").await;
+        mark(&two.field.samovar, key("c", "k"), Mode::Expire);
+        assert!(two.field.cache.peek("k").is_none());
+        assert!(two.field.cache.get("k").await.is_none());
+    });
+}
+
+#[test]
+fn what_is_not_kept_is_not_left_below_either() {
+    test(async {
+        let two = Two::new(CachePolicy { negative_ttl: None, ..policy("c") }).await;
+        two.puts_below("old");
+        let options = ReadOptions { refresh: true, ..ReadOptions::default() };
+        let gone = two
+            .field
+            .cache
+            .get_or_load_with("k", options, |_| async { Ok(Loaded::<String>::absent()) });
+        assert_eq!(gone.await.unwrap().value, None);
+        assert!(two.field.cache.get("k").await.is_none());
+    });
+}
+
 #[test]
 fn where_nothing_lies_below_memory_goes_on_with_a_label() {
     test(async {
