@@ -18,6 +18,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use samovar_core::{Claim, Entry, Error, Key, Millis, Part, Tick, TierName, Token, Verdict};
 
 pub use answer::{Answer, Found, Outcome};
@@ -57,6 +58,8 @@ struct Desk {
     naming: Naming,
     early: Early,
     throttle: Throttle,
+    /// Held while a batch boards its flights.
+    boarding: Mutex<()>,
 }
 
 impl<V: Value> Cache<V> {
@@ -68,6 +71,7 @@ impl<V: Value> Cache<V> {
             naming: Naming::new(&policy),
             early: Early::new(&policy),
             throttle: Throttle::default(),
+            boarding: Mutex::default(),
         };
         let (policy, desk) = (Arc::new(policy), Arc::new(desk));
         Cache { inner, policy, counters, packer, desk, looks, loads }
