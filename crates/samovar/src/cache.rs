@@ -109,19 +109,8 @@ impl<V: Value> Cache<V> {
         tick: Tick,
         now: Millis,
     ) -> Option<Found<T>> {
-        let mut found = Found {
-            value,
-            parts: Arc::clone(held.parts()),
-            tags: held.tags().clone(),
-            lifetime: held.lifetime(),
-            tier: TierName::Memory,
-            verdict: Verdict::Fresh,
-            marked: false,
-            verdicts: None,
-            fresh_until: held.fresh_until(),
-            reserve: Verdict::Fresh,
-            is_spent: false,
-        };
+        let claimed = (held.parts(), held.tags(), held.lifetime());
+        let mut found = Found::clean(value, claimed, TierName::Memory, held.fresh_until());
         if held.clean() >= tick && held.is_young(now) {
             self.counters.count(TierName::Memory, Lookup::Hit);
             return Some(found);
@@ -137,6 +126,7 @@ impl<V: Value> Cache<V> {
         if found.verdict == Verdict::Fresh && held.is_over(now) {
             // By memory's own time alone: the tiers below may have it anew.
             (found.verdict, found.reserve) = (Verdict::Stale, Verdict::Stale);
+            found.verdicts = Some(vec![Verdict::Stale; found.parts.len()].into());
         }
         lives.then_some(found)
     }
@@ -261,7 +251,7 @@ impl<V: Value> Cache<V> {
         };
         inner.stack.promote(&self.policy, key, tier, &entry);
         if self.policy.memory {
-            self.promote(key, entry.with(shared), seen.reserve);
+            self.promote(key, entry.with(shared), seen.reserve, now);
         }
         Some((seen, found))
     }
@@ -274,33 +264,21 @@ impl<V: Value> Cache<V> {
         value: Arc<T>,
         (survey, now): (Survey, Millis),
     ) -> Option<Found<T>> {
-        let mut found = Found {
-            value,
-            parts: Arc::clone(&entry.parts),
-            tags: entry.tags.clone(),
-            lifetime: entry.lifetime,
-            tier,
-            verdict: Verdict::Fresh,
-            marked: false,
-            verdicts: None,
-            fresh_until: crate::tier::fresh_until(&entry.parts, entry.lifetime),
-            reserve: Verdict::Fresh,
-            is_spent: false,
-        };
+        let Entry { parts, tags, lifetime, .. } = entry;
+        let until = crate::tier::fresh_until(parts, *lifetime);
+        let mut found = Found::clean(value, (parts, tags, *lifetime), tier, until);
         self.rule(&mut found, &key.id, survey, Tick(0), now).then_some(found)
     }
 
     /// Keeps in memory what was found below, unless what stands there may be served as well.
-    fn promote(&self, key: &Key, entry: Entry<Shared>, verdict: Verdict) {
-        let until = self.memory_until(self.inner.clock.now());
+    fn promote(&self, key: &Key, entry: Entry<Shared>, verdict: Verdict, now: Millis) {
         let parts = Arc::clone(&entry.parts);
         // What was read later takes the place of what is as good: another node may have read it again early.
         let stays = |held: &Held| {
             self.verdict(key, held.claim()) <= verdict
-                && !(is_late(held.parts(), &parts, |stamp| stamp.tick.0)
-                    || held.is_over(self.inner.clock.now()))
+                && !(is_late(held.parts(), &parts, |stamp| stamp.tick.0) || held.is_over(now))
         };
-        self.inner.stack.memory().keep(key, entry, until, stays);
+        self.inner.stack.memory().keep(key, entry, self.memory_until(now), stays);
     }
 
     /// The verdict on something under a key, as of now.

@@ -1,8 +1,11 @@
 //! Spreads what was begun together.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use samovar_core::{Error, ErrorKind};
+use samovar_core::Error;
+
+use crate::random;
 
 /// A sequence of numbers evenly spread between −1 and 1 (SplitMix64).
 #[derive(Debug)]
@@ -15,10 +18,12 @@ impl Jitter {
 
     /// One that begins where nobody knows.
     pub(crate) fn random() -> Result<Jitter, Error> {
-        let seed = getrandom::u64().map_err(|e| {
-            Error::new(ErrorKind::Storage, "the system gives no random numbers").because(e)
-        })?;
-        Ok(Jitter::new(seed))
+        random::number().map(Jitter::new)
+    }
+
+    /// A period, longer or shorter by up to a share of it.
+    pub(crate) fn spread(&self, period: Duration, share: f64) -> Duration {
+        period.mul_f64(1.0 + share * self.next())
     }
 
     pub(crate) fn next(&self) -> f64 {
@@ -31,9 +36,22 @@ impl Jitter {
     }
 }
 
+/// How long to wait for the next try after so many that failed before the last: `first`, twice as long each time, at most
+/// `longest`.
+pub(crate) fn back_off(first: Duration, longest: Duration, failures: u32) -> Duration {
+    first.saturating_mul(2_u32.saturating_pow(failures)).min(longest)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn waits_double_up_to_the_longest() {
+        let seconds = |failures| back_off(Duration::from_secs(1), Duration::from_secs(5), failures);
+        let waits = [0, 1, 2, 3, u32::MAX].map(|failures| seconds(failures).as_secs());
+        assert_eq!(waits, [1, 2, 4, 5, 5]);
+    }
 
     #[test]
     fn jitter_is_even_and_bounded() {

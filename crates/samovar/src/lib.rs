@@ -61,6 +61,7 @@ mod file;
 pub mod flight;
 mod jitter;
 mod policy;
+mod random;
 pub mod redis;
 mod samovar;
 mod settings;

@@ -19,7 +19,7 @@ use crate::policy::{CachePolicy, check};
 use crate::settings::{LowerTier, Settings};
 use crate::tier::breaker::{Breaker, BreakerOptions};
 use crate::tier::stack::Stack;
-use crate::tier::{self, DiskOptions, DiskTier, MemoryTier, Rule, leave_in_time};
+use crate::tier::{self, DiskOptions, DiskTier, MemoryTier, leave_in_time};
 use crate::value::Value;
 
 /// A tiered cache: memory, Redis, disk, and the fence that keeps them honest. Cheap to clone; lets go of its data
@@ -130,8 +130,9 @@ impl Samovar {
         for problem in policy.problems() {
             self.inner.counters.say(self.inner.clock.now(), problem.to_string());
         }
-        let rule = Rule { max_bytes: policy.max_bytes };
-        self.inner.stack.memory().rule(&policy.name, rule);
+        if let Some(max_bytes) = policy.max_bytes {
+            self.inner.stack.memory().limit(&policy.name, max_bytes);
+        }
         Cache::new(Arc::clone(&self.inner), policy)
     }
 

@@ -5,7 +5,7 @@ use std::alloc::System;
 use std::sync::Arc;
 use std::time::Duration;
 
-use samovar::tier::{MemoryTier, Rule, Shared};
+use samovar::tier::{MemoryTier, Shared};
 use samovar_core::{
     Entry, Epoch, Key, Lifetime, Millis, Part, Parts, Stamp, Tags, Tick, Tier, Version,
 };
@@ -68,8 +68,7 @@ fn what_is_accounted_is_what_is_allotted() {
         let before = allotted();
         let tier = MemoryTier::new(budget);
         if limited {
-            let rule = Rule { max_bytes: Some(budget / 4) };
-            tier.rule(&"product_info".into(), rule);
+            tier.limit(&"product_info".into(), budget / 4);
         }
         for (entries, bytes) in [(200_000, 8), (3_000, 30_000), (100_000, 300), (100, 1 << 20)] {
             fill(&tier, entries, bytes, false);

@@ -134,6 +134,29 @@ impl<V> fmt::Debug for Answer<V> {
 }
 
 impl<V> Found<V> {
+    /// Something that no mark covers, fresh until then.
+    #[inline]
+    pub(super) fn clean(
+        value: Arc<V>,
+        (parts, tags, lifetime): (&Parts, &Tags, Lifetime),
+        tier: TierName,
+        fresh_until: Millis,
+    ) -> Found<V> {
+        Found {
+            value,
+            parts: Arc::clone(parts),
+            tags: tags.clone(),
+            lifetime,
+            tier,
+            verdict: Verdict::Fresh,
+            marked: false,
+            verdicts: None,
+            fresh_until,
+            reserve: Verdict::Fresh,
+            is_spent: false,
+        }
+    }
+
     /// Takes in the verdicts that it is served by and counts them.
     pub(super) fn rule(&mut self, survey: Survey, tier: TierName, counters: &CacheCounters) {
         self.verdict = survey.verdict;

@@ -235,7 +235,8 @@ impl<V: Value> Cache<V> {
             };
             (bare, self.loads.board(&key, &|scope| touches(scope, &key), run))
         };
-        // All at once: a batch waits for all of its flights, and two that board in turns could each wait behind the other.
+        // All at once: a batch waits for all of its flights, and of two that board in turns each could wait behind the
+        // other.
         let _alone = self.desk.boarding.lock();
         wanted.into_iter().map(board).collect()
     }

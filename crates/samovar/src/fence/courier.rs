@@ -9,7 +9,7 @@ use samovar_core::{Clock, Error, ErrorKind, Mark, MarkId, MarkLog, Version};
 
 use super::Fence;
 use crate::background::Tasks;
-use crate::jitter::Jitter;
+use crate::jitter::{Jitter, back_off};
 
 /// About how many marks are sent again at once.
 const AT_ONCE: usize = 1_000;
@@ -54,8 +54,7 @@ impl Courier {
     }
 
     async fn send_again(&self, clock: &dyn Clock, jitter: &Jitter) {
-        let (mut pause, mut refused) = (FIRST_PAUSE, 0);
-        let spread = |pause: Duration| pause.mul_f64(1.0 + 0.5 * jitter.next());
+        let (mut failures, mut refused) = (0_u32, 0);
         loop {
             let (marks, head) = self.fence.unsent(AT_ONCE).await;
             let ids: Vec<MarkId> = marks.iter().map(|mark| mark.id).collect();
@@ -67,16 +66,16 @@ impl Courier {
             let wait = match &answer {
                 Ok(Some(_)) => Duration::ZERO,
                 Ok(None) => GONE_ON,
-                Err(_) => pause,
+                Err(_) => back_off(FIRST_PAUSE, LAST_PAUSE, failures),
             };
-            pause = if answer.is_err() { (pause * 2).min(LAST_PAUSE) } else { FIRST_PAUSE };
+            failures = if answer.is_err() { failures.saturating_add(1) } else { 0 };
             let closed = matches!(&answer, Err(error) if error.kind() == ErrorKind::Closed);
             self.take(&ids, answer.ok().flatten());
             if closed {
                 return;
             }
             if !wait.is_zero() {
-                clock.sleep(spread(wait)).await;
+                clock.sleep(jitter.spread(wait, 0.5)).await;
             }
         }
     }

@@ -23,13 +23,14 @@ use parking_lot::Mutex;
 use redb::backends::InMemoryBackend;
 use redb::{Database, ReadableDatabase, TableDefinition, WriteTransaction};
 use samovar_core::{
-    BoxFuture, Epoch, Error, ErrorKind, History, Mark, MarkLog, Next, Numbered, Snapshot, Version,
+    BoxFuture, Epoch, Error, History, Mark, MarkLog, Next, Numbered, Snapshot, Version,
 };
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::background::Worker;
 use crate::file::{Layout, Trouble, guarded, trouble};
+use crate::random;
 use rows::{Scopes, decode, encode};
 
 /// The file's name in the data directory.
@@ -160,10 +161,7 @@ impl LocalLog {
 
 /// Gives a new log its epoch. Its name is random.
 fn create(transaction: &WriteTransaction) -> Result<(), Trouble> {
-    let epoch = getrandom::u64().map_err(|e| {
-        let error = Error::new(ErrorKind::Storage, "the system gives no random numbers");
-        Trouble::Failed(error.because(e))
-    })?;
+    let epoch = random::number().map_err(Trouble::Failed)?;
     Scopes::open(transaction, &mut 0)?;
     write_state(transaction, &State { epoch: Epoch(epoch), head: 0, digest: 0 })
 }

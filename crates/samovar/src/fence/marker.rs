@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use samovar_core::{Clock, Error, ErrorKind, Mark, MarkId, Mode, Scope};
+use samovar_core::{Clock, Error, Mark, MarkId, Mode, Scope};
+
+use crate::random;
 
 /// Makes marks, each with a name of its own: random at the start, then counted.
 pub(crate) struct Marker {
@@ -14,11 +16,8 @@ pub(crate) struct Marker {
 
 impl Marker {
     pub(crate) fn new(clock: Arc<dyn Clock>) -> Result<Marker, Error> {
-        let mut bytes = [0; 16];
-        getrandom::fill(&mut bytes).map_err(|e| {
-            Error::new(ErrorKind::Storage, "the system gives no random numbers").because(e)
-        })?;
-        Ok(Marker { clock, first: u128::from_le_bytes(bytes), next: AtomicU64::new(0) })
+        let [low, high] = [random::number()?, random::number()?].map(u128::from);
+        Ok(Marker { clock, first: high << 64 | low, next: AtomicU64::new(0) })
     }
 
     /// A mark that is accepted now.

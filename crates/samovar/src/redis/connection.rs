@@ -19,7 +19,7 @@ use samovar_core::{Clock, Error, ErrorKind};
 use super::RedisSettings;
 use super::connect::{Connector, Link};
 use crate::background::Tasks;
-use crate::jitter::Jitter;
+use crate::jitter::{Jitter, back_off};
 
 /// Commands about one key, to be answered together.
 pub(crate) type Request = Vec<Cmd>;
@@ -263,8 +263,8 @@ impl Drop for Attempt {
         let mut state = inner.state.lock();
         state.connecting = None;
         if state.link.is_none() {
-            let wait = inner.retry_min * 2_u32.saturating_pow(state.failures.min(16));
-            let wait = wait.min(inner.retry_max).mul_f64(1.0 + 0.2 * inner.jitter.next());
+            let wait = back_off(inner.retry_min, inner.retry_max, state.failures);
+            let wait = inner.jitter.spread(wait, 0.2);
             state.failures = state.failures.saturating_add(1);
             state.retry_at = inner.clock.elapsed() + wait;
         }

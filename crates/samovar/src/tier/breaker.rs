@@ -14,7 +14,7 @@ use samovar_core::{
 
 use crate::background::Tasks;
 use crate::counters::{Counters, Event};
-use crate::jitter::Jitter;
+use crate::jitter::{Jitter, back_off};
 
 /// When a tier is left alone, and for how long.
 #[derive(Clone, Copy, Debug)]
@@ -112,8 +112,8 @@ async fn probe<V: Clone + Send + Sync + 'static>(breaker: Weak<Inner<V>>, key: K
     loop {
         let Some(inner) = breaker.upgrade() else { return };
         let BreakerOptions { slow, retry_min, retry_max, .. } = inner.options;
-        let wait = retry_min.saturating_mul(2_u32.saturating_pow(tries)).min(retry_max);
-        let nap = inner.clock.sleep(wait.mul_f64(1.0 + 0.2 * inner.jitter.next()));
+        let wait = back_off(retry_min, retry_max, tries);
+        let nap = inner.clock.sleep(inner.jitter.spread(wait, 0.2));
         drop(inner);
         nap.await;
         let Some(inner) = breaker.upgrade() else { return };
@@ -125,7 +125,7 @@ async fn probe<V: Clone + Send + Sync + 'static>(breaker: Weak<Inner<V>>, key: K
             inner.open.store(false, Ordering::Relaxed);
             return;
         }
-        tries = tries.saturating_add(1).min(16);
+        tries = tries.saturating_add(1);
     }
 }
 

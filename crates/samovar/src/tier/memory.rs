@@ -25,8 +25,8 @@ use tokio::sync::Notify;
 
 use books::{Books, RANK};
 pub(crate) use expiry::leave_in_time;
+pub use held::Shared;
 pub(crate) use held::{Held, fresh_until};
-pub use held::{Rule, Shared};
 
 /// A shard has at least so many bytes: only entries that are nearly as large are turned down.
 const SHARD: u64 = 32 << 20;
@@ -143,18 +143,18 @@ impl MemoryTier {
         }
     }
 
-    /// Says how the entries of a cache are kept from now on; of several rules the smallest budget and the longest time
-    /// hold. What a cache has already is forgotten when it gets its first budget.
+    /// Gives a cache a budget of its own from now on; of several the smallest holds. What a cache has already is
+    /// forgotten when it gets its first.
     ///
     /// ```
-    /// # use samovar::tier::{MemoryTier, Rule};
+    /// # use samovar::tier::MemoryTier;
     /// let tier = MemoryTier::new(64 << 20);
-    /// tier.rule(&"quotes".into(), Rule { max_bytes: Some(1 << 20), ..Rule::default() });
+    /// tier.limit(&"quotes".into(), 1 << 20);
     /// ```
-    pub fn rule(&self, cache: &Arc<str>, rule: Rule) {
+    pub fn limit(&self, cache: &Arc<str>, max_bytes: u64) {
         let mut gone = Vec::new();
         let mut books = self.books.lock();
-        if books.rule(cache, rule) {
+        if books.limit(cache, max_bytes) {
             gone.extend(
                 self.table.iter().map(|(_, held)| held).filter(|held| held.key().cache == *cache),
             );
@@ -187,10 +187,10 @@ impl MemoryTier {
         let standing = self.table.peek(&Wanted::of(key));
         let stays = standing.as_deref().is_some_and(stays);
         if !stays {
-            let rule = books.rule_of(&key.cache);
-            let extra = SLOT + PLACE + rule.max_bytes.map_or(0, |_| RANK);
-            let held = Arc::new(Held::new(key, entry, until, rule, extra));
-            if rule.max_bytes.is_some_and(|max_bytes| held.bytes() > max_bytes) {
+            let max_bytes = books.limit_of(&key.cache);
+            let extra = SLOT + PLACE + max_bytes.map_or(0, |_| RANK);
+            let held = Arc::new(Held::new(key, entry, until, max_bytes.is_some(), extra));
+            if max_bytes.is_some_and(|max_bytes| held.bytes() > max_bytes) {
                 if let Some(standing) = &standing {
                     self.part_with(standing, &mut books);
                 }

@@ -16,4 +16,4 @@ pub use self::redis::RedisTier;
 pub use disk::{DiskOptions, DiskTier};
 pub(crate) use late::is_late;
 pub(crate) use memory::{FOR_GOOD, Held, fresh_until, leave_in_time};
-pub use memory::{MemoryTier, Rule, Shared};
+pub use memory::{MemoryTier, Shared};

@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 use ::redis::{Cmd, Value, cmd};
 use samovar_core::{Epoch, Error, ErrorKind, History, Version};
 
+use crate::random;
 use crate::redis::{Connection, plain};
 
 /// In a Redis that is full too: to lose an invalidation is worse than a few bytes.
@@ -148,9 +149,7 @@ impl Scripts {
 
 /// A name for an epoch: random, so that it means nothing else anywhere.
 fn name() -> Result<Epoch, Error> {
-    getrandom::u64().map(Epoch).map_err(|e| {
-        Error::new(ErrorKind::Storage, "the system gives no random numbers").because(e)
-    })
+    random::number().map(Epoch)
 }
 
 fn strange(answer: &[&str]) -> Error {

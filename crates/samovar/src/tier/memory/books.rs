@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use samovar_core::{CacheUsage, Millis};
 
 use super::deadlines::Deadlines;
-use super::held::{Held, Rule};
+use super::held::Held;
 
 /// What an entry is charged for its place in the order of its cache, at the worst.
 pub(super) const RANK: usize = 2 * (size_of::<u64>() + size_of::<Arc<Held>>());
@@ -17,7 +17,8 @@ pub(super) const RANK: usize = 2 * (size_of::<u64>() + size_of::<Arc<Held>>());
 pub(super) struct Books {
     /// Those that hold something.
     caches: BTreeMap<Arc<str>, Account>,
-    rules: BTreeMap<Arc<str>, Rule>,
+    /// Those that have a budget of their own.
+    limits: BTreeMap<Arc<str>, u64>,
     deadlines: Deadlines,
     entries: u64,
     last_rank: u64,
@@ -34,18 +35,16 @@ struct Account {
 }
 
 impl Books {
-    /// Gives a cache a rule; of several the smallest budget holds. True if it has a budget and had
-    /// none.
-    pub(super) fn rule(&mut self, cache: &Arc<str>, rule: Rule) -> bool {
-        let own = &mut self.rules.entry(Arc::clone(cache)).or_default();
-        let first = own.max_bytes.is_none() && rule.max_bytes.is_some();
-        own.max_bytes = own.max_bytes.into_iter().chain(rule.max_bytes).min();
-        first
+    /// Gives a cache a budget; of several the smallest holds. True if it had none.
+    pub(super) fn limit(&mut self, cache: &Arc<str>, max_bytes: u64) -> bool {
+        let own = self.limit_of(cache);
+        self.limits.insert(Arc::clone(cache), own.map_or(max_bytes, |own| own.min(max_bytes)));
+        own.is_none()
     }
 
-    /// The rule of a cache.
-    pub(super) fn rule_of(&self, cache: &str) -> Rule {
-        self.rules.get(cache).copied().unwrap_or_default()
+    /// The budget of a cache, if it has one.
+    pub(super) fn limit_of(&self, cache: &str) -> Option<u64> {
+        self.limits.get(cache).copied()
     }
 
     /// An entry has come. True if it will be the first to go by age.
@@ -83,7 +82,7 @@ impl Books {
     /// Which entry of a cache gives way if so many bytes take the place of so many: the first that was not asked for
     /// since it came or was last passed over. `None` if there is room.
     pub(super) fn gives_way(&mut self, cache: &str, out: u64, into: u64) -> Option<Arc<Held>> {
-        let max_bytes = self.rules.get(cache)?.max_bytes?;
+        let max_bytes = self.limit_of(cache)?;
         let account = self.caches.get_mut(cache)?;
         if account.usage.bytes - out + into <= max_bytes {
             return None;

@@ -32,13 +32,6 @@ impl fmt::Debug for Shared {
     }
 }
 
-/// How memory keeps the entries of a cache.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Rule {
-    /// At most so many bytes. `None`: as many as all caches together may have.
-    pub max_bytes: Option<u64>,
-}
-
 /// An entry in memory, in this order: what a hit looks at lies together. What it asks is marked to be inlined, since the
 /// caller's crate is where a hit is compiled.
 #[derive(Debug)]
@@ -71,12 +64,13 @@ pub(crate) struct Held {
 }
 
 impl Held {
-    /// `until`: from then on the tiers below are asked first. `rule`: what its cache asks for. `extra`: what is charged beside what is allotted for the entry itself.
+    /// `until`: from then on the tiers below are asked first. `limited`: its cache has a budget of its own. `extra`: what
+    /// is charged beside what is allotted for the entry itself.
     pub(super) fn new(
         key: &Key,
         entry: Entry<Shared>,
         until: Millis,
-        rule: Rule,
+        limited: bool,
         extra: usize,
     ) -> Held {
         let Entry { value, parts, tags, lifetime } = entry;
@@ -99,7 +93,7 @@ impl Held {
             parts,
             tags,
             lifetime,
-            limited: rule.max_bytes.is_some(),
+            limited,
             used: AtomicBool::new(false),
             place: AtomicU32::new(0),
             rank: AtomicU64::new(0),

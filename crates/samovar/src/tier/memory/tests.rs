@@ -24,10 +24,6 @@ fn entry(number: u32, bytes: usize, at: i64, lives: Duration) -> Entry<Shared> {
     }
 }
 
-fn at_most(bytes: u64) -> Rule {
-    Rule { max_bytes: Some(bytes) }
-}
-
 fn number(held: &Held) -> u32 {
     *held.value().value::<u32>().unwrap()
 }
@@ -89,7 +85,7 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
 /// Plays operations against the tier and a map of what was kept last under each key, and until when.
 fn play(tier: &MemoryTier, limit: Option<u64>, roomy: bool, ops: Vec<Op>) {
     if let Some(limit) = limit {
-        tier.rule(&"limited".into(), at_most(limit));
+        tier.limit(&"limited".into(), limit);
     }
     let mut model = HashMap::<u8, (u32, i64)>::new();
     let name = |key: u8| {
@@ -215,7 +211,7 @@ fn few_large_entries_leave_room_for_the_table_that_many_small_ones_made() {
 fn a_cache_gives_way_to_itself_what_was_not_asked_for_first() {
     let tier = MemoryTier::new(8 << 20);
     let limited: Arc<str> = "limited".into();
-    tier.rule(&limited, at_most(100_000));
+    tier.limit(&limited, 100_000);
     tier.put(&Key::new("other", "o"), entry(1, 10_000, START, Duration::MAX));
     for id in 0..50u32 {
         tier.put(&Key::new("limited", id.to_string()), entry(id, 10_000, START, Duration::MAX));
@@ -232,9 +228,9 @@ fn a_cache_gives_way_to_itself_what_was_not_asked_for_first() {
         "larger than its budget, and what it replaces is older"
     );
 
-    tier.rule(&limited, at_most(1 << 20));
+    tier.limit(&limited, 1 << 20);
     assert_eq!(tier.usage().caches["limited"].entries, 8, "the smallest budget holds");
-    tier.rule(&"other".into(), at_most(5_000));
+    tier.limit(&"other".into(), 5_000);
     assert!(tier.find("other", "o").is_none());
 }
 
