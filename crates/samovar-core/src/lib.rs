@@ -4,7 +4,7 @@
 //! * [`Mark`], [`Scope`], [`Pattern`]: an invalidation and what it covers.
 //! * [`Key`], [`Partition`], [`Span`], [`Part`], [`Tags`], [`Entry`]: what is cached, and the stamps by which a read decides
 //!   whether it may still be served.
-//! * [`Tier`], [`MarkLog`], [`Judge`], [`Clock`]: the contracts; their implementations live elsewhere.
+//! * [`Tier`], [`MarkLog`], [`Judge`], [`Clock`], [`Writer`]: the contracts; their implementations live elsewhere.
 //!
 //! The law that ties them together is the *fence*: fills are not trusted, reads decide. An entry carries
 //! the version at which its read of the source began, and every read asks whether a mark after that
@@ -21,6 +21,7 @@ mod pattern;
 mod tags;
 mod tier;
 mod version;
+mod write;
 
 pub use clock::{Clock, Millis, SystemClock};
 pub use day::{Day, DayParseError, Partition, Span};
@@ -34,3 +35,4 @@ pub use pattern::Pattern;
 pub use tags::Tags;
 pub use tier::{CacheUsage, Got, Judge, Keep, Need, Tier, TierName, Usage, Verdict};
 pub use version::{Epoch, History, Tick, Token, Version};
+pub use write::{Fate, Write, WriteError, WriteId, Writer};

@@ -1,0 +1,122 @@
+//! The contract of who writes to the system of record.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::{BoxFuture, Error};
+
+/// Which write it is. A write that is repeated, because nobody knows what became of it, bears the same again.
+///
+/// ```
+/// # use samovar_core::WriteId;
+/// let id = WriteId { node: 0xfeed, number: 7 };
+/// assert_eq!(id.to_string(), "000000000000feed-7");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct WriteId {
+    /// The node that accepted it: random, and the same for as long as its data directory lives.
+    pub node: u64,
+    /// Its number in the journal of that node; later writes have greater ones.
+    pub number: u64,
+}
+
+impl fmt::Display for WriteId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}-{}", self.node, self.number)
+    }
+}
+
+/// One row to be written.
+#[derive(Debug)]
+pub struct Write<V> {
+    /// Which write it is.
+    pub id: WriteId,
+    /// The key, as callers of the cache know it.
+    pub key: Arc<str>,
+    /// The new value; `None`: the row is to be deleted.
+    pub value: Option<Arc<V>>,
+}
+
+/// What is known of a write that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// The source would not have it, and never will: it is not tried again.
+    Refused,
+    /// Nothing was written; it may be tried again.
+    NotWritten,
+    /// It may have been written, or may still be: an error after it was sent, a timeout.
+    Unknown,
+}
+
+/// A write that failed.
+#[derive(Clone, Debug)]
+pub struct WriteError {
+    /// What is known of it.
+    pub fate: Fate,
+    /// What went wrong.
+    pub error: Error,
+}
+
+impl WriteError {
+    /// A failure, and what is known of the write.
+    pub fn new(fate: Fate, error: Error) -> Self {
+        WriteError { fate, error }
+    }
+}
+
+impl fmt::Display for WriteError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let fate = match self.fate {
+            Fate::Refused => "refused",
+            Fate::NotWritten => "not written",
+            Fate::Unknown => "not known whether it was written",
+        };
+        write!(f, "{fate}: {}", self.error)
+    }
+}
+
+impl std::error::Error for WriteError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.error)
+    }
+}
+
+/// Writes values of one cache to the system of record.
+///
+/// A writer that remembers the greatest [`WriteId::number`] of each node, in the transaction of the write, can leave
+/// out what it already has. For one that does not, the last writer wins.
+///
+/// ```
+/// use std::collections::HashMap;
+/// use std::sync::Mutex;
+///
+/// use samovar_core::{BoxFuture, Write, WriteError, Writer};
+///
+/// #[derive(Default)]
+/// struct Names(Mutex<HashMap<String, String>>);
+///
+/// impl Writer<String> for Names {
+///     fn write<'a>(&'a self, writes: &'a [Write<String>]) -> BoxFuture<'a, Vec<Result<(), WriteError>>> {
+///         Box::pin(async move {
+///             let mut names = self.0.lock().unwrap();
+///             let mut write = |write: &Write<String>| match &write.value {
+///                 Some(name) => names.insert(write.key.to_string(), String::clone(name)),
+///                 None => names.remove(&*write.key),
+///             };
+///             writes.iter().map(|one| { write(one); Ok(()) }).collect()
+///         })
+///     }
+/// }
+/// ```
+pub trait Writer<V>: Send + Sync + 'static {
+    /// Writes in the order given, at best in one transaction. One result for each, in the same order; what is missing
+    /// at the end counts as [`Fate::Unknown`].
+    fn write<'a>(&'a self, writes: &'a [Write<V>]) -> BoxFuture<'a, Vec<Result<(), WriteError>>>;
+
+    /// How long after it was begun the source may still commit a write. It must keep to that itself, by a timeout that is set
+    /// on the server: after it, what was read before the write is known to be old. 30 seconds by default.
+    fn deadline(&self) -> Duration {
+        Duration::from_secs(30)
+    }
+}
