@@ -122,6 +122,7 @@ impl Engine {
             product_metrics,
             lines_per_product_figure,
             unplaced: inventory.unplaced,
+            estimated: inventory.estimated,
         };
         let parts: Parts = Arc::from([Part { span: None, stamp }]);
         let members = self.inner.caches.members.put(&self.members_key().id, members, parts);

@@ -54,6 +54,8 @@ pub struct WarmReport {
     pub failed: usize,
     /// Lines of all stores, by the list.
     pub lines: u64,
+    /// Whether that is about their number.
+    pub estimated: bool,
     /// From the start until the hot stores could be answered for.
     pub first_hot_answer: Duration,
     /// From the start until everything was in memory, and durable on disk.
@@ -219,6 +221,7 @@ impl Engine {
             stores: order.len(),
             failed: failed.len(),
             lines: members.stores.iter().map(|store| store.lines).sum(),
+            estimated: members.estimated,
             first_hot_answer,
             fully_warm,
         })

@@ -6,6 +6,7 @@ mod connection;
 mod form;
 mod inventory;
 mod options;
+mod outline;
 mod shape;
 mod sql;
 mod transport;
