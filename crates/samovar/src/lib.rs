@@ -42,6 +42,8 @@
 //!   means labelled as stale until it is read again.
 //! * [`Cache::get_or_load`] goes by the cache's [`CachePolicy`]: stale values are served while they are read again,
 //!   failing sources are left alone, absent rows are remembered; [`ReadOptions`] say otherwise for one call.
+//! * [`Cache::write`] brings a value to the source, by a [`Strategy`]: through the cache, back from a journal that
+//!   is durable before the call returns, or aside.
 //! * [`codec::Json`] and [`codec::MessagePack`] make values of any type that serde knows.
 //! * [`flight::Flights`] shares loads among those who ask at once.
 //!
