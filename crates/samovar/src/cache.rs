@@ -19,13 +19,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use samovar_core::{Claim, Entry, Error, Key, Millis, Part, Tick, TierName, Token, Verdict};
+use samovar_core::{
+    BoxFuture, Claim, Entry, Error, Key, Millis, Part, Tick, TierName, Token, Verdict,
+};
 
 pub use answer::{Answer, Found, Outcome};
 pub use load::{Load, LoadMany, Loaded};
 pub use options::{PutOptions, ReadOptions};
 
-use crate::codec::{Packer, Payload};
+use crate::codec::Packer;
 use crate::counters::{CacheCounters, Event, Lookup};
 use crate::fence::Survey;
 use crate::flight::Flights;
@@ -88,53 +90,85 @@ impl<V: Value> Cache<V> {
     }
 
     /// What memory holds, judged. Synchronous; a hit on an entry that no mark has come near since the last
-    /// time costs about a hundred nanoseconds. `None` if it is not there, or nothing of it may ever be served again.
+    /// time costs little more than the lookup. `None` if it is not there, or nothing of it may ever be served again.
     ///
     /// A miss is not counted: who asks further counts it there.
     pub fn peek(&self, key: &str) -> Option<Found<V>> {
         let now = self.inner.clock.now();
-        // The tick before the lookup: a mark that acts from here on belongs to later reads.
-        let tick = self.inner.fence.tick();
         let id = self.desk.naming.stored(key, now);
-        let held = self.inner.stack.memory().find(&self.policy.name, &id)?;
-        let value = held.value().value::<V>()?;
-        self.judge_held(&id, &held, value, tick, now).filter(|found| !found.is_spent)
+        self.look(&id, now, false)?.found().filter(|found| !found.is_spent)
     }
 
-    fn judge_held<T>(
+    /// What memory holds, judged: a value, or that there is none.
+    fn look(&self, id: &str, now: Millis, counts: bool) -> Option<Seen<V>> {
+        match self.glance(id, now) {
+            Ok(seen) => Some(seen),
+            Err(held) => self.look_closer(id, held, now, counts),
+        }
+    }
+
+    /// What memory holds, if it is fresh and no mark has come near it since the last time: most reads end here. Else
+    /// what stands there.
+    #[inline]
+    fn glance(&self, id: &str, now: Millis) -> Result<Seen<V>, Option<Arc<Held>>> {
+        // The tick before the lookup: a mark that acts from here on belongs to later reads.
+        let tick = self.inner.fence.tick();
+        let held = self.inner.stack.memory().find(&self.policy.name, id).ok_or(None)?;
+        let is_value = held.value().get::<V>().is_some();
+        if (is_value || held.value().get::<Absent>().is_some())
+            && held.clean() >= tick
+            && held.is_young(now)
+        {
+            self.counters.count(TierName::Memory, Lookup::Hit);
+            return Ok(Seen::new(Found::clean(held, TierName::Memory), !is_value));
+        }
+        Err(Some(held))
+    }
+
+    /// What a glance has not settled.
+    fn look_closer(
         &self,
         id: &str,
-        held: &Arc<Held>,
-        value: Arc<T>,
-        tick: Tick,
+        held: Option<Arc<Held>>,
         now: Millis,
-    ) -> Option<Found<T>> {
-        let claimed = (held.parts(), held.tags(), held.lifetime());
-        let mut found = Found::clean(value, claimed, TierName::Memory, held.fresh_until());
-        if held.clean() >= tick && held.is_young(now) {
-            self.counters.count(TierName::Memory, Lookup::Hit);
-            return Some(found);
+        counts: bool,
+    ) -> Option<Seen<V>> {
+        let Some(held) = held else {
+            if counts {
+                self.counters.count(TierName::Memory, Lookup::Miss);
+            }
+            return None;
+        };
+        let is_absent = held.value().get::<V>().is_none();
+        if is_absent {
+            held.value().get::<Absent>()?;
         }
+        self.judge_held(id, held, now).map(|found| Seen::new(found, is_absent))
+    }
+
+    fn judge_held(&self, id: &str, held: Arc<Held>, now: Millis) -> Option<Found<V>> {
         let (cache, clean) = (&self.policy.name, held.clean());
         let survey = self.inner.fence.survey(cache, id, held.claim(), clean, now);
         if survey.dead {
-            self.inner.stack.memory().forget(held);
+            self.inner.stack.memory().forget(&held);
         } else if !survey.marked {
             held.set_clean(survey.tick);
         }
+        let is_over = held.is_over(now);
+        let mut found = Found::clean(held, TierName::Memory);
         let lives = self.rule(&mut found, id, survey, clean, now);
-        if found.verdict == Verdict::Fresh && held.is_over(now) {
+        if found.verdict == Verdict::Fresh && is_over {
             // By memory's own time alone: the tiers below may have it anew.
             (found.verdict, found.reserve) = (Verdict::Stale, Verdict::Stale);
-            found.verdicts = Some(vec![Verdict::Stale; found.parts.len()].into());
+            found.verdicts = Some(vec![Verdict::Stale; found.parts().len()].into());
         }
         lives.then_some(found)
     }
 
     /// Takes in the verdicts on what was found, and counts them. False if nothing of it may ever be served again.
-    fn rule<T>(
+    fn rule(
         &self,
-        found: &mut Found<T>,
+        found: &mut Found<V>,
         id: &str,
         survey: Survey,
         clean: Tick,
@@ -146,29 +180,13 @@ impl<V: Value> Cache<V> {
         let survey = if survey.verdict == Verdict::Fresh || fail_safe.is_zero() {
             survey
         } else {
-            let mut lifetime = found.lifetime;
-            lifetime.stale_window = lifetime.stale_window.saturating_sub(fail_safe);
-            let claim = Claim { parts: &found.parts, tags: &found.tags, lifetime };
+            let mut claim = found.claim();
+            let window = &mut claim.lifetime.stale_window;
+            *window = window.saturating_sub(fail_safe);
             self.inner.fence.survey(&self.policy.name, id, claim, clean, now)
         };
-        found.rule(survey, found.tier, &self.counters);
+        found.rule(survey, &self.counters);
         !is_dead
-    }
-
-    /// What memory holds, judged: a value, or that there is none.
-    fn look(&self, id: &str, now: Millis, counts: bool) -> Option<Seen<V>> {
-        let tick = self.inner.fence.tick();
-        let Some(held) = self.inner.stack.memory().find(&self.policy.name, id) else {
-            if counts {
-                self.counters.count(TierName::Memory, Lookup::Miss);
-            }
-            return None;
-        };
-        if let Some(value) = held.value().value::<V>() {
-            return self.judge_held(id, &held, value, tick, now).map(Seen::from);
-        }
-        let absent = held.value().value::<Absent>()?;
-        self.judge_held(id, &held, absent, tick, now).map(Seen::absent)
     }
 
     /// What is there, judged: in memory, else below; what is found below is then kept in memory too. `None` if
@@ -176,31 +194,38 @@ impl<V: Value> Cache<V> {
     /// [`Cache::get_or_load`] alone. Parts that are refused are reported, never hidden. A tier that fails is counted
     /// and passed over.
     pub async fn get(&self, key: &str) -> Option<Found<V>> {
-        let (now, tick) = (self.inner.clock.now(), self.inner.fence.tick());
-        let key = self.key(key, now);
-        let mut spare = None;
-        match self.inner.stack.memory().find(&key.cache, &key.id) {
-            Some(held) => {
-                if let Some(value) = held.value().value::<V>() {
-                    let found = self.judge_held(&key.id, &held, value, tick, now);
-                    match found.filter(|found| !found.is_spent) {
-                        Some(found) if self.may_be_newer_below(found.verdict, found.marked) => {
-                            spare = Some(found);
-                        }
-                        None => {}
-                        found => return found,
-                    }
-                } else if let Some(absent) = held.value().value::<Absent>()
-                    && let Some(found) = self.judge_held(&key.id, &held, absent, tick, now)
-                    && found.verdict == Verdict::Fresh
-                {
-                    return None;
-                }
-            }
-            None => self.counters.count(TierName::Memory, Lookup::Miss),
+        let now = self.inner.clock.now();
+        match self.glance(&self.desk.naming.stored(key, now), now) {
+            Ok(seen) => seen.found(),
+            Err(held) => self.get_on(key, held, now).await,
         }
-        let below = self.seek_below(&key).await;
-        below.and_then(|(_, found)| found).filter(|found| !found.is_spent).or(spare)
+    }
+
+    /// A read that a glance into memory does not settle. Boxed, so that a hit carries none of it.
+    fn get_on<'a>(
+        &'a self,
+        key: &str,
+        held: Option<Arc<Held>>,
+        now: Millis,
+    ) -> BoxFuture<'a, Option<Found<V>>> {
+        let key = self.key(key, now);
+        let spare = match self.look_closer(&key.id, held, now, true) {
+            Some(seen) if seen.verdict == Verdict::Fresh => return ready(seen.found()),
+            Some(seen) if seen.is_spent || seen.is_absent() => None,
+            Some(seen) if !self.may_be_newer_below(seen.verdict, seen.marked) => {
+                return ready(seen.found());
+            }
+            spare => spare.and_then(Seen::found),
+        };
+        match self.has_below() {
+            true => Box::pin(self.get_below(key, spare)),
+            false => ready(spare),
+        }
+    }
+
+    async fn get_below(&self, key: Key, spare: Option<Found<V>>) -> Option<Found<V>> {
+        let below = self.seek_below(&key).await.and_then(Seen::found);
+        below.filter(|found| !found.is_spent).or(spare)
     }
 
     /// Whether what memory says is stale merely because memory's own time is over.
@@ -217,8 +242,8 @@ impl<V: Value> Cache<V> {
         Key::new(Arc::clone(&self.policy.name), self.desk.naming.stored(id, now))
     }
 
-    /// What lies below memory, judged and kept in memory too; with the value as a caller is given it, if there is one.
-    async fn seek_below(&self, key: &Key) -> Option<(Seen<V>, Option<Found<V>>)> {
+    /// What lies below memory, judged and kept in memory too.
+    async fn seek_below(&self, key: &Key) -> Option<Seen<V>> {
         if !self.has_below() {
             return None;
         }
@@ -228,18 +253,9 @@ impl<V: Value> Cache<V> {
         let found = inner.stack.below(&self.policy, key, &inner.fence, now, counted).await?;
         let Below { tier, entry, survey } = found;
         let now = now();
-        let judged = (survey, now);
-        let (seen, found, shared) = match entry.value.read::<V>() {
-            Ok(Some(value)) => {
-                let value = Arc::new(value);
-                let found = self.judge_below(key, tier, &entry, Arc::clone(&value), judged)?;
-                (Seen::from(found.clone()), Some(found), shared(&value))
-            }
-            Ok(None) => {
-                let absent = Arc::new(Absent);
-                let found = self.judge_below(key, tier, &entry, Arc::clone(&absent), judged)?;
-                (Seen::absent(found), None, Shared::new(absent, 0))
-            }
+        let (shared, is_absent) = match entry.value.read::<V>() {
+            Ok(Some(value)) => (shared(&Arc::new(value)), false),
+            Ok(None) => (Shared::new(Arc::new(Absent), 0), true),
             Err(error) => {
                 inner.counters.count(Event::Damaged, 1);
                 inner
@@ -249,25 +265,16 @@ impl<V: Value> Cache<V> {
                 return None;
             }
         };
+        let in_memory = entry.with(shared);
+        let mut found = Found::clean(Arc::new(Held::loose(key, in_memory.clone())), tier);
+        if !self.rule(&mut found, &key.id, survey, Tick(0), now) {
+            return None;
+        }
         inner.stack.promote(&self.policy, key, tier, &entry);
         if self.policy.memory {
-            self.promote(key, entry.with(shared), seen.reserve, now);
+            self.promote(key, in_memory, found.reserve, now);
         }
-        Some((seen, found))
-    }
-
-    fn judge_below<T>(
-        &self,
-        key: &Key,
-        tier: TierName,
-        entry: &Entry<Payload>,
-        value: Arc<T>,
-        (survey, now): (Survey, Millis),
-    ) -> Option<Found<T>> {
-        let Entry { parts, tags, lifetime, .. } = entry;
-        let until = crate::tier::fresh_until(parts, *lifetime);
-        let mut found = Found::clean(value, (parts, tags, *lifetime), tier, until);
-        self.rule(&mut found, &key.id, survey, Tick(0), now).then_some(found)
+        Some(Seen::new(found, is_absent))
     }
 
     /// Keeps in memory what was found below, unless what stands there may be served as well.
@@ -291,7 +298,7 @@ impl<V: Value> Cache<V> {
     pub fn judge(&self, key: &str, part: &Part, found: &Found<V>) -> Verdict {
         let key = self.key(key, self.inner.clock.now());
         let parts = std::slice::from_ref(part);
-        self.verdict(&key, Claim { parts, tags: &found.tags, lifetime: found.lifetime })
+        self.verdict(&key, Claim { parts, tags: found.tags(), lifetime: found.lifetime() })
     }
 
     /// Waits while more is queued for the disk than it should fall behind: for who puts in bulk, after each put.
@@ -312,6 +319,11 @@ impl<V: Value> Cache<V> {
     fn age(&self, read_at: Millis) -> Duration {
         self.inner.clock.now().since(read_at).unwrap_or_default()
     }
+}
+
+/// Known already.
+fn ready<'a, T: Send + 'a>(value: T) -> BoxFuture<'a, T> {
+    Box::pin(std::future::ready(value))
 }
 
 impl<V: Value> Clone for Cache<V> {

@@ -65,15 +65,15 @@ impl<V: Value> Cache<V> {
         let is_new = |seen: &Seen<V>| seen.verdict == Verdict::Fresh && Some(seen.stamp()) != known;
         let in_memory = self.policy.memory && !terms.options.skip_memory;
         if in_memory && let Some(seen) = self.look(&key.id, now, false).filter(is_new) {
-            return Some(self.answer(seen, Outcome::Hit, now));
+            return Some(self.answer(&seen, Outcome::Hit, now));
         }
         // Another node may have read it again; what was just sought in vain is not sought twice.
         if terms.options.refresh || (in_memory && known.is_none()) {
             return None;
         }
-        let (seen, _) = self.seek_below(key).await?;
+        let seen = self.seek_below(key).await?;
         let is_later = known.is_none_or(|known| seen.stamp().read_at > known.read_at);
-        (is_new(&seen) && is_later).then(|| self.answer(seen, Outcome::Hit, now))
+        (is_new(&seen) && is_later).then(|| self.answer(&seen, Outcome::Hit, now))
     }
 
     /// Asks the source, for no longer than a load may take. How it ends is noted for each of the keys.
@@ -158,14 +158,14 @@ impl<V: Value> Cache<V> {
                 (None, terms.negative(ttl))
             }
             What::Unmodified => {
-                let known = previous.as_ref().filter(|known| known.value.is_some());
+                let known = previous.as_ref().filter(|known| !known.is_absent());
                 let known = known.ok_or_else(nothing_to_keep)?;
                 if names_none {
-                    tags = known.tags.clone();
+                    tags = known.tags().clone();
                     let anew = |part: &Part| Part { span: part.span.clone(), stamp };
-                    parts = known.parts.iter().map(anew).collect();
+                    parts = known.parts().iter().map(anew).collect();
                 }
-                (known.value.clone(), Some(terms.lifetime(ttl)))
+                (known.value(), Some(terms.lifetime(ttl)))
             }
         };
         match lifetime.filter(|_| is_kept) {

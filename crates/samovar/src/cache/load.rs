@@ -7,6 +7,7 @@ use std::time::Duration;
 use samovar_core::{Error, Millis, Span, Tags, Token};
 
 use super::seen::Seen;
+use crate::value::Value;
 
 /// What the loader of one key is told.
 ///
@@ -45,11 +46,13 @@ impl<V> Load<V> {
     pub fn token(&self) -> Token {
         self.token
     }
+}
 
+impl<V: Value> Load<V> {
     /// The value that is to be replaced, if there is one that no `remove` covers: stale, or fresh where it is read
     /// early. Who finds that it still is what the source holds says [`Loaded::unmodified`].
-    pub fn previous(&self) -> Option<&Arc<V>> {
-        self.previous.as_ref()?.value.as_ref()
+    pub fn previous(&self) -> Option<&V> {
+        self.previous.as_ref()?.get()
     }
 
     /// When the previous value was read.
@@ -59,7 +62,7 @@ impl<V> Load<V> {
     }
 }
 
-impl<V> fmt::Debug for Load<V> {
+impl<V: Value> fmt::Debug for Load<V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let has_previous = self.previous().is_some();
         f.debug_struct("Load")

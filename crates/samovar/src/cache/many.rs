@@ -192,7 +192,7 @@ impl<V: Value> Cache<V> {
         if settled.is_ok() || terms.options.refresh || !self.has_below() {
             return (seen, settled);
         }
-        seen = self.seek_below(key).await.map(|(seen, _)| seen).or(seen);
+        seen = self.seek_below(key).await.or(seen);
         let below = self.settled(key, &seen, terms, false);
         (seen, below.map_err(|spare| spare.or(settled.err().flatten())))
     }

@@ -77,7 +77,7 @@ impl<V: Value> Cache<V> {
                     let terms = Terms::new(&self.policy, options);
                     self.refresh(&key, Some(seen.clone()), terms, load);
                 }
-                Ok(self.answer(seen, Outcome::Hit, now))
+                Ok(self.answer(&seen, Outcome::Hit, now))
             }
             seen => {
                 let key = Key::new(Arc::clone(&self.policy.name), id);
@@ -113,7 +113,7 @@ impl<V: Value> Cache<V> {
         if self.has_below() && !terms.options.refresh {
             let (cache, id) = (self.clone(), key.clone());
             let ticket = self.looks.board(&key, &|scope| touches(scope, &key), |_| async move {
-                Ok(cache.seek_below(&id).await.map(|(seen, _)| seen))
+                Ok(cache.seek_below(&id).await)
             });
             loop {
                 let waited = patience.wait(&ticket, spare.is_some()).await;
@@ -174,7 +174,7 @@ impl<V: Value> Cache<V> {
             Grade::Spare(spare) => return Err(Some(spare)),
             Grade::Useless => return Err(None),
         };
-        Ok((self.answer(seen.clone(), outcome, now), again))
+        Ok((self.answer(seen, outcome, now), again))
     }
 
     fn grade(&self, key: &Key, seen: &Seen<V>, terms: &Terms, now: Millis) -> Grade<V> {
@@ -183,12 +183,12 @@ impl<V: Value> Cache<V> {
                 return if self.is_due(&key.id, seen, now) { Grade::Due } else { Grade::Fresh };
             }
             // What was not there may be by now.
-            if seen.value.is_none() {
+            if seen.is_absent() {
                 return Grade::Useless;
             }
             let is_stale = match terms.options.stale_window {
                 None => seen.verdict == Verdict::Stale,
-                Some(_) => self.within(key, seen, terms.windows(seen.lifetime).0),
+                Some(_) => self.within(key, seen, terms.windows(seen.lifetime()).0),
             };
             if is_stale {
                 return Grade::Stale;
@@ -214,12 +214,12 @@ impl<V: Value> Cache<V> {
         spare: Option<Seen<V>>,
         terms: &Terms,
     ) -> Option<Seen<V>> {
-        spare.filter(|seen| self.within(key, seen, terms.windows(seen.lifetime).1))
+        spare.filter(|seen| self.within(key, seen, terms.windows(seen.lifetime()).1))
     }
 
     fn is_due(&self, id: &str, seen: &Seen<V>, now: Millis) -> bool {
         // That there is no value is asked again soon enough.
-        seen.value.is_some() && self.desk.early.is_due(id, seen, now, || self.inner.jitter.next())
+        !seen.is_absent() && self.desk.early.is_due(id, seen, now, || self.inner.jitter.next())
     }
 
     /// The error for who asks for a key whose source rests.
@@ -229,18 +229,18 @@ impl<V: Value> Cache<V> {
         Some(error)
     }
 
-    pub(super) fn answer(&self, seen: Seen<V>, outcome: Outcome, now: Millis) -> Answer<V> {
+    pub(super) fn answer(&self, seen: &Seen<V>, outcome: Outcome, now: Millis) -> Answer<V> {
         let stamp = seen.stamp();
-        let outcome = match (outcome, &seen.value) {
-            (Outcome::Hit, None) => {
+        let outcome = match (outcome, seen.is_absent()) {
+            (Outcome::Hit, true) => {
                 self.inner.counters.count(Event::NegativeHit, 1);
                 Outcome::Negative
             }
             (outcome, _) => outcome,
         };
         let age = now.since(stamp.read_at).unwrap_or_default();
-        let Seen { value, tier, .. } = seen;
-        Answer { value, outcome, tier: Some(tier), stamp, age, problem: None }
+        let (value, tier) = (seen.value(), Some(seen.tier));
+        Answer { value, outcome, tier, stamp, age, problem: None }
     }
 
     /// What is given in place of what could not be loaded, if there is anything.
@@ -251,7 +251,7 @@ impl<V: Value> Cache<V> {
         problem: Option<Error>,
         event: Event,
     ) -> Option<Answer<V>> {
-        let answer = self.answer(spare?, outcome, self.inner.clock.now());
+        let answer = self.answer(&spare?, outcome, self.inner.clock.now());
         self.inner.counters.count(event, 1);
         Some(Answer { problem, ..answer })
     }

@@ -87,7 +87,7 @@ pub(crate) fn mark(samovar: &Samovar, scope: Scope, mode: Mode) {
 
 /// The text that was found.
 pub(crate) fn text(found: Option<Found<String>>) -> Option<String> {
-    found.map(|found| found.value.to_string())
+    found.map(|found| found.to_string())
 }
 
 pub(crate) fn get(cache: &Cache<String>, key: &str) -> Option<Found<String>> {

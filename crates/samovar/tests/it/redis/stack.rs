@@ -17,7 +17,7 @@ fn cache(samovar: &Samovar, memory: bool, redis: bool, disk: bool) -> Cache<Stri
 }
 
 fn found(cache: &Cache<String>, key: &str) -> Option<(String, TierName)> {
-    get(cache, key).map(|found| (found.value.to_string(), found.tier))
+    get(cache, key).map(|found| (found.to_string(), found.tier))
 }
 
 /// By tier: whether anything stands there, of the one key that there is.
@@ -70,7 +70,7 @@ fn what_is_found_below_is_kept_above_with_its_own_version() {
     assert_eq!(found(&both, "k"), Some(("v".into(), TierName::Disk)));
     block_on(samovar.flush()).unwrap();
     let up = get(&both, "k").unwrap();
-    assert_eq!((up.tier, up.parts[0].stamp.version), (TierName::Redis, version));
+    assert_eq!((up.tier, up.parts()[0].stamp.version), (TierName::Redis, version));
     assert_eq!(up.verdict, Verdict::Fresh);
     // From Redis into memory, and not into the disk below it.
     let upper = cache(&samovar, true, true, false);
