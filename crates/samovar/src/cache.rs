@@ -1,7 +1,8 @@
-//! A named cache: what is there. `keep`: what is put; `read`: get_or_load, `fetch`: its flights to the source; `many`:
-//! many keys at once.
+//! A named cache: what is there. `below`: what lies below memory; `keep`: what is put; `read`: get_or_load, `fetch`: its
+//! flights to the source, `turn`: of which of several nodes; `many`: many keys at once.
 
 mod answer;
+mod below;
 mod early;
 mod fetch;
 mod keep;
@@ -12,6 +13,7 @@ mod options;
 mod read;
 mod seen;
 mod throttle;
+mod turn;
 mod wait;
 
 use std::fmt;
@@ -19,22 +21,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use samovar_core::{
-    BoxFuture, Claim, Entry, Error, Key, Millis, Part, Tick, TierName, Token, Verdict,
-};
+use samovar_core::{BoxFuture, Claim, Error, Key, Millis, Part, Tick, TierName, Token, Verdict};
 
 pub use answer::{Answer, Found, Outcome};
 pub use load::{Load, LoadMany, Loaded};
 pub use options::{PutOptions, ReadOptions};
 
 use crate::codec::Packer;
-use crate::counters::{CacheCounters, Event, Lookup};
+use crate::counters::{CacheCounters, Lookup};
 use crate::fence::Survey;
 use crate::flight::Flights;
 use crate::policy::CachePolicy;
 use crate::samovar::Inner;
-use crate::tier::stack::{Below, shared};
-use crate::tier::{Held, Shared, is_late};
+use crate::tier::Held;
 use crate::value::Value;
 use early::Early;
 use naming::Naming;
@@ -63,6 +62,9 @@ struct Desk {
     /// Held while a batch boards its flights.
     boarding: Mutex<()>,
 }
+
+/// What memory answers; else the key as it is stored, and what may be given if nothing better lies below.
+type InMemory<V> = Result<Option<Found<V>>, (Key, Option<Found<V>>)>;
 
 impl<V: Value> Cache<V> {
     pub(crate) fn new(inner: Arc<Inner>, policy: CachePolicy) -> Self {
@@ -176,17 +178,41 @@ impl<V: Value> Cache<V> {
     ) -> bool {
         let is_dead = survey.dead;
         found.reserve = survey.verdict;
-        let fail_safe = self.policy.fail_safe;
-        let survey = if survey.verdict == Verdict::Fresh || fail_safe.is_zero() {
-            survey
-        } else {
-            let mut claim = found.claim();
-            let window = &mut claim.lifetime.stale_window;
-            *window = window.saturating_sub(fail_safe);
-            self.inner.fence.survey(&self.policy.name, id, claim, clean, now)
-        };
+        let survey = self.without_reserve(survey, found.claim(), id, clean, now);
         found.rule(survey, &self.counters);
         !is_dead
+    }
+
+    /// What a survey comes to without the time of fail-safe, which is part of every stored window.
+    fn without_reserve(
+        &self,
+        survey: Survey,
+        mut claim: Claim<'_>,
+        id: &str,
+        clean: Tick,
+        now: Millis,
+    ) -> Survey {
+        let fail_safe = self.policy.fail_safe;
+        if survey.verdict == Verdict::Fresh || fail_safe.is_zero() {
+            return survey;
+        }
+        let window = &mut claim.lifetime.stale_window;
+        *window = window.saturating_sub(fail_safe);
+        self.inner.fence.survey(&self.policy.name, id, claim, clean, now)
+    }
+
+    /// What was found a while ago, as it stands now: marks may have acted, and time has passed. `None` if nothing of it
+    /// may be served any more.
+    fn again(&self, key: &Key, mut seen: Seen<V>) -> Option<Seen<V>> {
+        let now = self.inner.clock.now();
+        let survey = self.inner.fence.survey(&key.cache, &key.id, seen.claim(), Tick(0), now);
+        if survey.dead {
+            return None;
+        }
+        let reserve = survey.verdict;
+        let survey = self.without_reserve(survey, seen.claim(), &key.id, Tick(0), now);
+        seen.worsen(reserve, survey);
+        Some(seen)
     }
 
     /// What is there, judged: in memory, else below; what is found below is then kept in memory too. `None` if
@@ -208,23 +234,37 @@ impl<V: Value> Cache<V> {
         held: Option<Arc<Held>>,
         now: Millis,
     ) -> BoxFuture<'a, Option<Found<V>>> {
+        match self.in_memory_closer(key, held, now) {
+            Ok(found) => Box::pin(std::future::ready(found)),
+            Err((key, spare)) => Box::pin(self.get_below(key, spare)),
+        }
+    }
+
+    fn in_memory(&self, key: &str, now: Millis) -> InMemory<V> {
+        match self.glance(&self.desk.naming.stored(key, now), now) {
+            Ok(seen) => Ok(seen.found()),
+            Err(held) => self.in_memory_closer(key, held, now),
+        }
+    }
+
+    fn in_memory_closer(&self, key: &str, held: Option<Arc<Held>>, now: Millis) -> InMemory<V> {
         let key = self.key(key, now);
         let spare = match self.look_closer(&key.id, held, now, true) {
-            Some(seen) if seen.verdict == Verdict::Fresh => return ready(seen.found()),
+            Some(seen) if seen.verdict == Verdict::Fresh => return Ok(seen.found()),
             Some(seen) if seen.is_spent || seen.is_absent() => None,
             Some(seen) if !self.may_be_newer_below(seen.verdict, seen.marked) => {
-                return ready(seen.found());
+                return Ok(seen.found());
             }
             spare => spare.and_then(Seen::found),
         };
         match self.has_below() {
-            true => Box::pin(self.get_below(key, spare)),
-            false => ready(spare),
+            true => Err((key, spare)),
+            false => Ok(spare),
         }
     }
 
     async fn get_below(&self, key: Key, spare: Option<Found<V>>) -> Option<Found<V>> {
-        let below = self.seek_below(&key).await.and_then(Seen::found);
+        let below = self.seek_below(&key, true).await.and_then(Seen::found);
         below.filter(|found| !found.is_spent).or(spare)
     }
 
@@ -240,52 +280,6 @@ impl<V: Value> Cache<V> {
     /// The key under which the tiers know what callers call so.
     fn key(&self, id: &str, now: Millis) -> Key {
         Key::new(Arc::clone(&self.policy.name), self.desk.naming.stored(id, now))
-    }
-
-    /// What lies below memory, judged and kept in memory too.
-    async fn seek_below(&self, key: &Key) -> Option<Seen<V>> {
-        if !self.has_below() {
-            return None;
-        }
-        let inner = &self.inner;
-        let counted = (&*inner.counters, &*self.counters);
-        let now = || inner.clock.now();
-        let found = inner.stack.below(&self.policy, key, &inner.fence, now, counted).await?;
-        let Below { tier, entry, survey } = found;
-        let now = now();
-        let (shared, is_absent) = match entry.value.read::<V>() {
-            Ok(Some(value)) => (shared(&Arc::new(value)), false),
-            Ok(None) => (Shared::new(Arc::new(Absent), 0), true),
-            Err(error) => {
-                inner.counters.count(Event::Damaged, 1);
-                inner
-                    .counters
-                    .say(now, format!("{key} cannot be read from {tier}: {error}; dropped"));
-                inner.stack.remove(key, &inner.counters).await;
-                return None;
-            }
-        };
-        let in_memory = entry.with(shared);
-        let mut found = Found::clean(Arc::new(Held::loose(key, in_memory.clone())), tier);
-        if !self.rule(&mut found, &key.id, survey, Tick(0), now) {
-            return None;
-        }
-        inner.stack.promote(&self.policy, key, tier, &entry);
-        if self.policy.memory {
-            self.promote(key, in_memory, found.reserve, now);
-        }
-        Some(Seen::new(found, is_absent))
-    }
-
-    /// Keeps in memory what was found below, unless what stands there may be served as well.
-    fn promote(&self, key: &Key, entry: Entry<Shared>, verdict: Verdict, now: Millis) {
-        let parts = Arc::clone(&entry.parts);
-        // What was read later takes the place of what is as good: another node may have read it again early.
-        let stays = |held: &Held| {
-            self.verdict(key, held.claim()) <= verdict
-                && !(is_late(held.parts(), &parts, |stamp| stamp.tick.0) || held.is_over(now))
-        };
-        self.inner.stack.memory().keep(key, entry, self.memory_until(now), stays);
     }
 
     /// The verdict on something under a key, as of now.
@@ -309,8 +303,9 @@ impl<V: Value> Cache<V> {
         self.inner.stack.room().await
     }
 
-    /// Forgets a key in every tier. This is no invalidation: a load that is under way may bring the same value
-    /// back. To invalidate, use [`crate::Samovar::mark`].
+    /// Forgets a key in every tier that can be asked; true if something stood there. This is no invalidation: a load
+    /// that is under way may bring the same value back, and so may a Redis that is left alone now because it is out of
+    /// order. To invalidate, use [`crate::Samovar::mark`].
     pub async fn remove(&self, key: &str) -> bool {
         let key = self.key(key, self.inner.clock.now());
         self.inner.stack.remove(&key, &self.inner.counters).await
@@ -319,11 +314,6 @@ impl<V: Value> Cache<V> {
     fn age(&self, read_at: Millis) -> Duration {
         self.inner.clock.now().since(read_at).unwrap_or_default()
     }
-}
-
-/// Known already.
-fn ready<'a, T: Send + 'a>(value: T) -> BoxFuture<'a, T> {
-    Box::pin(std::future::ready(value))
 }
 
 impl<V: Value> Clone for Cache<V> {

@@ -113,6 +113,8 @@ pub enum Event {
     LoadedAbsent,
     /// A load was begun in the background: of something stale, or early.
     Refresh,
+    /// Another node was loading what was to be loaded here: what it brings was waited for.
+    LoadElsewhere,
     /// Somebody was told that the source has no such row, as was remembered.
     NegativeHit,
     /// Somebody was given a stale value because a load took long, and did not wait longer.
@@ -127,7 +129,7 @@ pub enum Event {
 
 impl Event {
     /// All of them.
-    pub const ALL: [Event; 18] = [
+    pub const ALL: [Event; 19] = [
         Event::TierError,
         Event::TierSkipped,
         Event::Damaged,
@@ -141,6 +143,7 @@ impl Event {
         Event::LoadFailed,
         Event::LoadedAbsent,
         Event::Refresh,
+        Event::LoadElsewhere,
         Event::NegativeHit,
         Event::SoftTimeout,
         Event::HardTimeout,
@@ -164,6 +167,7 @@ impl Event {
             Event::LoadFailed => "loads_failed",
             Event::LoadedAbsent => "loads_absent",
             Event::Refresh => "refreshes",
+            Event::LoadElsewhere => "loads_elsewhere",
             Event::NegativeHit => "negative_hits",
             Event::SoftTimeout => "soft_timeouts",
             Event::HardTimeout => "hard_timeouts",

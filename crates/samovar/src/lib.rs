@@ -60,6 +60,11 @@ pub mod fence;
 mod file;
 pub mod flight;
 mod jitter;
+#[cfg(feature = "redis")]
+mod lease;
+#[cfg(not(feature = "redis"))]
+#[path = "no_lease.rs"]
+mod lease;
 mod policy;
 mod random;
 pub mod redis;

@@ -102,6 +102,17 @@ impl<V> Found<V> {
         oldest.unwrap_or(Millis(i64::MIN))
     }
 
+    /// Takes in what has changed since it was judged. Never for the better: memory's own time may have been over.
+    pub(super) fn worsen(&mut self, reserve: Verdict, survey: Survey) {
+        self.reserve = self.reserve.max(reserve);
+        self.marked |= survey.marked;
+        self.is_spent |= survey.dead;
+        if survey.verdict > self.verdict {
+            self.verdict = survey.verdict;
+            self.verdicts = Some(survey.verdicts.into());
+        }
+    }
+
     /// Takes in the verdicts that it is served by and counts them.
     pub(super) fn rule(&mut self, survey: Survey, counters: &CacheCounters) {
         self.verdict = survey.verdict;

@@ -47,6 +47,12 @@ impl<V: Value> Cache<V> {
     /// Keeps a value, or that there is none.
     pub(super) fn fill(&self, key: &Key, entry: &Entry<Option<Arc<V>>>, below: bool) {
         let memory = self.inner.stack.memory();
+        let now = self.inner.clock.now();
+        // It would be refused at every read, wherever it stood: keeping it saves nothing.
+        if self.inner.fence.survey(&key.cache, &key.id, entry.claim(), Tick(0), now).dead {
+            self.inner.counters.count(Event::FillRefused, 1);
+            return;
+        }
         let mut late = false;
         if below || !self.policy.memory {
             if let Some(held) = memory.find(&key.cache, &key.id).filter(|_| below) {
@@ -56,18 +62,12 @@ impl<V: Value> Cache<V> {
                 }
             }
         } else {
-            let now = self.inner.clock.now();
-            // It would be refused at every read: keeping it saves nothing.
-            if self.inner.fence.survey(&key.cache, &key.id, entry.claim(), Tick(0), now).dead {
-                self.inner.counters.count(Event::FillRefused, 1);
-            } else {
-                let shared = match &entry.value {
-                    Some(value) => shared(value),
-                    None => Shared::new(Arc::new(Absent), 0),
-                };
-                let stays = |held: &Held| self.stays(key, held, entry.claim());
-                late = !memory.keep(key, entry.with(shared), self.memory_until(now), stays);
-            }
+            let shared = match &entry.value {
+                Some(value) => shared(value),
+                None => Shared::new(Arc::new(Absent), 0),
+            };
+            let stays = |held: &Held| self.stays(key, held, entry.claim());
+            late = !memory.keep(key, entry.with(shared), self.memory_until(now), stays);
         }
         if late {
             // What stands in memory was handed to the tiers below too, or came from there.

@@ -35,16 +35,24 @@ use crate::value::Value;
 pub struct Load<V> {
     token: Token,
     previous: Option<Seen<V>>,
+    lease: Option<u64>,
 }
 
 impl<V> Load<V> {
-    pub(super) fn new(token: Token, previous: Option<Seen<V>>) -> Load<V> {
-        Load { token, previous }
+    pub(super) fn new(token: Token, previous: Option<Seen<V>>, lease: Option<u64>) -> Load<V> {
+        Load { token, previous, lease }
     }
 
     /// The token that was taken before this began: it becomes the stamp of what is loaded.
     pub fn token(&self) -> Token {
         self.token
+    }
+
+    /// The number of the lease under which this node loads, so that others need not: it grows from lease to lease.
+    /// `None`: there is none, or Redis could not be asked. A lease saves work, and promises nothing: who writes
+    /// somewhere else than the cache may have late writers refused there by this number.
+    pub fn lease(&self) -> Option<u64> {
+        self.lease
     }
 }
 
@@ -68,6 +76,7 @@ impl<V: Value> fmt::Debug for Load<V> {
         f.debug_struct("Load")
             .field("token", &self.token)
             .field("has_previous", &has_previous)
+            .field("lease", &self.lease)
             .finish_non_exhaustive()
     }
 }

@@ -111,17 +111,19 @@ impl<V: Value> Cache<V> {
         };
         let patience = Patience::new(&self.inner.clock, &terms);
         if self.has_below() && !terms.options.refresh {
-            let (cache, id) = (self.clone(), key.clone());
-            let ticket = self.looks.board(&key, &|scope| touches(scope, &key), |_| async move {
-                Ok(cache.seek_below(&id).await)
-            });
+            let (cache, id, fills) = (self.clone(), key.clone(), !terms.options.skip_memory);
+            let ticket =
+                self.looks.board(&key, &|scope| touches(scope, &key), move |_| async move {
+                    Ok(cache.seek_below(&id, fills).await)
+                });
             loop {
                 let waited = patience.wait(&ticket, spare.is_some()).await;
                 // What a mark has covered since then is not given.
                 spare = self.still(&key, spare, &terms);
                 match waited {
                     Waited::Landed(found) => {
-                        best = found.ok().flatten().or(best);
+                        let found = found.ok().flatten().or(best);
+                        best = found.and_then(|seen| self.again(&key, seen));
                         break;
                     }
                     Waited::Soft if spare.is_none() => {}
@@ -321,6 +323,10 @@ impl<V: Value> Cache<V> {
 
     /// A load goes on although nobody waits for it.
     fn go_on(&self, ticket: Ticket<Answer<V>>) {
+        // One task is enough, however many callers it outlives.
+        if !ticket.takes_wheel() {
+            return;
+        }
         let background = &self.inner.tasks;
         background.spawn(async move {
             // Whoever wants to know how it ends has a ticket too; a failure was counted.

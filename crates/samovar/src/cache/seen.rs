@@ -1,6 +1,6 @@
 //! What a read finds: a value, or that there is none.
 
-use std::ops::Deref;
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use samovar_core::Stamp;
@@ -59,6 +59,12 @@ impl<V> Deref for Seen<V> {
 
     fn deref(&self) -> &Found<V> {
         &self.found
+    }
+}
+
+impl<V> DerefMut for Seen<V> {
+    fn deref_mut(&mut self) -> &mut Found<V> {
+        &mut self.found
     }
 }
 

@@ -371,6 +371,31 @@ fn what_was_loaded_while_one_looked_below_is_not_loaded_again() {
     });
 }
 
+/// What memory held is judged again after the wait for what lies below.
+#[test]
+fn what_was_removed_while_one_looked_below_is_not_given() {
+    for (mode, expected) in [(Mode::Expire, Outcome::Stale), (Mode::Remove, Outcome::Loaded)] {
+        test(async {
+            let memory_ttl = Some(SECOND);
+            let (field, gate, _directory) = gated(CachePolicy { memory_ttl, ..policy("c") }).await;
+            field.holds("old").await;
+            field.clock.advance(SECOND);
+            gate.shut(Door::BeforeGet);
+            let looks = field.ask();
+            settle().await;
+            assert_eq!(gate.waiting(Door::BeforeGet), 1);
+            mark(&field.samovar, key("c", "k"), mode);
+            gate.open(Door::BeforeGet);
+            while field.source.asked() == 1 {
+                tokio::task::yield_now().await;
+            }
+            field.source.gives("new").await;
+            let value = if expected == Outcome::Stale { "old" } else { "new" };
+            assert_eq!(Told::from(looks.await.unwrap()), told(expected, value));
+        });
+    }
+}
+
 #[test]
 fn what_was_removed_before_a_load_begins_is_not_shown_to_it() {
     test(async {
