@@ -163,7 +163,7 @@ impl Engine {
         let days = (0..place.days).map(|at| place.first().plus(at));
         let (metrics, figures) =
             Deriver::new(&self.inner.dataset.schema).derive(&place.store, &raw, days.clone())?;
-        let old = caches.metrics.peek(&key).map(|found| found.value);
+        let old = caches.metrics.peek(&key).map(|found| found.value());
         self.count_derived(old.as_deref(), &metrics, &days.collect::<Vec<_>>());
         let stamps = vec![Some(stamp); place.days as usize];
         let Some(parts) = parts(&place.store, place.first(), &stamps) else { return Ok(()) };
