@@ -100,8 +100,9 @@ fn begins_empty(log: &dyn MarkLog) {
 fn numbers_densely_and_yields_in_order(log: &dyn MarkLog) {
     let mut appended = Vec::new();
     for batch in 0..5u128 {
-        let marks: Vec<Mark> =
-            (0..=batch).map(|n| mark(batch * 10 + n, Scope::Everything, Mode::Expire, 7)).collect();
+        let priority = batch as u8 * 25;
+        let one = |n| mark(batch * 10 + n, Scope::Everything, Mode::Expire, 7);
+        let marks: Vec<Mark> = (0..=batch).map(|n| Mark { priority, ..one(n) }).collect();
         appended.extend(marks.clone());
         let version = append(log, marks).unwrap();
         assert_eq!(version.seq, appended.len() as u64, "the version of the last of them");

@@ -27,7 +27,7 @@ pub use options::{PutOptions, ReadOptions};
 
 use crate::codec::{Packer, Payload};
 use crate::counters::{CacheCounters, Event, Lookup};
-use crate::fence::Survey;
+use crate::fence::{Standing, Survey};
 use crate::flight::Flights;
 use crate::policy::CachePolicy;
 use crate::samovar::Inner;
@@ -94,7 +94,7 @@ impl<V: Value> Cache<V> {
     pub fn peek(&self, key: &str) -> Option<Found<V>> {
         let now = self.inner.clock.now();
         // The tick before the lookup: a mark that acts from here on belongs to later reads.
-        let tick = self.inner.fence.tick();
+        let tick = self.inner.fence.tick_at(now);
         let id = self.desk.naming.stored(key, now);
         let held = self.inner.stack.memory().find(&self.policy.name, &id)?;
         let value = held.value().value::<V>()?;
@@ -117,9 +117,12 @@ impl<V: Value> Cache<V> {
         }
         let (cache, clean) = (&self.policy.name, held.clean());
         let survey = self.inner.fence.survey(cache, id, held.claim(), clean, now);
+        if survey.standing == Standing::Blind {
+            return None;
+        }
         if survey.dead {
             self.inner.stack.memory().forget(held);
-        } else if !survey.marked {
+        } else if !survey.marked && survey.standing == Standing::Connected {
             held.set_clean(survey.tick);
         }
         let lives = self.rule(&mut found, id, survey, clean, now);
@@ -157,7 +160,7 @@ impl<V: Value> Cache<V> {
 
     /// What memory holds, judged: a value, or that there is none.
     fn look(&self, id: &str, now: Millis, counts: bool) -> Option<Seen<V>> {
-        let tick = self.inner.fence.tick();
+        let tick = self.inner.fence.tick_at(now);
         let Some(held) = self.inner.stack.memory().find(&self.policy.name, id) else {
             if counts {
                 self.counters.count(TierName::Memory, Lookup::Miss);
@@ -176,7 +179,8 @@ impl<V: Value> Cache<V> {
     /// [`Cache::get_or_load`] alone. Parts that are refused are reported, never hidden. A tier that fails is counted
     /// and passed over.
     pub async fn get(&self, key: &str) -> Option<Found<V>> {
-        let (now, tick) = (self.inner.clock.now(), self.inner.fence.tick());
+        let now = self.inner.clock.now();
+        let tick = self.inner.fence.tick_at(now);
         let key = self.key(key, now);
         let mut spare = None;
         match self.inner.stack.memory().find(&key.cache, &key.id) {
@@ -219,7 +223,7 @@ impl<V: Value> Cache<V> {
 
     /// What lies below memory, judged and kept in memory too; with the value as a caller is given it, if there is one.
     async fn seek_below(&self, key: &Key) -> Option<(Seen<V>, Option<Found<V>>)> {
-        if !self.has_below() {
+        if !self.has_below() || self.inner.fence.standing() == Standing::Blind {
             return None;
         }
         let inner = &self.inner;

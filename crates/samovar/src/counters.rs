@@ -129,11 +129,15 @@ pub enum Event {
     LogGap,
     /// The shared log was gone, and was founded again from here.
     LogFounded,
+    /// The shared log was out of reach for longer than a lease: what was served from then on was labelled.
+    CutOff,
+    /// An invalidation was acknowledged because it stands in this node's journal, the shared log being away.
+    Journaled,
 }
 
 impl Event {
     /// All of them.
-    pub const ALL: [Event; 21] = [
+    pub const ALL: [Event; 23] = [
         Event::TierError,
         Event::TierSkipped,
         Event::Damaged,
@@ -155,6 +159,8 @@ impl Event {
         Event::LogTurned,
         Event::LogGap,
         Event::LogFounded,
+        Event::CutOff,
+        Event::Journaled,
     ];
 
     /// The name as people and metrics read it.
@@ -181,6 +187,8 @@ impl Event {
             Event::LogTurned => "log_turns",
             Event::LogGap => "log_gaps",
             Event::LogFounded => "log_foundings",
+            Event::CutOff => "cut_off",
+            Event::Journaled => "marks_journaled",
         }
     }
 }

@@ -15,8 +15,19 @@ const FORMAT: u32 = 1;
 const LOCK: &str = "samovar.lock";
 
 /// Everything that [`clear`] may remove, the marker last: as long as anything is left, so is the marker.
-const OURS: [&str; 6] =
-    [tier::disk::FILE, "cache.redb.damaged", fence::MARKS_FILE, "marks.redb.damaged", LOCK, MARKER];
+const OURS: [&str; 11] = [
+    tier::disk::FILE,
+    "cache.redb.damaged",
+    fence::MARKS_FILE,
+    "marks.redb.damaged",
+    fence::JOURNAL_FILE,
+    "marks.journal.new",
+    "marks.journal.damaged",
+    fence::saved::FILE,
+    "marks.saved.new",
+    LOCK,
+    MARKER,
+];
 
 /// A directory that this process holds; let go of when dropped.
 #[derive(Debug)]

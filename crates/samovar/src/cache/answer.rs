@@ -7,7 +7,7 @@ use std::time::Duration;
 use samovar_core::{Error, Lifetime, Millis, Parts, Stamp, Tags, TierName, Verdict};
 
 use crate::counters::{CacheCounters, Lookup};
-use crate::fence::Survey;
+use crate::fence::{Standing, Survey};
 
 /// A value as it was found, judged part by part.
 pub struct Found<V> {
@@ -26,6 +26,9 @@ pub struct Found<V> {
     pub verdict: Verdict,
     /// Whether a mark covers any of it: what is stale without one is merely old.
     pub marked: bool,
+    /// This node is cut off from the log that it shares ([`crate::fence::Standing::CutOff`]): to be labelled as stale
+    /// whatever the verdict, though nothing is to be read again for that.
+    pub cut_off: bool,
     /// By part, if not all are fresh.
     pub(super) verdicts: Option<Box<[Verdict]>>,
     pub(super) fresh_until: Millis,
@@ -77,6 +80,7 @@ impl<V> fmt::Debug for Found<V> {
             .field("tier", &self.tier)
             .field("verdict", &self.verdict)
             .field("marked", &self.marked)
+            .field("cut_off", &self.cut_off)
             .finish_non_exhaustive()
     }
 }
@@ -89,7 +93,8 @@ pub enum Outcome {
     Hit,
     /// It was there and fresh that the source has no such row.
     Negative,
-    /// It was there, and is served with a label while it is read again.
+    /// It was there, and is served with a label while it is read again; or because this node is cut off from the log that
+    /// it shares, and then nothing is read again for that.
     Stale,
     /// It was read from the source: also if that has no such row.
     Loaded,
@@ -150,6 +155,7 @@ impl<V> Found<V> {
             tier,
             verdict: Verdict::Fresh,
             marked: false,
+            cut_off: false,
             verdicts: None,
             fresh_until,
             reserve: Verdict::Fresh,
@@ -161,6 +167,7 @@ impl<V> Found<V> {
     pub(super) fn rule(&mut self, survey: Survey, tier: TierName, counters: &CacheCounters) {
         self.verdict = survey.verdict;
         self.marked = survey.marked;
+        self.cut_off = survey.standing != Standing::Connected;
         self.is_spent = survey.dead;
         let (lookup, verdicts) = match survey.verdict {
             Verdict::Fresh => (Lookup::Hit, None),

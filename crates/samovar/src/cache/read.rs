@@ -234,8 +234,9 @@ impl<V: Value> Cache<V> {
         let outcome = match (outcome, &seen.value) {
             (Outcome::Hit, None) => {
                 self.inner.counters.count(Event::NegativeHit, 1);
-                Outcome::Negative
+                if seen.cut_off { Outcome::Stale } else { Outcome::Negative }
             }
+            (Outcome::Hit, Some(_)) if seen.cut_off => Outcome::Stale,
             (outcome, _) => outcome,
         };
         let age = now.since(stamp.read_at).unwrap_or_default();

@@ -21,15 +21,27 @@ pub(super) struct Seen<V> {
     /// The verdict with the time of fail-safe added to the stale window.
     pub(super) reserve: Verdict,
     pub(super) marked: bool,
+    /// It is labelled as stale for that, and read again for other reasons alone.
+    pub(super) cut_off: bool,
     pub(super) fresh_until: Millis,
 }
 
 impl<V> Seen<V> {
     pub(super) fn absent(found: Found<Absent>) -> Seen<V> {
-        let Found { parts, tags, lifetime, tier, verdict, reserve, marked, fresh_until, .. } =
-            found;
+        let Found {
+            parts,
+            tags,
+            lifetime,
+            tier,
+            verdict,
+            reserve,
+            marked,
+            cut_off,
+            fresh_until,
+            ..
+        } = found;
         let value = None;
-        Seen { value, parts, tags, lifetime, tier, verdict, reserve, marked, fresh_until }
+        Seen { value, parts, tags, lifetime, tier, verdict, reserve, marked, cut_off, fresh_until }
     }
 
     /// The stamp of its oldest part.
@@ -47,10 +59,20 @@ impl<V> Seen<V> {
 impl<V> From<Found<V>> for Seen<V> {
     fn from(found: Found<V>) -> Seen<V> {
         let Found {
-            value, parts, tags, lifetime, tier, verdict, reserve, marked, fresh_until, ..
+            value,
+            parts,
+            tags,
+            lifetime,
+            tier,
+            verdict,
+            reserve,
+            marked,
+            cut_off,
+            fresh_until,
+            ..
         } = found;
         let value = Some(value);
-        Seen { value, parts, tags, lifetime, tier, verdict, reserve, marked, fresh_until }
+        Seen { value, parts, tags, lifetime, tier, verdict, reserve, marked, cut_off, fresh_until }
     }
 }
 

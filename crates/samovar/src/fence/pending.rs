@@ -34,18 +34,26 @@ struct Group(Mutex<Option<oneshot::Sender<()>>>);
 /// Tells those who wait for marks, once it is dropped or told to: outside of every lock, since it wakes strangers.
 #[derive(Debug, Default)]
 #[must_use]
-pub(super) struct Done(Vec<oneshot::Sender<()>>);
+pub(super) struct Done {
+    waiters: Vec<oneshot::Sender<()>>,
+    returned: Vec<MarkId>,
+}
 
 impl Done {
     fn note(&mut self, group: Option<Arc<Group>>) {
         // The last of a group that comes back is the one that finds nobody else there.
         if let Some(group) = group.and_then(Arc::into_inner) {
-            self.0.extend(group.0.into_inner());
+            self.waiters.extend(group.0.into_inner());
         }
     }
 
+    /// The marks that have come back.
+    pub(super) fn returned(&self) -> &[MarkId] {
+        &self.returned
+    }
+
     pub(super) fn tell(self) {
-        for waiter in self.0 {
+        for waiter in self.waiters {
             let _ = waiter.send(());
         }
     }
@@ -60,6 +68,8 @@ pub(super) struct Pending {
     next: u64,
     /// Who sends again, while there is nothing to send.
     sender: Option<oneshot::Sender<()>>,
+    /// Who waits until there is nothing here.
+    resting: Vec<oneshot::Sender<()>>,
 }
 
 impl Pending {
@@ -134,7 +144,11 @@ impl Pending {
         if let Sent::Not(order) = one.sent {
             self.unsent.remove(&order);
         }
+        done.returned.push(id);
         done.note(one.group);
+        if self.marks.is_empty() {
+            done.waiters.append(&mut self.resting);
+        }
         true
     }
 
@@ -190,9 +204,10 @@ impl Pending {
         taken
     }
 
-    /// `None` if there is something to be sent; else what completes once there may be.
-    pub(super) fn wait(&mut self) -> Option<oneshot::Receiver<()>> {
-        if !self.unsent.is_empty() {
+    /// `None` if there is something to be sent; else what completes once there may be. While nothing can be sent there is
+    /// nothing.
+    pub(super) fn wait(&mut self, cannot: bool) -> Option<oneshot::Receiver<()>> {
+        if !self.unsent.is_empty() && !cannot {
             return None;
         }
         let (send, wait) = oneshot::channel();
@@ -204,5 +219,28 @@ impl Pending {
     pub(super) fn give_up(&mut self) {
         self.marks.values_mut().for_each(|one| one.group = None);
         self.sender = None;
+        self.resting.clear();
+    }
+
+    /// What is to be sent can be from now on.
+    pub(super) fn may_send(&mut self) {
+        self.sender = None;
+    }
+
+    /// Those of some marks that are here, in the order in which they acted.
+    pub(super) fn some(&self, ids: &[MarkId]) -> Vec<Mark> {
+        let mut ones: Vec<&One> = ids.iter().filter_map(|id| self.marks.get(id)).collect();
+        ones.sort_unstable_by_key(|one| one.tick);
+        ones.into_iter().map(|one| one.mark.clone()).collect()
+    }
+
+    /// `None` if there is nothing here; else what completes once there is not.
+    pub(super) fn rests(&mut self) -> Option<oneshot::Receiver<()>> {
+        if self.marks.is_empty() {
+            return None;
+        }
+        let (send, wait) = oneshot::channel();
+        self.resting.push(send);
+        Some(wait)
     }
 }

@@ -91,6 +91,14 @@ impl Standing {
         self.removed
     }
 
+    /// The marks that have numbers: mode, number and when it was accepted.
+    pub(super) fn marks(&self) -> impl Iterator<Item = (Mode, u64, Millis)> {
+        // Only the windows of an `expire` depend on when it was.
+        let removed = self.removed.map(|place| (Mode::Remove, place.seq, Millis(0)));
+        let expired = self.expired.iter().map(|e| (Mode::Expire, e.place.seq, e.at));
+        removed.into_iter().chain(expired)
+    }
+
     /// The first place that none of its marks comes after, in either order. `None` while one is pending: nobody can say then.
     pub(super) fn last(&self) -> Option<Place> {
         if !self.pending.is_empty() {

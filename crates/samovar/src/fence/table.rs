@@ -192,6 +192,14 @@ impl Table {
         all.filter(|(_, standing)| !standing.is_empty())
     }
 
+    /// All marks that have numbers: scope, mode, number and when it was accepted.
+    pub(crate) fn marks(&self) -> impl Iterator<Item = (Scope, Mode, u64, Millis)> {
+        self.iter().flat_map(|(scope, standing)| {
+            let of = move |(mode, seq, at)| (scope.clone(), mode, seq, at);
+            standing.marks().map(of).collect::<Vec<_>>()
+        })
+    }
+
     /// What stands over an entry.
     pub(crate) fn over(&self, cache: &str, id: &str, tags: &Tags) -> Over<'_> {
         let mut whole = vec![&self.everything];

@@ -1,16 +1,21 @@
 //! The thread that applies what the log yields, in order, and says what befell the log.
 
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_channel::oneshot;
 use futures_executor::block_on;
 use futures_util::future::{Either, select};
 use parking_lot::Mutex;
-use samovar_core::{Clock, Error, MarkLog, Next};
+use samovar_core::{Clock, Error, ErrorKind, MarkLog, Next};
 
 use super::{Fence, Marker};
 use crate::background::Worker;
 use crate::counters::{Counters, Event};
+
+/// How long to wait for a log that is away.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// See the module.
 #[derive(Debug)]
@@ -31,6 +36,12 @@ impl Tail {
         let last = fence.clone();
         let follow = async move {
             let mut follower = Follower { fence, marker, counters, clock, founded: 0 };
+            while follower.fence.is_adrift() {
+                match select(pin!(follower.join(&*log)), &mut stopped).await {
+                    Either::Left((joined, _)) => joined?,
+                    Either::Right(_) => return Ok(()),
+                }
+            }
             loop {
                 let (history, after) = follower.fence.known();
                 match select(log.next(&history, after), &mut stopped).await {
@@ -65,6 +76,20 @@ struct Follower {
 }
 
 impl Follower {
+    /// Takes in what a log holds that was away until now, or waits a moment.
+    async fn join(&self, log: &dyn MarkLog) -> Result<(), Error> {
+        match log.snapshot().await {
+            Ok(snapshot) => {
+                self.fence.join(&snapshot);
+                self.counters
+                    .say(self.clock.now(), "the shared log is in reach, and has been joined");
+            }
+            Err(away) if away.kind() == ErrorKind::Away => self.clock.sleep(PAUSE).await,
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
     fn take(&mut self, next: Next) -> Result<(), Error> {
         match next {
             Next::Marks(marks) => self.fence.apply(&marks)?,

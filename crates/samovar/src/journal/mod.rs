@@ -107,7 +107,11 @@ impl Journal {
         let bytes = Arc::new(AtomicU64::new(book.bytes()));
         let (send, inbox) = channel();
         let scribe = Scribe::new(path.to_owned(), book, Arc::clone(&bytes), clock, faults);
-        let worker = Worker::spawn("samovar-journal", move || scribe.run(&inbox), |_| {})?;
+        // It is let go of only once it is known of what the thread died: who finds himself not told asks at once.
+        let inbox = Arc::new(Mutex::new(inbox));
+        let own = Arc::clone(&inbox);
+        let run = move || scribe.run(&own.lock());
+        let worker = Worker::spawn("samovar-journal", run, move |_| drop(inbox))?;
         let (path, node) = (path.to_owned(), header.node);
         let next = Mutex::new((header.next, send));
         let journal = Journal { path, node, max_bytes, bytes, next, worker };

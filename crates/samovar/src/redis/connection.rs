@@ -58,7 +58,12 @@ struct State {
 }
 
 fn failed(what: &str, error: RedisError) -> Error {
-    Error::new(ErrorKind::Storage, format!("redis: {what}")).because(error)
+    let kind = match error.kind() {
+        // It will not be over by itself.
+        Kind::AuthenticationFailed | Kind::InvalidClientConfig => ErrorKind::Invalid,
+        _ => ErrorKind::Storage,
+    };
+    Error::new(kind, format!("redis: {what}")).because(error)
 }
 
 /// A value that is no refusal.
