@@ -1,10 +1,12 @@
-//! The cache by itself: what a hit costs, what stays in memory, how fast a disk opens, how expiries spread.
+//! The cache by itself: what a hit costs, what stays in memory, how fast a disk opens, how expiries spread, what the
+//! shared log costs.
 //!
 //! `cargo xtask bench cache` measures all of it, `cargo xtask bench cache traces` one part.
 
 mod disk;
 mod expiry;
 mod hits;
+mod log;
 mod traces;
 
 use samovar::{CachePolicy, Samovar, Settings, Value};
@@ -22,6 +24,8 @@ pub(crate) const NAMES: &[&str] = &[
     "hit_rate_over_w_tinylfu_points",
     "disk_open_s",
     "expiry_spread",
+    "append_p99_ratio",
+    "marks_per_s_ratio",
 ];
 
 /// A part of this benchmark: its name, and the lines that it gives.
@@ -32,6 +36,7 @@ const PARTS: &[Measure] = &[
     ("traces", traces::measure),
     ("disk", disk::measure),
     ("expiry", expiry::measure),
+    ("log", log::measure),
 ];
 
 /// The parts that were named, or all of them; the lines to print, ratios first in each.
