@@ -44,6 +44,12 @@ pub trait Clock: Send + Sync + 'static {
     /// Time since some fixed moment in this process; never goes backwards. For measuring how long things take.
     fn elapsed(&self) -> Duration;
 
+    /// As [`Clock::elapsed`], and goes on while the machine sleeps, where it tells that (Linux): for what must end in
+    /// time although nothing runs.
+    fn since_boot(&self) -> Duration {
+        self.elapsed()
+    }
+
     /// Returns once so much time has passed by [`Clock::elapsed`]. Needs no runtime.
     fn sleep(&self, period: Duration) -> BoxFuture<'static, ()>;
 }
@@ -90,6 +96,13 @@ impl Clock for SystemClock {
 
     fn elapsed(&self) -> Duration {
         self.started.elapsed()
+    }
+
+    #[cfg(target_os = "linux")]
+    fn since_boot(&self) -> Duration {
+        let since = clock_gettime(ClockId::Boottime);
+        let nanos = u32::try_from(since.tv_nsec).unwrap_or_default();
+        Duration::new(u64::try_from(since.tv_sec).unwrap_or_default(), nanos)
     }
 
     fn sleep(&self, period: Duration) -> BoxFuture<'static, ()> {

@@ -1,8 +1,9 @@
 //! The contract of a mark log.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::{BoxFuture, Error, History, Mark, Numbered, Version};
+use crate::{BoxFuture, Error, ErrorKind, History, Mark, Numbered, Version};
 
 /// What a log holds when it is opened.
 #[derive(Clone, Debug)]
@@ -38,6 +39,9 @@ pub enum Next {
 pub trait MarkLog: Send + Sync + 'static {
     /// History, remembered marks and head, from durable storage. To be asked first: a log that is not there is founded
     /// by it.
+    ///
+    /// # Errors
+    /// Of kind [`ErrorKind::Away`] if it is out of reach for now; a log that gives leases may be joined later then.
     fn snapshot(&self) -> BoxFuture<'_, Result<Snapshot, Error>>;
 
     /// Makes marks durable, in order, next to each other. Returns the version of the last once all of them are.
@@ -61,6 +65,42 @@ pub trait MarkLog: Send + Sync + 'static {
     /// # Errors
     /// If the log has ended for good. One that is away for a while is waited for.
     fn next<'a>(&'a self, history: &'a History, after: u64) -> BoxFuture<'a, Result<Next, Error>>;
+
+    /// How long a node may go on after [`MarkLog::renew`] without another. `None`: the log cannot be out of reach.
+    fn lease(&self) -> Option<Duration> {
+        None
+    }
+
+    /// Writes something where the log stands, to know that it would take a mark, and gives its head as of then.
+    ///
+    /// # Errors
+    /// If it is out of reach, gone, or takes nothing.
+    fn renew(&self) -> BoxFuture<'_, Result<Version, Error>> {
+        let text = "this log gives no leases";
+        Box::pin(std::future::ready(Err(Error::new(ErrorKind::Invalid, text))))
+    }
+
+    /// How often somebody puts what he knows beside the log. `None`: who joins reads all of it, and it is not long.
+    fn table_every(&self) -> Option<Duration> {
+        None
+    }
+
+    /// Puts what a reader knows beside the log, if nobody has done so for a while: who joins then begins there. Nothing
+    /// but warmth depends on it. Whether it was done.
+    ///
+    /// # Errors
+    /// If the log is out of reach.
+    fn leave_table<'a>(
+        &'a self,
+        _known: &'a (dyn Fn() -> Option<Snapshot> + Send + Sync),
+    ) -> BoxFuture<'a, Result<bool, Error>> {
+        Box::pin(std::future::ready(Ok(false)))
+    }
+
+    /// How many times it was gone and has been founded again from here. A log that cannot be lost never is.
+    fn founded(&self) -> u64 {
+        0
+    }
 
     /// Has the log looked at anew: its history comes by `next`, also if it is the one that the reader knows. Asked by
     /// who was given a version that is not on it. A log whose history never changes has nothing to do.

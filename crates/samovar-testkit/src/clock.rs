@@ -24,6 +24,8 @@ use samovar_core::{BoxFuture, Clock, Millis};
 pub struct FakeClock {
     now: AtomicI64,
     elapsed: AtomicU64,
+    /// What passed while the machine slept.
+    slept: AtomicU64,
     /// Who sleeps, and until when by `elapsed`.
     sleepers: Mutex<Vec<(u64, oneshot::Sender<()>)>>,
 }
@@ -34,6 +36,7 @@ impl FakeClock {
         Arc::new(FakeClock {
             now: AtomicI64::new(now.0),
             elapsed: AtomicU64::new(0),
+            slept: AtomicU64::new(0),
             sleepers: Mutex::default(),
         })
     }
@@ -72,6 +75,13 @@ impl FakeClock {
         sleepers.len()
     }
 
+    /// Lets the machine sleep for so long: nobody wakes by it, and only the wall clock and [`Clock::since_boot`] go on.
+    pub fn suspend(&self, by: Duration) {
+        let millis = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
+        self.slept.fetch_add(millis, Ordering::SeqCst);
+        self.now.fetch_add(i64::try_from(millis).unwrap_or(i64::MAX), Ordering::SeqCst);
+    }
+
     /// Sets the wall clock, forwards or back; no time passes.
     pub fn set(&self, now: Millis) {
         self.now.store(now.0, Ordering::SeqCst);
@@ -85,6 +95,10 @@ impl Clock for FakeClock {
 
     fn elapsed(&self) -> Duration {
         Duration::from_millis(self.elapsed.load(Ordering::SeqCst))
+    }
+
+    fn since_boot(&self) -> Duration {
+        self.elapsed() + Duration::from_millis(self.slept.load(Ordering::SeqCst))
     }
 
     fn sleep(&self, period: Duration) -> BoxFuture<'static, ()> {

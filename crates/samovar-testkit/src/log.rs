@@ -19,7 +19,8 @@ use samovar_core::{
 
 /// A mark for tests; its name is `id`.
 pub fn mark(id: u128, scope: Scope, mode: Mode, at: i64) -> Mark {
-    Mark { id: MarkId(id), scope, mode, at: Millis(at), reason: "test".into() }
+    let priority = Mark::PRIORITY;
+    Mark { id: MarkId(id), scope, mode, at: Millis(at), reason: "test".into(), priority }
 }
 
 /// Appends marks, wherever the log stands. The version of the last.
@@ -99,8 +100,9 @@ fn begins_empty(log: &dyn MarkLog) {
 fn numbers_densely_and_yields_in_order(log: &dyn MarkLog) {
     let mut appended = Vec::new();
     for batch in 0..5u128 {
-        let marks: Vec<Mark> =
-            (0..=batch).map(|n| mark(batch * 10 + n, Scope::Everything, Mode::Expire, 7)).collect();
+        let priority = batch as u8 * 25;
+        let one = |n| mark(batch * 10 + n, Scope::Everything, Mode::Expire, 7);
+        let marks: Vec<Mark> = (0..=batch).map(|n| Mark { priority, ..one(n) }).collect();
         appended.extend(marks.clone());
         let version = append(log, marks).unwrap();
         assert_eq!(version.seq, appended.len() as u64, "the version of the last of them");

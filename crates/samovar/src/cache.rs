@@ -34,7 +34,7 @@ pub(crate) use unwritten::{Kept, Unwritten, Waiting};
 
 use crate::codec::Packer;
 use crate::counters::{CacheCounters, Lookup};
-use crate::fence::Survey;
+use crate::fence::{Standing, Survey};
 use crate::flight::Flights;
 use crate::policy::CachePolicy;
 use crate::samovar::Inner;
@@ -131,7 +131,7 @@ impl<V: Value> Cache<V> {
     #[inline]
     fn glance(&self, id: &str, now: Millis) -> Result<Seen<V>, Option<Arc<Held>>> {
         // The tick before the lookup: a mark that acts from here on belongs to later reads.
-        let tick = self.inner.fence.tick();
+        let tick = self.inner.fence.tick_at(now);
         let held = self.inner.stack.memory().find(&self.policy.name, id).ok_or(None)?;
         let is_value = held.value().get::<V>().is_some();
         if (is_value || held.value().get::<Absent>().is_some())
@@ -168,9 +168,12 @@ impl<V: Value> Cache<V> {
     fn judge_held(&self, id: &str, held: Arc<Held>, now: Millis) -> Option<Found<V>> {
         let (cache, clean) = (&self.policy.name, held.clean());
         let survey = self.inner.fence.survey(cache, id, held.claim(), clean, now);
+        if survey.standing == Standing::Blind {
+            return None;
+        }
         if survey.dead {
             self.inner.stack.memory().forget(&held);
-        } else if !survey.marked {
+        } else if !survey.marked && survey.standing == Standing::Connected {
             held.set_clean(survey.tick);
         }
         let is_over = held.is_over(now);
@@ -223,7 +226,7 @@ impl<V: Value> Cache<V> {
     fn again(&self, key: &Key, mut seen: Seen<V>) -> Option<Seen<V>> {
         let now = self.inner.clock.now();
         let survey = self.inner.fence.survey(&key.cache, &key.id, seen.claim(), Tick(0), now);
-        if survey.dead {
+        if survey.dead || survey.standing == Standing::Blind {
             return None;
         }
         let reserve = survey.verdict;
@@ -294,7 +297,8 @@ impl<V: Value> Cache<V> {
     }
 
     fn has_below(&self) -> bool {
-        self.inner.stack.has_lower(&self.policy)
+        // Whoever has been cut off for too long goes past all tiers.
+        self.inner.stack.has_lower(&self.policy) && self.inner.fence.standing() != Standing::Blind
     }
 
     /// The key under which the tiers know what callers call so.

@@ -129,11 +129,21 @@ pub enum Event {
     WriteFailed,
     /// A write that was acknowledged was given up: it is a dead letter.
     DeadLetter,
+    /// The shared log has begun an epoch: it was elsewhere than before, and may have lost its newest invalidations.
+    LogTurned,
+    /// The shared log no longer held what this node had not had yet: everything here was taken for invalidated.
+    LogGap,
+    /// The shared log was gone, and was founded again from here.
+    LogFounded,
+    /// The shared log was out of reach for longer than a lease: what was served from then on was labelled.
+    CutOff,
+    /// An invalidation was acknowledged because it stands in this node's journal, the shared log being away.
+    Journaled,
 }
 
 impl Event {
     /// All of them.
-    pub const ALL: [Event; 21] = [
+    pub const ALL: [Event; 26] = [
         Event::TierError,
         Event::TierSkipped,
         Event::Damaged,
@@ -155,6 +165,11 @@ impl Event {
         Event::Throttled,
         Event::WriteFailed,
         Event::DeadLetter,
+        Event::LogTurned,
+        Event::LogGap,
+        Event::LogFounded,
+        Event::CutOff,
+        Event::Journaled,
     ];
 
     /// The name as people and metrics read it.
@@ -181,6 +196,11 @@ impl Event {
             Event::Throttled => "throttled",
             Event::WriteFailed => "writes_failed",
             Event::DeadLetter => "dead_letters",
+            Event::LogTurned => "log_turns",
+            Event::LogGap => "log_gaps",
+            Event::LogFounded => "log_foundings",
+            Event::CutOff => "cut_off",
+            Event::Journaled => "marks_journaled",
         }
     }
 }

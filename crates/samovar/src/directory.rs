@@ -15,7 +15,7 @@ const FORMAT: u32 = 1;
 const LOCK: &str = "samovar.lock";
 
 /// Everything that [`clear`] may remove, the marker last: as long as anything is left, so is the marker.
-const OURS: [&str; 9] = [
+const OURS: [&str; 14] = [
     tier::disk::FILE,
     "cache.redb.damaged",
     fence::MARKS_FILE,
@@ -23,6 +23,11 @@ const OURS: [&str; 9] = [
     write::FILE,
     "writes.journal.new",
     "writes.journal.damaged",
+    fence::JOURNAL_FILE,
+    "marks.journal.new",
+    "marks.journal.damaged",
+    fence::saved::FILE,
+    "marks.saved.new",
     LOCK,
     MARKER,
 ];

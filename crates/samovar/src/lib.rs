@@ -84,7 +84,7 @@ pub use crate::counters::{Counters, Event, Notice, Outcomes, Snapshot};
 pub use crate::directory::{Cleared, clear};
 pub use crate::fence::Fence;
 pub use crate::policy::{CachePolicy, KeyVersion, Problem, Strategy, check};
-pub use crate::samovar::Samovar;
+pub use crate::samovar::{MarkOptions, Samovar};
 pub use crate::settings::{LowerTier, Settings, WrapLower};
 pub use crate::value::Value;
 pub use crate::write::{DeadLetter, WriteOptions, Written};

@@ -1,29 +1,39 @@
 //! One process's cache: log, fence and tiers put together.
 
-use std::fmt;
-use std::sync::Arc;
+mod marks;
+mod parts;
 
-use futures_executor::block_on;
+use std::fmt;
+use std::path::PathBuf;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::select;
 use parking_lot::Mutex;
 use samovar_core::{
-    Clock, Error, ErrorKind, Judge, Mark, MarkLog, Mode, Scope, Tier, TierName, Usage, Version,
-    Writer,
+    Clock, Error, ErrorKind, MarkLog, Mode, Scope, TierName, Usage, Version, Writer,
 };
+
+pub use marks::MarkOptions;
 
 use crate::background::{Tasks, off_thread};
 use crate::cache::Cache;
 use crate::counters::Counters;
-use crate::directory::{self, Held};
-use crate::fence::{Courier, Fence, LocalLog, Marker, Tail};
+use crate::directory::Held;
+use crate::fence::{Courier, Fence, Marker, Standing, Tail, keep_lease, leave_tables, saved};
 use crate::jitter::Jitter;
 use crate::lease::Leases;
 use crate::policy::{CachePolicy, check};
-use crate::settings::{LowerTier, Settings};
-use crate::tier::breaker::{Breaker, BreakerOptions};
+use crate::settings::Settings;
 use crate::tier::stack::Stack;
-use crate::tier::{self, DiskOptions, DiskTier, MemoryTier, leave_in_time};
+use crate::tier::{MemoryTier, leave_in_time};
 use crate::value::Value;
 use crate::write::{self, Writes};
+use parts::{open_parts, open_redis};
+
+/// How long closing waits for invalidations that are on their way to a shared log.
+const LAST: Duration = Duration::from_secs(5);
 
 /// A tiered cache: memory, Redis, disk, and the fence that keeps them honest. Cheap to clone; lets go of its data
 /// directory when [`Samovar::close`]d, or some time after the last clone is dropped.
@@ -50,6 +60,8 @@ pub(crate) struct Inner {
     /// What goes on although nobody waits for it.
     pub(crate) tasks: Tasks,
     tail: Tail,
+    log_patience: Duration,
+    data_dir: Option<PathBuf>,
     /// Last: let go of after everything above.
     held: Mutex<Option<Held>>,
 }
@@ -89,7 +101,8 @@ impl Samovar {
         // In this context too, and before anything is held: it connects later.
         let (redis, leases) = open_redis(&settings, &counters, &tasks)?.unzip();
         let (held, log, fence, disk, founded, writes) =
-            off_thread("samovar-open", move || open_parts(chosen, &said)).await?;
+            off_thread("samovar-open", move || open_parts(&chosen, &said)).await?;
+        let log_patience = settings.log_patience;
         // What Redis holds nobody knows; what stands there by this log was read before. A log that is shared has been
         // told all the while what happened.
         let restarted = !fence.is_shared()
@@ -99,7 +112,13 @@ impl Samovar {
         let marker = Arc::new(Marker::new(Arc::clone(&clock))?);
         let jitter = settings.seed.map_or_else(Jitter::random, |seed| Ok(Jitter::new(seed)))?;
         let jitter = Arc::new(jitter);
-        let tail = Tail::start(Arc::clone(&log), fence.clone(), Arc::clone(&marker))?;
+        let (of, said) = (fence.clone(), Arc::clone(&counters));
+        let tail =
+            Tail::start(Arc::clone(&log), of, Arc::clone(&marker), said, Arc::clone(&clock))?;
+        let (of, said) = (fence.clone(), Arc::clone(&counters));
+        tasks.spawn(keep_lease(of, Arc::clone(&log), said, Arc::clone(&clock)));
+        let (of, to) = (fence.clone(), Arc::clone(&log));
+        tasks.spawn(leave_tables(of, to, Arc::clone(&clock), Arc::clone(&jitter)));
         let (of, to) = (fence.clone(), Arc::clone(&log));
         let courier = Courier::start(of, to, tasks.clone(), clock, Arc::clone(&jitter));
         let memory = Arc::new(MemoryTier::new(settings.memory_max_bytes));
@@ -119,6 +138,8 @@ impl Samovar {
             courier,
             tasks,
             tail,
+            log_patience,
+            data_dir: settings.data_dir,
             held: Mutex::new(held),
         };
         let samovar = Samovar { inner: Arc::new(inner) };
@@ -177,7 +198,7 @@ impl Samovar {
     /// let policy = CachePolicy { strategy: Strategy::WriteBack, ..CachePolicy::named("names") };
     /// let names = samovar.cache_with_writer(policy, Arc::new(Table));
     /// let written = names.write("42", "Green tea".to_owned()).await?; // durable on this node
-    /// assert_eq!(*names.peek("42").expect("it is read from there").value, "Green tea");
+    /// assert_eq!(*names.peek("42").expect("it is read from there"), "Green tea");
     /// # Ok::<(), samovar_core::Error>(())
     /// # }).unwrap();
     /// ```
@@ -204,39 +225,6 @@ impl Samovar {
         let cache = Cache::new(Arc::clone(&self.inner), policy, writer);
         write::start(&cache);
         cache
-    }
-
-    /// Invalidates what the scopes cover. Acts on this process before the first `await`; returns when the marks
-    /// are durable and applied with their numbers. No read that begins after that, or after a restart,
-    /// is given what was read before (`Remove`), or only with a label (`Expire`).
-    ///
-    /// To be called after the source has committed the change: what is loaded between a mark and a later commit
-    /// is old and is kept. If the future is dropped the marks stand all the same.
-    ///
-    /// # Errors
-    /// If the log fails: whether the marks are durable is then not known. They stay in force in this process.
-    pub async fn mark(
-        &self,
-        scopes: Vec<Scope>,
-        mode: Mode,
-        reason: &str,
-    ) -> Result<Version, Error> {
-        if scopes.is_empty() {
-            return Ok(self.inner.fence.position());
-        }
-        let reason = Arc::<str>::from(reason);
-        let mark = |scope| self.inner.marker.mark(scope, mode, &reason);
-        let marks: Vec<Mark> = scopes.into_iter().map(mark).collect();
-        let inner = &self.inner;
-        let (accepted, handed) = {
-            let _order = inner.accepting.lock();
-            (inner.fence.accept(&marks), inner.courier.hand_over(marks))
-        };
-        let version = handed.answered().await?;
-        accepted.applied().await?;
-        // A log that lost them after its answer has given them other numbers since.
-        let fence = &inner.fence;
-        Ok(if Judge::holds(fence, version) { version } else { fence.position() })
     }
 
     /// Bytes and entries by tier and cache, kept as entries come and go.
@@ -274,108 +262,55 @@ impl Samovar {
     }
 
     /// Makes everything durable, stops all threads and lets go of the data directory. Afterwards memory still
-    /// answers; marks and flushes fail.
+    /// answers; marks and flushes fail. Invalidations that a shared log has not got yet are given a moment, and then
+    /// stand in the journal, where there is a data directory.
     ///
     /// # Errors
     /// The first failure; everything is closed all the same.
     pub async fn close(&self) -> Result<(), Error> {
-        self.inner.tasks.close().await;
-        if let Some(leases) = &self.inner.leases {
+        let inner = &self.inner;
+        let fence = &inner.fence;
+        if fence.is_shared() && fence.standing() == Standing::Connected {
+            let _ = select(pin!(fence.rests()), inner.clock.sleep(LAST)).await;
+        }
+        inner.tasks.close().await;
+        if let Some(leases) = &inner.leases {
             // What was loaded under them first.
             for key in leases.held() {
-                self.inner.stack.written(&key).await;
+                inner.stack.written(&key).await;
             }
             leases.end().await;
         }
         // Redis has tasks of its own, which write what is queued.
-        let tiers = self.inner.stack.close().await;
-        let writes = self.inner.writes.close().await;
-        let log = self.inner.log.close().await;
-        let tail = self.inner.tail.stop().await;
-        drop(self.inner.held.lock().take());
-        tiers.and(writes).and(log).and(tail)
+        let tiers = inner.stack.close().await;
+        let writes = inner.writes.close().await;
+        let log = inner.log.close().await;
+        let tail = inner.tail.stop().await;
+        let journal = match fence.journal() {
+            None => Ok(()),
+            Some(journal) => {
+                let kept = journal.keep(&fence.all_pending()).await;
+                kept.and(journal.close().await)
+            }
+        };
+        let outcome = tiers.and(writes).and(log).and(tail).and(journal);
+        let outcome = match outcome {
+            Ok(()) => self.save().await,
+            failed => failed,
+        };
+        drop(inner.held.lock().take());
+        outcome
     }
-}
 
-/// Redis, if there is to be one: left alone while it is out of order, from the start if it must be.
-fn open_redis(
-    settings: &Settings,
-    counters: &Arc<Counters>,
-    tasks: &Tasks,
-) -> Result<Option<(LowerTier, Leases)>, Error> {
-    let Settings { redis: Some(redis), clock, .. } = settings else { return Ok(None) };
-    let (tier, shared) = tier::redis::open(redis, clock, counters, tasks.apart())?;
-    let options = BreakerOptions {
-        failures_max: redis.failures_max,
-        slow: redis.slow,
-        retry_min: redis.retry_min,
-        retry_max: redis.retry_max,
-    };
-    let (clock, counters) = (Arc::clone(clock), Arc::clone(counters));
-    let tier = Breaker::around(tier, options, Arc::clone(&clock), counters, tasks.apart())?;
-    let leases = Leases::new(shared, clock, tier.health(), tasks.clone());
-    Ok(Some((Arc::new(tier), leases)))
-}
-
-/// Hold, log, fence, the disk, whether the log is new, and what is to be written. Blocks.
-type Parts = (Option<Held>, Arc<dyn MarkLog>, Fence, Option<LowerTier>, bool, Writes);
-
-fn open_parts(settings: Settings, counters: &Arc<Counters>) -> Result<Parts, Error> {
-    let Settings { data_dir, clock, log, lower, marks_max, .. } = settings;
-    let held = data_dir.as_deref().map(directory::hold).transpose()?;
-    let mut founded = false;
-    let log: Arc<dyn MarkLog> = match (log, &data_dir) {
-        (Some(log), _) => log,
-        (None, None) => {
-            founded = true;
-            Arc::new(LocalLog::volatile(marks_max)?)
-        }
-        (None, Some(directory)) => {
-            founded = !LocalLog::is_in(directory);
-            let (log, notice) = LocalLog::open(directory, marks_max)?;
-            if let Some(notice) = notice {
-                counters.say(clock.now(), notice);
+    /// Puts away what the fence knows, for a start while the log is away.
+    async fn save(&self) -> Result<(), Error> {
+        let Inner { fence, data_dir, held, .. } = &*self.inner;
+        let is_open = held.lock().is_some();
+        match (data_dir.clone(), fence.export()) {
+            (Some(directory), Some(known)) if fence.is_shared() && is_open => {
+                off_thread("samovar-save", move || saved::write(&directory, known)).await
             }
-            Arc::new(log)
-        }
-    };
-    let open = || {
-        let snapshot = block_on(log.snapshot())?;
-        let fence = Fence::new(&snapshot, Arc::clone(&clock), marks_max)?;
-        let judge: Arc<dyn Judge> = Arc::new(fence.clone());
-        let disk = match &data_dir {
-            None => None,
-            Some(directory) => {
-                let options = DiskOptions {
-                    max_bytes: settings.disk_max_bytes,
-                    sweep_after: settings.sweep_after,
-                    ..DiskOptions::default()
-                };
-                let (judge, said) = (Arc::clone(&judge), Arc::clone(counters));
-                let tier = DiskTier::open(directory, options, judge, Arc::clone(&clock), said)?;
-                if founded && tier.usage().total().entries > 0 {
-                    let text = "the mark log was not there and has been founded anew: what lies on disk \
-                                is not served";
-                    counters.say(clock.now(), text);
-                }
-                Some(Arc::new(tier) as LowerTier)
-            }
-        };
-        let disk = match lower {
-            None => disk,
-            Some(wrap) => wrap(disk, judge)?,
-        };
-        let (directory, max_bytes) = (data_dir.as_deref(), settings.journal_max_bytes);
-        let (writes, notices) = Writes::open(directory, max_bytes, Arc::clone(&clock))?;
-        notices.into_iter().for_each(|said| counters.say(clock.now(), said));
-        Ok((fence, disk, writes))
-    };
-    match open() {
-        Ok((fence, disk, writes)) => Ok((held, log, fence, disk, founded, writes)),
-        Err(error) => {
-            // So that who tries again does not find its file still held.
-            let _ = block_on(log.close());
-            Err(error)
+            _ => Ok(()),
         }
     }
 }

@@ -23,7 +23,8 @@ use crate::redis::RedisSettings;
 /// ```
 #[derive(Clone)]
 pub struct Settings {
-    /// Where the mark log and the disk tier lie; made if it is not there. `None`: nothing outlives the process.
+    /// Where the mark log and the disk tier lie, and the journal of what a shared log has not got yet; made if it is not
+    /// there. `None`: nothing outlives the process.
     pub data_dir: Option<PathBuf>,
     /// The budget of the memory tier, all caches together, in bytes of keys, values and overhead. Never exceeded.
     pub memory_max_bytes: u64,
@@ -48,6 +49,15 @@ pub struct Settings {
     pub seed: Option<u64>,
     /// A mark log of one's own in place of the local one.
     pub log: Option<Arc<dyn MarkLog>>,
+    /// How long an invalidation waits for a log that is shared, before it is put into the journal of the data directory,
+    /// or fails if there is none.
+    pub log_patience: Duration,
+    /// A node that has been out of reach of a shared log for so long, from the end of its lease on, serves nothing from its
+    /// caches: every read goes to the source. Until then it labels what it serves as stale.
+    pub max_blind: Duration,
+    /// Whether a node that starts while its shared log is away serves what lies on its disk, labelled as stale, if it was
+    /// closed properly before. It cannot know what was invalidated since.
+    pub serve_while_away: bool,
     /// Changes or replaces the disk tier, once it is open: `None` in, if there is no data directory.
     pub lower: Option<Arc<WrapLower>>,
 }
@@ -72,6 +82,9 @@ impl Default for Settings {
             clock: Arc::new(SystemClock::new()),
             seed: None,
             log: None,
+            log_patience: Duration::from_secs(5),
+            max_blind: Duration::from_secs(600),
+            serve_while_away: false,
             lower: None,
         }
     }
@@ -88,6 +101,9 @@ impl fmt::Debug for Settings {
             .field("sweep_after", &self.sweep_after)
             .field("marks_max", &self.marks_max)
             .field("seed", &self.seed)
+            .field("log_patience", &self.log_patience)
+            .field("max_blind", &self.max_blind)
+            .field("serve_while_away", &self.serve_while_away)
             .finish_non_exhaustive()
     }
 }

@@ -1,11 +1,12 @@
 //! The cache by itself: what a hit costs in memory and in Redis, what stays in memory, how fast a disk opens, how expiries
-//! spread, how long a write takes that is acknowledged from the journal.
+//! spread, how long a write takes that is acknowledged from the journal, what the shared log costs.
 //!
 //! `cargo xtask bench cache` measures all of it, `cargo xtask bench cache traces` one part.
 
 mod disk;
 mod expiry;
 mod hits;
+mod log;
 mod redis;
 mod traces;
 mod write_back;
@@ -29,6 +30,8 @@ pub(crate) const NAMES: &[&str] = &[
     "expiry_spread",
     "write_back_ack_p50_ratio",
     "write_back_ack_p99_ratio",
+    "append_p99_ratio",
+    "marks_per_s_ratio",
 ];
 
 /// A part of this benchmark: its name, and the lines that it gives.
@@ -41,6 +44,7 @@ const PARTS: &[Measure] = &[
     ("disk", disk::measure),
     ("expiry", expiry::measure),
     ("write_back", write_back::measure),
+    ("log", log::measure),
 ];
 
 /// The parts that were named, or all of them; the lines to print, ratios first in each.

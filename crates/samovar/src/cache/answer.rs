@@ -9,7 +9,7 @@ use std::time::Duration;
 use samovar_core::{Claim, Error, Lifetime, Millis, Parts, Stamp, Tags, TierName, Verdict};
 
 use crate::counters::{CacheCounters, Lookup};
-use crate::fence::Survey;
+use crate::fence::{Standing, Survey};
 use crate::tier::Held;
 use crate::value::Value;
 
@@ -38,6 +38,9 @@ pub struct Found<V> {
     pub verdict: Verdict,
     /// Whether a mark covers any of it: what is stale without one is merely old.
     pub marked: bool,
+    /// This node is cut off from the log that it shares ([`crate::fence::Standing::CutOff`]): to be labelled as stale
+    /// whatever the verdict, though nothing is to be read again for that.
+    pub cut_off: bool,
     /// The verdict with the time of fail-safe added to the stale window: never stricter than `verdict`.
     pub(super) reserve: Verdict,
     /// Nothing of it may be served again, but where a load fails.
@@ -56,6 +59,7 @@ impl<V> Found<V> {
             tier,
             verdict: Verdict::Fresh,
             marked: false,
+            cut_off: false,
             reserve: Verdict::Fresh,
             is_spent: false,
             verdicts: None,
@@ -106,6 +110,7 @@ impl<V> Found<V> {
     pub(super) fn worsen(&mut self, reserve: Verdict, survey: Survey) {
         self.reserve = self.reserve.max(reserve);
         self.marked |= survey.marked;
+        self.cut_off = survey.standing != Standing::Connected;
         self.is_spent |= survey.dead;
         if survey.verdict > self.verdict {
             self.verdict = survey.verdict;
@@ -117,6 +122,7 @@ impl<V> Found<V> {
     pub(super) fn rule(&mut self, survey: Survey, counters: &CacheCounters) {
         self.verdict = survey.verdict;
         self.marked = survey.marked;
+        self.cut_off = survey.standing != Standing::Connected;
         self.is_spent = survey.dead;
         let (lookup, verdicts) = match survey.verdict {
             Verdict::Fresh => (Lookup::Hit, None),
@@ -162,6 +168,7 @@ impl<V> fmt::Debug for Found<V> {
             .field("tier", &self.tier)
             .field("verdict", &self.verdict)
             .field("marked", &self.marked)
+            .field("cut_off", &self.cut_off)
             .finish_non_exhaustive()
     }
 }
@@ -174,7 +181,8 @@ pub enum Outcome {
     Hit,
     /// It was there and fresh that the source has no such row.
     Negative,
-    /// It was there, and is served with a label while it is read again.
+    /// It was there, and is served with a label while it is read again; or because this node is cut off from the log that
+    /// it shares, and then nothing is read again for that.
     Stale,
     /// It was read from the source: also if that has no such row.
     Loaded,

@@ -239,8 +239,9 @@ impl<V: Value> Cache<V> {
         let outcome = match (outcome, seen.is_absent()) {
             (Outcome::Hit, true) => {
                 self.inner.counters.count(Event::NegativeHit, 1);
-                Outcome::Negative
+                if seen.cut_off { Outcome::Stale } else { Outcome::Negative }
             }
+            (Outcome::Hit, false) if seen.cut_off => Outcome::Stale,
             (outcome, _) => outcome,
         };
         let age = now.since(stamp.read_at).unwrap_or_default();

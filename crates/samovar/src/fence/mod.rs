@@ -43,14 +43,19 @@
 mod courier;
 mod forget;
 mod fresh;
+mod joining;
+mod journaled;
+mod lease;
 mod log_local;
 #[cfg(feature = "redis")]
 mod log_redis;
 mod marker;
 mod patterns;
 mod pending;
+pub(crate) mod saved;
 mod standing;
 mod state;
+mod stored;
 mod table;
 mod tail;
 #[cfg(test)]
@@ -58,7 +63,8 @@ mod walks;
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use futures_channel::oneshot;
 use parking_lot::RwLock;
@@ -68,6 +74,10 @@ use samovar_core::{
 };
 
 pub(crate) use courier::Courier;
+pub(crate) use joining::leave_tables;
+pub(crate) use journaled::{FILE as JOURNAL_FILE, MarkJournal};
+pub use lease::Standing;
+pub(crate) use lease::keep_lease;
 pub(crate) use log_local::FILE as MARKS_FILE;
 pub use log_local::LocalLog;
 #[cfg(feature = "redis")]
@@ -101,8 +111,13 @@ pub struct Fence {
 struct Inner {
     /// Published after the marks that it counts stand in the table.
     tick: AtomicU64,
+    /// The wall clock up to which the lease holds; a hit compares it.
+    connected_until: AtomicI64,
     state: RwLock<State>,
     clock: Arc<dyn Clock>,
+    /// The lease, if it may end.
+    watch: OnceLock<lease::Watch>,
+    journal: OnceLock<Arc<MarkJournal>>,
 }
 
 /// What the predicate says of an entry in memory, part by part.
@@ -118,6 +133,8 @@ pub(crate) struct Survey {
     pub(crate) marked: bool,
     /// The tick up to which this holds.
     pub(crate) tick: Tick,
+    /// Whether this node hears what others invalidate.
+    pub(crate) standing: Standing,
 }
 
 impl Fence {
@@ -132,9 +149,28 @@ impl Fence {
                 format!("the mark log's head {} does not lie on its own history", log.head),
             ));
         }
-        let (state, tick) = State::new(log, marks_max);
-        let inner = Inner { tick: AtomicU64::new(tick.0), state: RwLock::new(state), clock };
-        Ok(Fence { inner: Arc::new(inner) })
+        Ok(Fence::of(State::new(log, marks_max), clock))
+    }
+
+    fn of((state, tick): (State, Tick), clock: Arc<dyn Clock>) -> Fence {
+        let inner = Inner {
+            tick: AtomicU64::new(tick.0),
+            connected_until: AtomicI64::new(i64::MAX),
+            state: RwLock::new(state),
+            clock,
+            watch: OnceLock::new(),
+            journal: OnceLock::new(),
+        };
+        Fence { inner: Arc::new(inner) }
+    }
+
+    /// What has come back is needed in the journal no longer, and who waits for it is told: outside the lock, since
+    /// this wakes strangers.
+    fn tell(&self, done: Done) {
+        if let Some(journal) = self.journal() {
+            journal.release(done.returned());
+        }
+        done.tell();
     }
 
     /// To be taken *before* anything is read from the source: it becomes the stamp of what is read.
@@ -181,7 +217,7 @@ impl Fence {
         if self.tick() == tick {
             return false;
         }
-        let scopes: Vec<Scope> = {
+        let scopes: Vec<Option<Scope>> = {
             let state = self.inner.state.read();
             let newer = self.tick().0.saturating_sub(tick.0);
             match usize::try_from(newer) {
@@ -191,7 +227,7 @@ impl Fence {
                 _ => return true,
             }
         };
-        scopes.iter().any(touches)
+        scopes.iter().flatten().any(touches)
     }
 
     /// The verdict on what lies in memory under `key`: that of its worst part. Asked about one day of a part
@@ -219,6 +255,7 @@ impl Fence {
             dead: true,
             marked: false,
             tick,
+            standing: self.standing(),
         };
         let over = state.table.over(cache, id, claim.tags);
         for part in claim.parts {
@@ -265,12 +302,13 @@ impl Fence {
     pub(crate) fn accept(&self, marks: &[Mark]) -> Accepted {
         let mut state = self.inner.state.write();
         let mut tick = self.tick();
+        let first = tick.next();
         for mark in marks {
             tick = tick.next();
             state.table.pend(mark, tick);
-            state.remember(&mark.scope);
+            state.remember(Some(&mark.scope));
         }
-        let done = state.pending.accept(marks);
+        let done = state.pending.accept(marks, first);
         if state.failed.is_some() {
             state.pending.give_up();
         }
@@ -291,7 +329,7 @@ impl Fence {
             state.settle_passed(ids, &mut done);
             known
         };
-        done.tell();
+        self.tell(done);
         known
     }
 
@@ -320,8 +358,7 @@ impl Fence {
             state.forget();
             outcome
         };
-        // Outside the lock: this wakes strangers.
-        done.tell();
+        self.tell(done);
         outcome
     }
 
@@ -329,16 +366,20 @@ impl Fence {
     ///
     /// What was applied and is lost is pending again, and is sent again: any node that saw a mark restores it.
     /// `everything` makes a `remove` of everything, in place of those that this node does not remember whole.
-    pub(crate) fn turn(&self, history: History, everything: impl FnOnce() -> Mark) {
+    ///
+    /// Returns how many numbers were lost.
+    pub(crate) fn turn(&self, history: History, everything: impl FnOnce() -> Mark) -> u64 {
         let mut done = Done::default();
-        {
+        let lost = {
             let mut state = self.inner.state.write();
-            let next = self.tick().next();
+            let (next, seq) = (self.tick().next(), state.seq);
             if state.turn(history, everything, next, &mut done) {
                 self.inner.tick.store(next.0, Ordering::Release);
             }
-        }
-        done.tell();
+            seq - state.seq
+        };
+        self.tell(done);
+        lost
     }
 
     /// The log begins after this number. If that lies beyond the position, everything that was read before is refused.
@@ -354,7 +395,7 @@ impl Fence {
             }
             was
         };
-        done.tell();
+        self.tell(done);
         was
     }
 
@@ -365,7 +406,7 @@ impl Fence {
             let wait = {
                 let mut guard = self.inner.state.write();
                 let state = &mut *guard;
-                match state.pending.wait() {
+                match state.pending.wait(state.is_adrift()) {
                     // Nothing is sent any more.
                     _ if state.failed.is_some() => None,
                     None => {
@@ -377,10 +418,32 @@ impl Fence {
                 }
             };
             match wait {
-                // An error: what is to be sent has been given up, which the next look finds.
+                // An error: what is to be sent has been given up, or may be sent now, which the next look finds.
                 Some(wait) => drop(wait.await),
                 None => std::future::pending().await,
             }
+        }
+    }
+
+    /// Those of some marks that have not come back.
+    pub(crate) fn still_pending(&self, ids: &[MarkId]) -> Vec<Mark> {
+        self.inner.state.read().pending.some(ids)
+    }
+
+    /// All marks that have not come back.
+    pub(crate) fn all_pending(&self) -> Vec<Mark> {
+        let state = self.inner.state.read();
+        state.pending.some(&state.pending.ids())
+    }
+
+    /// Returns once no mark is pending, or nothing will come back any more.
+    pub(crate) async fn rests(&self) {
+        let wait = {
+            let mut state = self.inner.state.write();
+            if state.failed.is_none() { state.pending.rests() } else { None }
+        };
+        if let Some(wait) = wait {
+            let _ = wait.await;
         }
     }
 
@@ -417,6 +480,10 @@ impl Judge for Fence {
     fn judge_stored(&self, key: &Key, claim: Claim<'_>) -> Keep {
         let now = self.inner.clock.now();
         let state = self.inner.state.read();
+        // Nothing can be said of it before the history is known.
+        if state.is_adrift() {
+            return Keep::CleanTo(0);
+        }
         let mut first = None;
         let mut dead = true;
         let over = state.table.over(&key.cache, &key.id, claim.tags);
@@ -435,7 +502,7 @@ impl Judge for Fence {
 
     fn position(&self) -> Option<Version> {
         let state = self.inner.state.read();
-        (state.pending.len() == 0).then(|| state.version())
+        (state.pending.len() == 0 && !state.is_adrift()).then(|| state.version())
     }
 
     fn holds(&self, version: Version) -> bool {

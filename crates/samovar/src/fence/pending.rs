@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures_channel::oneshot;
 use parking_lot::Mutex;
-use samovar_core::{History, Mark, MarkId, Version};
+use samovar_core::{History, Mark, MarkId, Tick, Version};
 
 /// What is known of where a mark stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +21,8 @@ enum Sent {
 #[derive(Debug)]
 struct One {
     mark: Mark,
+    /// At which it acted here.
+    tick: Tick,
     sent: Sent,
     group: Option<Arc<Group>>,
 }
@@ -32,18 +34,26 @@ struct Group(Mutex<Option<oneshot::Sender<()>>>);
 /// Tells those who wait for marks, once it is dropped or told to: outside of every lock, since it wakes strangers.
 #[derive(Debug, Default)]
 #[must_use]
-pub(super) struct Done(Vec<oneshot::Sender<()>>);
+pub(super) struct Done {
+    waiters: Vec<oneshot::Sender<()>>,
+    returned: Vec<MarkId>,
+}
 
 impl Done {
     fn note(&mut self, group: Option<Arc<Group>>) {
         // The last of a group that comes back is the one that finds nobody else there.
         if let Some(group) = group.and_then(Arc::into_inner) {
-            self.0.extend(group.0.into_inner());
+            self.waiters.extend(group.0.into_inner());
         }
     }
 
+    /// The marks that have come back.
+    pub(super) fn returned(&self) -> &[MarkId] {
+        &self.returned
+    }
+
     pub(super) fn tell(self) {
-        for waiter in self.0 {
+        for waiter in self.waiters {
             let _ = waiter.send(());
         }
     }
@@ -58,6 +68,8 @@ pub(super) struct Pending {
     next: u64,
     /// Who sends again, while there is nothing to send.
     sender: Option<oneshot::Sender<()>>,
+    /// Who waits until there is nothing here.
+    resting: Vec<oneshot::Sender<()>>,
 }
 
 impl Pending {
@@ -65,26 +77,29 @@ impl Pending {
         self.marks.len()
     }
 
-    pub(super) fn has(&self, id: MarkId) -> bool {
-        self.marks.contains_key(&id)
-    }
-
-    /// Marks that are now handed to the log. What is given back completes when the last of them has come back.
-    pub(super) fn accept(&mut self, marks: &[Mark]) -> oneshot::Receiver<()> {
+    /// Marks that are now handed to the log, the first of which acted at `first`, the next at the next tick and so on. What
+    /// is given back completes when the last of them has come back.
+    pub(super) fn accept(&mut self, marks: &[Mark], first: Tick) -> oneshot::Receiver<()> {
         let (send, done) = oneshot::channel();
         let group = Arc::new(Group(Mutex::new(Some(send))));
-        for mark in marks {
-            let one = One { mark: mark.clone(), sent: Sent::Out, group: Some(Arc::clone(&group)) };
+        for (mark, tick) in marks.iter().zip(first.0..) {
+            let group = Some(Arc::clone(&group));
+            let one = One { mark: mark.clone(), tick: Tick(tick), sent: Sent::Out, group };
             self.marks.insert(mark.id, one);
         }
         done
     }
 
     /// A mark that the log has lost, or does not know yet: it is to be sent.
-    pub(super) fn send(&mut self, mark: Mark) {
+    pub(super) fn send(&mut self, mark: Mark, tick: Tick) {
         let id = mark.id;
-        self.marks.insert(id, One { mark, sent: Sent::Out, group: None });
+        self.marks.insert(id, One { mark, tick, sent: Sent::Out, group: None });
         self.not_sent(id);
+    }
+
+    /// The tick at which a mark acted, if it is pending.
+    pub(super) fn tick(&self, id: MarkId) -> Option<Tick> {
+        self.marks.get(&id).map(|one| one.tick)
     }
 
     fn not_sent(&mut self, id: MarkId) {
@@ -129,7 +144,11 @@ impl Pending {
         if let Sent::Not(order) = one.sent {
             self.unsent.remove(&order);
         }
+        done.returned.push(id);
         done.note(one.group);
+        if self.marks.is_empty() {
+            done.waiters.append(&mut self.resting);
+        }
         true
     }
 
@@ -153,14 +172,21 @@ impl Pending {
 
     /// Those of some marks whose numbers lie at or below this one on the history: a reader who stands there has passed
     /// them, though it was not given them.
-    pub(super) fn passed(&self, ids: &[MarkId], seq: u64, history: &History) -> Vec<(Mark, u64)> {
+    pub(super) fn passed(
+        &self,
+        ids: &[MarkId],
+        seq: u64,
+        history: &History,
+    ) -> Vec<(Mark, Tick, u64)> {
         let ones = ids.iter().filter_map(|id| self.marks.get(id));
         let passed = ones.filter_map(|one| match one.sent {
-            Sent::At(at) if at.seq <= seq && history.holds(at) => Some((one.mark.clone(), at.seq)),
+            Sent::At(at) if at.seq <= seq && history.holds(at) => {
+                Some((one.mark.clone(), one.tick, at.seq))
+            }
             _ => None,
         });
-        let mut passed: Vec<(Mark, u64)> = passed.collect();
-        passed.sort_unstable_by_key(|(_, seq)| *seq);
+        let mut passed: Vec<(Mark, Tick, u64)> = passed.collect();
+        passed.sort_unstable_by_key(|(.., seq)| *seq);
         passed
     }
 
@@ -178,9 +204,10 @@ impl Pending {
         taken
     }
 
-    /// `None` if there is something to be sent; else what completes once there may be.
-    pub(super) fn wait(&mut self) -> Option<oneshot::Receiver<()>> {
-        if !self.unsent.is_empty() {
+    /// `None` if there is something to be sent; else what completes once there may be. While nothing can be sent there is
+    /// nothing.
+    pub(super) fn wait(&mut self, cannot: bool) -> Option<oneshot::Receiver<()>> {
+        if !self.unsent.is_empty() && !cannot {
             return None;
         }
         let (send, wait) = oneshot::channel();
@@ -192,5 +219,28 @@ impl Pending {
     pub(super) fn give_up(&mut self) {
         self.marks.values_mut().for_each(|one| one.group = None);
         self.sender = None;
+        self.resting.clear();
+    }
+
+    /// What is to be sent can be from now on.
+    pub(super) fn may_send(&mut self) {
+        self.sender = None;
+    }
+
+    /// Those of some marks that are here, in the order in which they acted.
+    pub(super) fn some(&self, ids: &[MarkId]) -> Vec<Mark> {
+        let mut ones: Vec<&One> = ids.iter().filter_map(|id| self.marks.get(id)).collect();
+        ones.sort_unstable_by_key(|one| one.tick);
+        ones.into_iter().map(|one| one.mark.clone()).collect()
+    }
+
+    /// `None` if there is nothing here; else what completes once there is not.
+    pub(super) fn rests(&mut self) -> Option<oneshot::Receiver<()>> {
+        if self.marks.is_empty() {
+            return None;
+        }
+        let (send, wait) = oneshot::channel();
+        self.resting.push(send);
+        Some(wait)
     }
 }

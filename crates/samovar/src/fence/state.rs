@@ -8,11 +8,15 @@ use samovar_core::{
 };
 
 use super::forget::room;
+use super::lease::Standing;
 use super::pending::{Done, Pending};
 use super::table::Table;
 
 /// How many of the last marks [`super::Fence::acted_since`] can tell apart.
 const RECENT: usize = 4_096;
+
+/// The name of a mark that stands for others, of which nobody knows any more what they were.
+pub(super) const FLOOR: MarkId = MarkId(0);
 
 /// How many of the last numbered marks are kept whole, to be sent again if a log that is shared loses them.
 pub(super) const KEPT: usize = 10_000;
@@ -27,8 +31,8 @@ pub(super) struct State {
     kept: VecDeque<(Numbered, Tick)>,
     /// Whether other nodes append to the log too.
     pub(super) shared: bool,
-    /// The last marks that acted, by tick: dense, up to the current one.
-    pub(super) recent: VecDeque<Scope>,
+    /// What the last marks that acted are on, by tick: dense, up to the current one. No scope: the standing changed.
+    pub(super) recent: VecDeque<Option<Scope>>,
     /// About so many scopes are remembered.
     marks_max: usize,
     /// Beyond so many some are forgotten: more than that, if that was in vain.
@@ -37,23 +41,26 @@ pub(super) struct State {
     /// The number up to which what lies below memory is clean. `None`: no tier has said anything.
     swept: Option<u64>,
     pub(super) failed: Option<Error>,
+    /// As it was when the tick was last raised for it.
+    pub(super) standing: Standing,
 }
 
 impl State {
     /// The state that the marks of a log make, and the tick up to which they acted.
     pub(super) fn new(log: &Snapshot, marks_max: usize) -> (State, Tick) {
         let mut table = Table::default();
-        let mut tick = 0;
-        for numbered in &log.marks {
-            tick += 1;
-            table.number(&numbered.mark, numbered.version.seq, Tick(tick));
+        let ticks: Vec<Tick> = (1..=log.marks.len() as u64).map(Tick).collect();
+        for (numbered, tick) in log.marks.iter().zip(&ticks) {
+            table.number(&numbered.mark, numbered.version.seq, *tick);
         }
+        let tick = ticks.last().copied().unwrap_or_default();
+        let kept = if log.shared { dense_tail(log, &ticks) } else { VecDeque::new() };
         let state = State {
             table,
             history: Arc::new(log.history.clone()),
             seq: log.head.seq,
             pending: Pending::default(),
-            kept: VecDeque::new(),
+            kept,
             shared: log.shared,
             recent: VecDeque::new(),
             marks_max,
@@ -61,8 +68,52 @@ impl State {
             forgotten: 0,
             swept: None,
             failed: None,
+            standing: Standing::Connected,
         };
-        (state, Tick(tick))
+        (state, tick)
+    }
+
+    /// Whether no history is known yet.
+    pub(super) fn is_adrift(&self) -> bool {
+        self.history.0.is_empty()
+    }
+
+    /// Takes in all that a log holds, in place of nothing: what has not acted yet does from after `tick` on. The tick
+    /// after that.
+    pub(super) fn join(&mut self, log: &Snapshot, tick: Tick, done: &mut Done) -> Tick {
+        let (mut tick, mut ticks) = (tick, Vec::with_capacity(log.marks.len()));
+        for Numbered { version, mark } in &log.marks {
+            let acted = self.pending.tick(mark.id);
+            if acted.is_none() {
+                tick = tick.next();
+                self.remember(Some(&mark.scope));
+            }
+            ticks.push(acted.unwrap_or(tick));
+            self.table.number(mark, version.seq, acted.unwrap_or(tick));
+            self.pending.returned(mark.id, done);
+        }
+        self.kept = dense_tail(log, &ticks);
+        (self.history, self.seq) = (Arc::new(log.history.clone()), log.head.seq);
+        self.pending.turn(&self.history);
+        self.settle_passed(&self.pending.ids(), done);
+        self.pending.may_send();
+        tick
+    }
+
+    /// See [`super::Fence::export`].
+    pub(super) fn export(&self) -> Option<Snapshot> {
+        let mut marks = Vec::new();
+        for (scope, mode, seq, at) in self.table.marks() {
+            // What was forgotten before the first epoch began is covered by what lies off the history.
+            let version = self.history.at(seq)?;
+            let (reason, priority) = ("known from before".into(), Mark::PRIORITY);
+            let mark = Mark { id: FLOOR, scope, mode, at, reason, priority };
+            marks.push(Numbered { version, mark });
+        }
+        marks.sort_by_key(|numbered| numbered.version.seq);
+        let history = (*self.history).clone();
+        let head = self.history.at(self.seq)?;
+        Some(Snapshot { history, marks, head, shared: self.shared })
     }
 
     /// The position: the number of the mark applied last, on the history.
@@ -96,7 +147,8 @@ impl State {
             ));
         }
         self.seq = version.seq;
-        let acted = self.table.number(mark, version.seq, next);
+        let acted = self.pending.tick(mark.id);
+        self.table.number(mark, version.seq, acted.unwrap_or(next));
         self.pending.returned(mark.id, done);
         if self.shared {
             if self.kept.len() == KEPT {
@@ -106,7 +158,7 @@ impl State {
             self.kept.push_back((numbered.clone(), acted.unwrap_or(next)));
         }
         if acted.is_none() {
-            self.remember(&mark.scope);
+            self.remember(Some(&mark.scope));
         }
         Ok(acted.is_none())
     }
@@ -129,16 +181,16 @@ impl State {
             let forgotten = (lost.len() as u64) < self.seq - branch;
             self.table.go_back(branch);
             for (Numbered { mark, .. }, tick) in lost {
-                if !self.pending.has(mark.id) {
+                if self.pending.tick(mark.id).is_none() {
                     self.table.pend(&mark, tick);
-                    self.pending.send(mark);
+                    self.pending.send(mark, tick);
                 }
             }
             if forgotten {
                 let mark = everything();
                 self.table.pend(&mark, next);
-                self.remember(&mark.scope);
-                self.pending.send(mark);
+                self.remember(Some(&mark.scope));
+                self.pending.send(mark, next);
                 acts = true;
             }
             self.seq = branch;
@@ -160,15 +212,15 @@ impl State {
         self.seq = begins;
         self.kept.clear();
         self.table.remove_everything(begins, next);
-        self.remember(&Scope::Everything);
+        self.remember(Some(&Scope::Everything));
         self.settle_passed(&self.pending.ids(), done);
         true
     }
 
     /// Ends those of some pending marks that the position has passed, though they have not come back.
     pub(super) fn settle_passed(&mut self, ids: &[MarkId], done: &mut Done) {
-        for (mark, seq) in self.pending.passed(ids, self.seq, &self.history) {
-            self.table.number(&mark, seq, Tick(0));
+        for (mark, tick, seq) in self.pending.passed(ids, self.seq, &self.history) {
+            self.table.number(&mark, seq, tick);
             self.pending.returned(mark.id, done);
         }
     }
@@ -188,11 +240,11 @@ impl State {
         self.forget_at = most.max(self.table.scopes() + most / 8);
     }
 
-    pub(super) fn remember(&mut self, scope: &Scope) {
+    pub(super) fn remember(&mut self, scope: Option<&Scope>) {
         if self.recent.len() == RECENT {
             self.recent.pop_front();
         }
-        self.recent.push_back(scope.clone());
+        self.recent.push_back(scope.cloned());
     }
 
     /// What lies below memory is clean up to here.
@@ -204,4 +256,18 @@ impl State {
             self.forget();
         }
     }
+}
+
+/// The newest marks of a log that it holds whole, each with the tick at which it acts.
+fn dense_tail(log: &Snapshot, ticks: &[Tick]) -> VecDeque<(Numbered, Tick)> {
+    let mut tail = VecDeque::new();
+    for (numbered, tick) in log.marks.iter().zip(ticks).rev().take(KEPT) {
+        // Whoever lacks some of the numbers up to here knows by that how far it goes.
+        let next = log.head.seq - tail.len() as u64;
+        if numbered.version.seq != next || numbered.mark.id == FLOOR {
+            break;
+        }
+        tail.push_front((numbered.clone(), *tick));
+    }
+    tail
 }

@@ -2,8 +2,9 @@
 //! tier that goes back, a disk that is swept, slow loads and a crash: the rules of the fence, step by step.
 //!
 //! * I1: no read that begins after a node applied an invalidation is given a value that was read before it.
-//! * I2: once all is quiet every node has applied every invalidation that any accepted (if none crashed), nothing is
-//!   pending for ever, and what was read last is served.
+//! * I2: once all is quiet every node has applied every invalidation that any accepted (if none crashed, or if it was in
+//!   the journal of who did), nothing is pending for ever, and what was read last is served. None comes to the log twice
+//!   by a crash alone.
 //!
 //! Nothing but the log, the tiers and the source is made up here: what decides is the code that users run. Each step is
 //! drawn from all that can happen next, so a walk that fails shrinks to a short history.
@@ -57,6 +58,10 @@ impl Server {
     fn look(&mut self) -> History {
         if std::mem::take(&mut self.changed) {
             let began = (self.name(), self.last());
+            // One in which no number is left.
+            if self.history.len() > 1 && self.history.last().is_some_and(|last| last.1 == began.1) {
+                self.history.pop();
+            }
             self.history.push(began);
         }
         History(self.history.clone())
@@ -92,7 +97,7 @@ impl Server {
         let history = self.look();
         let mut marks = Vec::new();
         if let Some(floor) = history.at(self.first).filter(|floor| floor.seq > 0) {
-            let mark = mark(u128::MAX, Scope::Everything);
+            let mark = mark(super::state::FLOOR.0, Scope::Everything);
             marks.push(Numbered { version: floor, mark });
         }
         marks.extend(self.marks.iter().cloned());
@@ -102,7 +107,7 @@ impl Server {
 }
 
 fn mark(id: u128, scope: Scope) -> Mark {
-    Mark { id: MarkId(id), scope, mode: Mode::Remove, at: Millis(0), reason: "walk".into() }
+    samovar_testkit::log::mark(id, scope, Mode::Remove, 0)
 }
 
 /// A load on its way.
@@ -127,13 +132,21 @@ struct Node {
     answers: Vec<(Vec<MarkId>, Option<Version>)>,
     disk: Option<Frame>,
     clean: Option<Version>,
+    /// Marks that are durable here until they come back.
+    journal: Vec<Mark>,
 }
 
 impl Node {
-    fn new(snapshot: &Snapshot) -> Node {
-        let fence = Fence::new(snapshot, FakeClock::at(Millis(0)), MARKS_MAX).unwrap();
+    /// Without a snapshot the log is away.
+    fn new(snapshot: Option<&Snapshot>) -> Node {
+        let clock = FakeClock::at(Millis(0));
+        let fence = match snapshot {
+            Some(snapshot) => Fence::new(snapshot, clock, MARKS_MAX).unwrap(),
+            None => Fence::adrift(clock, MARKS_MAX),
+        };
         Node {
             fence,
+            journal: Vec::new(),
             seen: BTreeSet::new(),
             memory: None,
             load: None,
@@ -221,6 +234,10 @@ struct World {
     ids: u128,
     left: Bounds,
     crashed: bool,
+    /// A node has crashed with marks pending that were not in its journal.
+    lost: bool,
+    /// The log may have lost what the node that has crashed alone had seen.
+    failed_over: bool,
     path: Vec<String>,
 }
 
@@ -236,6 +253,8 @@ enum Step {
     /// The answer is lost.
     Silence(usize),
     SendAgain(usize),
+    /// What is pending becomes durable on the node.
+    Journal(usize),
     Tail(usize),
     Begin(usize),
     Read(usize),
@@ -262,7 +281,7 @@ impl World {
             changed: false,
             names: 1,
         };
-        let nodes = (0..NODES).map(|_| Node::new(&server.snapshot())).collect();
+        let nodes = (0..NODES).map(|_| Node::new(Some(&server.snapshot()))).collect();
         World {
             commits: 0,
             server,
@@ -273,6 +292,8 @@ impl World {
             ids: 0,
             left,
             crashed: false,
+            lost: false,
+            failed_over: false,
             path: Vec::new(),
         }
     }
@@ -288,6 +309,7 @@ impl World {
             may(!node.answers.is_empty(), Step::Answer(i));
             may(!node.answers.is_empty(), Step::Silence(i));
             may(node.fence.pending() > 0, Step::SendAgain(i));
+            may(node.fence.pending() > 0, Step::Journal(i));
             may(true, Step::Tail(i));
             may(node.load.is_none(), Step::Begin(i));
             may(node.load.as_ref().is_some_and(|load| load.read.is_none()), Step::Read(i));
@@ -356,6 +378,10 @@ impl World {
                 if let Some((marks, head)) = self.nodes[i].fence.unsent(2).now_or_never() {
                     self.nodes[i].out.push((marks, Some(head)));
                 }
+            }
+            Step::Journal(i) => {
+                let node = &mut self.nodes[i];
+                node.journal = node.fence.all_pending();
             }
             Step::Tail(i) => self.tail(i),
             Step::Begin(i) => {
@@ -427,14 +453,27 @@ impl World {
             Step::Crash(i) => {
                 self.left.crashes -= 1;
                 self.crashed = true;
-                let (disk, clean) = (self.nodes[i].disk, self.nodes[i].clean);
+                let node = &self.nodes[i];
+                let (disk, clean) = (node.disk, node.clean);
+                let pending = node.fence.all_pending();
+                // What has come back is released; a crash may find it there all the same.
+                let journal = node.journal.clone();
+                let stands = |mark: &Mark| journal.iter().any(|kept| kept.id == mark.id);
+                self.lost |= !pending.iter().all(stands);
                 let snapshot = self.server.snapshot();
-                self.nodes[i] = Node { disk, clean, ..Node::new(&snapshot) };
-                let node = &mut self.nodes[i];
-                node.seen.extend(snapshot.marks.iter().filter_map(|m| self.tells.get(&m.mark.id)));
+                // The log may be away when the node comes again.
+                let snapshot = (more.is_multiple_of(2)).then_some(&snapshot);
+                let mut node = Node { disk, clean, ..Node::new(snapshot) };
+                node.fence.restore(journal.clone(), snapshot);
+                let marks = snapshot.into_iter().flat_map(|known| &known.marks).map(|m| &m.mark);
+                let marks = marks.chain(&journal);
+                node.seen.extend(marks.filter_map(|mark| self.tells.get(&mark.id)));
+                node.journal = journal;
+                self.nodes[i] = node;
             }
             Step::FailOver => {
                 self.left.failovers -= 1;
+                self.failed_over = true;
                 let (first, last) = (self.server.first, self.server.last());
                 let kept = first + u64::from(more) % (last - first + 1);
                 self.server.marks.retain(|m| m.version.seq <= kept);
@@ -479,6 +518,13 @@ impl World {
     }
 
     fn tail(&mut self, i: usize) {
+        if self.nodes[i].fence.is_adrift() {
+            let snapshot = self.server.snapshot();
+            let node = &mut self.nodes[i];
+            node.fence.join(&snapshot);
+            node.seen.extend(snapshot.marks.iter().filter_map(|m| self.tells.get(&m.mark.id)));
+            return;
+        }
         let (history, after) = self.nodes[i].fence.known();
         let Some(next) = self.server.next(&history, after) else { return };
         let node = &mut self.nodes[i];
@@ -502,8 +548,12 @@ impl World {
     }
 
     fn turn(&mut self, i: usize, history: History) {
-        self.ids += 1;
-        let everything = mark(self.ids, Scope::Everything);
+        if self.nodes[i].fence.is_adrift() {
+            // All of it is taken in before anything else is.
+            return self.tail(i);
+        }
+        let Some(Epoch(name)) = history.epoch() else { return };
+        let everything = mark(u128::from(name) << 64, Scope::Everything);
         self.nodes[i].fence.turn(history, || everything);
     }
 
@@ -511,7 +561,11 @@ impl World {
     /// new epoch from there.
     fn found_again(&mut self, i: usize) {
         self.left.failovers -= 1;
+        self.failed_over = true;
         let (history, after) = self.nodes[i].fence.known();
+        if self.nodes[i].fence.is_adrift() {
+            return;
+        }
         let mut epochs: Vec<(Epoch, u64)> =
             history.0.iter().filter(|(_, start)| *start <= after).copied().collect();
         epochs.push((self.server.name(), after));
@@ -567,7 +621,7 @@ impl World {
                 break;
             }
         }
-        if !self.crashed {
+        if !self.crashed || !(self.lost || self.failed_over) {
             for (i, node) in self.nodes.iter().enumerate() {
                 let memory = node.memory.as_ref().filter(|(_, parts)| node.serves(parts));
                 let held = memory.into_iter().map(|(value, _)| *value);

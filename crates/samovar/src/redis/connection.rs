@@ -58,7 +58,12 @@ struct State {
 }
 
 fn failed(what: &str, error: RedisError) -> Error {
-    Error::new(ErrorKind::Storage, format!("redis: {what}")).because(error)
+    let kind = match error.kind() {
+        // It will not be over by itself.
+        Kind::AuthenticationFailed | Kind::InvalidClientConfig => ErrorKind::Invalid,
+        _ => ErrorKind::Storage,
+    };
+    Error::new(kind, format!("redis: {what}")).because(error)
 }
 
 /// A value that is no refusal.
@@ -116,6 +121,11 @@ impl Connection {
             Err(error) => Some(Err(error)),
         });
         answer.unwrap_or_else(|| Err(Error::new(ErrorKind::Storage, "redis: it did not answer")))
+    }
+
+    /// Lets go of the link that there is: who asks next makes another.
+    pub(crate) fn reset(&self) {
+        self.inner.state.lock().link = None;
     }
 
     async fn ask_on(

@@ -131,7 +131,7 @@ fn open_refuses_what_is_newer_or_foreign() {
 fn open_refuses_other_formats_of_its_files() {
     let (directory, clock) = (tempdir().unwrap(), FakeClock::at(START));
     block_on(open(Some(directory.path()), &clock).close()).unwrap();
-    for (name, own) in [("cache.redb", 3), ("marks.redb", 2)] {
+    for (name, own) in [("cache.redb", 3), ("marks.redb", 3)] {
         let file = directory.path().join(name);
         let set = |format: u64| {
             let database = redb::Database::open(&file).unwrap();

@@ -1,5 +1,8 @@
 //! The log that several nodes share, against real Redis: its contract, and what it does when Redis loses something.
 
+mod away;
+mod loss;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -23,6 +26,8 @@ const HASTY: RedisLogOptions = RedisLogOptions {
     look_every: Duration::from_millis(100),
     lease: Duration::ZERO,
     margin: Duration::ZERO,
+    replicas: 0,
+    table_every: Duration::from_secs(300),
 };
 
 fn alone(server: &Server) -> RedisSettings {
@@ -61,6 +66,8 @@ const QUICK: RedisLogOptions = RedisLogOptions {
     look_every: Duration::from_millis(50),
     lease: Duration::from_secs(3),
     margin: Duration::from_millis(200),
+    replicas: 0,
+    table_every: Duration::from_secs(300),
 };
 
 struct Node {
@@ -79,7 +86,10 @@ impl Node {
     }
 
     fn with(redis: &RedisSettings, settings: Settings) -> Node {
-        let log = open(redis, QUICK);
+        Node::on(open(redis, QUICK), settings)
+    }
+
+    fn on(log: impl MarkLog, settings: Settings) -> Node {
         let settings = Settings { log: Some(Arc::new(log)), ..settings };
         let samovar = block_on(Samovar::open(settings)).unwrap();
         let cache = samovar.cache(CachePolicy::named("c"));
@@ -157,7 +167,7 @@ fn a_mark_accepted_by_one_node_is_obeyed_by_all() {
 
 #[test]
 fn a_log_that_is_gone_is_founded_again_and_nodes_stay_warm() {
-    for how in ["restarted", "flushed", "evicted"] {
+    for how in ["restarted", "flushed", "without marks", "without meta"] {
         let server = Server::launch(&Setup::new()).unwrap();
         let [a, b] = nodes(&alone(&server));
         let version = a.mark("k").unwrap();
@@ -170,8 +180,8 @@ fn a_log_that_is_gone_is_founded_again_and_nodes_stay_warm() {
                 server.start_empty().unwrap();
             }
             "flushed" => server.flush().unwrap(),
-            // A part of it alone.
-            _ => drop(server.cli(&["DEL", "{samovar:log}:marks"]).unwrap()),
+            "without marks" => drop(server.cli(&["DEL", "{samovar:log}:marks"]).unwrap()),
+            _ => drop(server.cli(&["DEL", "{samovar:log}:meta"]).unwrap()),
         }
         // A mark is accepted all the same: it is sent once the log is there.
         let _ = b.mark("other");
@@ -419,4 +429,8 @@ fn options_that_cannot_be_are_refused() {
     assert_eq!(new(&one, RedisLogOptions { keep: 1, ..HASTY }), ErrorKind::Invalid);
     let busy = RedisLogOptions { look_every: Duration::ZERO, ..HASTY };
     assert_eq!(new(&one, busy), ErrorKind::Invalid);
+    let split = RedisSettings { namespace: "}shop:".into(), ..one };
+    assert_eq!(new(&split, HASTY), ErrorKind::Invalid);
+    let told = samovar::check(&Settings { redis: Some(split), ..Settings::default() }, &[]);
+    assert_eq!(told.iter().map(|problem| problem.field).collect::<Vec<_>>(), ["redis"]);
 }

@@ -10,79 +10,31 @@
 //!   it within its lease does so at once, with its own history, so that warmth survives. Others wait for such a
 //!   node first.
 
+mod options;
 mod scripts;
+mod shared;
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::redis::{Value, cmd, from_redis_value};
 use futures_channel::{mpsc, oneshot};
-use futures_util::StreamExt;
 use futures_util::future::select;
 use parking_lot::Mutex;
 use samovar_core::{
-    BoxFuture, Clock, Error, ErrorKind, History, Mark, MarkId, MarkLog, Mode, Next, Numbered,
-    Scope, Snapshot, Version,
+    BoxFuture, Clock, Error, ErrorKind, History, Mark, MarkLog, Next, Snapshot, Version,
 };
 
 use crate::background::{Tasks, closed};
-use crate::redis::{Connection, RedisServers, RedisSettings, plain};
-use scripts::{Appended, Keys, Scripts, Stand, number, read_epoch};
+use crate::redis::{Connection, RedisServers, RedisSettings};
+pub use options::RedisLogOptions;
+use scripts::{Keys, Scripts};
+use shared::{Shared, away};
 
-/// The first byte of a stored mark: how the rest is written.
-const FORMAT: u8 = 1;
-/// About how many marks are read at once.
-const AT_ONCE: usize = 8_192;
 /// How long to wait after Redis has failed.
 const PAUSE: Duration = Duration::from_millis(100);
 /// How long closing waits for what was handed over.
 const LAST: Duration = Duration::from_secs(5);
-
-/// How a log over Redis behaves.
-///
-/// ```
-/// # use samovar::fence::RedisLogOptions;
-/// # use std::time::Duration;
-/// let options = RedisLogOptions { keep: 1_000_000, ..RedisLogOptions::default() };
-/// assert_eq!(options.lease, Duration::from_secs(5));
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RedisLogOptions {
-    /// About how many marks it holds; about 40 bytes of Redis' memory each. A node that was away for longer takes
-    /// everything for invalidated.
-    pub keep: u64,
-    /// It is looked at so often.
-    pub look_every: Duration,
-    /// A node that has seen the log within this time knows what its newest marks were.
-    pub lease: Duration,
-    /// Others wait so much longer than the lease before they found a log that is gone.
-    pub margin: Duration,
-}
-
-impl Default for RedisLogOptions {
-    fn default() -> Self {
-        RedisLogOptions {
-            keep: 500_000,
-            look_every: Duration::from_secs(1),
-            lease: Duration::from_secs(5),
-            margin: Duration::from_secs(1),
-        }
-    }
-}
-
-impl RedisLogOptions {
-    fn check(&self) -> Result<(), Error> {
-        let wrong = |text: &str| Err(Error::new(ErrorKind::Invalid, text));
-        if self.keep < 1_000 {
-            return wrong("the log's keep is at least 1,000 marks");
-        }
-        if self.look_every < Duration::from_millis(10) {
-            return wrong("the log's look_every is at least 10 ms");
-        }
-        Ok(())
-    }
-}
 
 /// A mark log in Redis. Dropping it stops it without waiting; [`MarkLog::close`] waits.
 ///
@@ -108,29 +60,6 @@ pub struct RedisLog {
     shared: Arc<Shared>,
     requests: mpsc::UnboundedSender<Request>,
     tasks: Tasks,
-}
-
-struct Shared {
-    scripts: Scripts,
-    /// For what waits on the server, which would keep others waiting on its connection.
-    reading: Connection,
-    options: RedisLogOptions,
-    clock: Arc<dyn Clock>,
-    seen: Mutex<Seen>,
-    /// Ends with the task that sends.
-    sent: Mutex<Option<oneshot::Receiver<()>>>,
-}
-
-/// When the log was looked at.
-#[derive(Debug, Default)]
-struct Seen {
-    stand: Option<Stand>,
-    /// When the look began that found it there.
-    there: Option<Duration>,
-    /// Since when it has been found gone.
-    gone: Option<Duration>,
-    /// Its history is to be told, whatever it is.
-    tell: bool,
 }
 
 type Reply = oneshot::Sender<Result<Option<Version>, Error>>;
@@ -166,12 +95,20 @@ impl RedisLog {
             ..redis.clone()
         };
         let reading = Connection::new(&patient, Arc::clone(&clock), tasks.clone())?;
-        let keys = Keys::new(&redis.namespace);
-        let scripts = Scripts { connection, keys, keep: options.keep };
+        let keys = Keys::new(&redis.namespace)?;
+        let scripts = |connection| Scripts {
+            connection,
+            keys: keys.clone(),
+            keep: options.keep,
+            replicas: options.replicas,
+            patience: redis.response_timeout / 2,
+        };
+        let leasing = scripts(Connection::new(redis, Arc::clone(&clock), tasks.clone())?);
+        let scripts = scripts(connection);
         let seen = Mutex::default();
         let (sending, sent) = oneshot::channel::<()>();
         let sent = Mutex::new(Some(sent));
-        let shared = Arc::new(Shared { scripts, reading, options, clock, seen, sent });
+        let shared = Arc::new(Shared { scripts, reading, leasing, options, clock, seen, sent });
         let (requests, inbox) = mpsc::unbounded();
         let own = Arc::clone(&shared);
         tasks.spawn(async move {
@@ -182,163 +119,16 @@ impl RedisLog {
     }
 }
 
-impl Shared {
-    /// Sends what is handed over, in its order.
-    async fn send(&self, mut inbox: mpsc::UnboundedReceiver<Request>) {
-        while let Some(Request { marks, head, reply }) = inbox.next().await {
-            let outcome = match marks.iter().map(write).collect::<Result<Vec<_>, _>>() {
-                Ok(stored) => self.append(&stored, head).await,
-                Err(error) => Err(error),
-            };
-            let _ = reply.send(outcome);
-        }
-    }
-
-    async fn append(
-        &self,
-        marks: &[Vec<u8>],
-        head: Option<Version>,
-    ) -> Result<Option<Version>, Error> {
-        match self.scripts.append(marks, head).await? {
-            Appended::At(version) => Ok(Some(version)),
-            Appended::GoneOn => Ok(None),
-            Appended::NoLog => {
-                // Whoever reads finds that too, and founds it again.
-                self.seen.lock().stand = None;
-                Err(Error::new(ErrorKind::Storage, "redis: the log is gone and not founded yet"))
-            }
-        }
-    }
-
-    /// Looks at the log. `None` if it is gone: then it is founded from here, if that is for this node to do.
-    async fn look(&self, known: Option<(&History, u64)>) -> Result<Option<Stand>, Error> {
-        let began = self.clock.elapsed();
-        if let Some(stand) = self.scripts.look().await? {
-            let mut seen = self.seen.lock();
-            seen.there = Some(began);
-            seen.gone = None;
-            seen.stand = Some(stand.clone());
-            return Ok(Some(stand));
-        }
-        let may_found = {
-            let mut seen = self.seen.lock();
-            seen.stand = None;
-            let RedisLogOptions { lease, margin, .. } = self.options;
-            let knows = seen.there.is_some_and(|there| began < there + lease);
-            let gone = *seen.gone.get_or_insert(began);
-            (knows && known.is_some()) || began >= gone + lease + margin
-        };
-        if may_found {
-            let (history, at) = known.map_or((None, 0), |(history, at)| (Some(history), at));
-            self.scripts.found(history, at).await?;
-        }
-        Ok(None)
-    }
-
-    /// How the log stood when it was last looked at, if that was not long ago.
-    fn stand(&self) -> Option<Stand> {
-        let seen = self.seen.lock();
-        let due = seen.there? + self.options.look_every;
-        seen.stand.clone().filter(|_| self.clock.elapsed() < due)
-    }
-
-    /// The marks after a number, as they lie in the stream; waits for the first up to `wait`.
-    async fn read(&self, after: u64, wait: Duration) -> Result<Vec<Numbered>, Error> {
-        let mut command = cmd("XREAD");
-        command.arg("COUNT").arg(AT_ONCE);
-        // 0 would wait for ever.
-        command.arg("BLOCK").arg(wait.as_millis().max(1) as u64);
-        command.arg("STREAMS").arg(&self.scripts.keys.stream).arg(format!("{after}-0"));
-        let answer = plain(self.reading.one(command).await?)?;
-        type Fields = Vec<(String, Vec<u8>)>;
-        type Streams = Option<Vec<(String, Vec<(String, Fields)>)>>;
-        if answer == Value::Nil {
-            return Ok(Vec::new());
-        }
-        let streams: Streams = from_redis_value(answer).map_err(|e| {
-            Error::new(ErrorKind::Format, "redis: what stands in the log's stream is no mark")
-                .because(e)
-        })?;
-        let entries = streams.into_iter().flatten().flat_map(|(_, entries)| entries);
-        let mut marks = Vec::new();
-        for (id, fields) in entries {
-            match stored(&id, &fields) {
-                Ok(numbered) => marks.push(numbered),
-                Err(unread) if marks.is_empty() => return Err(unread),
-                // What came before it is applied; it is met again.
-                Err(_) => break,
-            }
-        }
-        Ok(marks)
-    }
-}
-
-/// A mark as it lies in the stream.
-fn stored(id: &str, fields: &[(String, Vec<u8>)]) -> Result<Numbered, Error> {
-    let bad =
-        |what: &str| Error::new(ErrorKind::Format, format!("redis: the log's entry {id} {what}"));
-    let seq = number(id.split('-').next().unwrap_or_default())?;
-    let field = |name: &str| {
-        let found = fields.iter().find(|(of, _)| of == name);
-        found.map(|(_, value)| value.as_slice()).ok_or_else(|| bad("lacks a field"))
-    };
-    let epoch = std::str::from_utf8(field("e")?).map_err(|_| bad("has no epoch"))?;
-    let version = Version { epoch: read_epoch(epoch)?, seq };
-    match field("m")?.split_first() {
-        Some((&FORMAT, rest)) => {
-            let mark = postcard::from_bytes(rest).map_err(|e| bad("is damaged").because(e))?;
-            Ok(Numbered { version, mark })
-        }
-        _ => Err(bad("is of a format that this version does not know")),
-    }
-}
-
-fn write(mark: &Mark) -> Result<Vec<u8>, Error> {
-    postcard::to_extend(mark, vec![FORMAT])
-        .map_err(|e| Error::new(ErrorKind::Format, "a mark cannot be written").because(e))
-}
-
-/// In place of the marks that a log no longer holds.
-fn floor(at: Version) -> Numbered {
-    let mark = Mark {
-        id: MarkId(0),
-        scope: Scope::Everything,
-        mode: Mode::Remove,
-        at: samovar_core::Millis(0),
-        reason: "the log begins here".into(),
-    };
-    Numbered { version: at, mark }
-}
-
 impl MarkLog for RedisLog {
     /// All that the log holds. Waits for a log that is gone to be founded, and founds it in the end.
     fn snapshot(&self) -> BoxFuture<'_, Result<Snapshot, Error>> {
         let shared = &self.shared;
         Box::pin(async move {
-            'anew: loop {
-                let Some(Stand { history, first, last }) = shared.look(None).await? else {
-                    shared.clock.sleep(PAUSE).await;
-                    continue;
-                };
-                let mut marks: Vec<Numbered> =
-                    history.at(first).filter(|_| first > 0).map(floor).into_iter().collect();
-                let mut at = first;
-                while at < last {
-                    let read = shared.read(at, Duration::from_millis(1)).await?;
-                    for numbered in read {
-                        if Some(numbered.version) != history.at(at + 1) {
-                            continue 'anew;
-                        }
-                        at += 1;
-                        marks.push(numbered);
-                    }
-                    if shared.look(None).await?.is_none_or(|now| now.history != history) {
-                        continue 'anew;
-                    }
+            loop {
+                if let Some(snapshot) = shared.read_all().await.map_err(away)? {
+                    return Ok(snapshot);
                 }
-                let lost = || Error::new(ErrorKind::Format, "redis: the log has no history");
-                let head = history.at(at).ok_or_else(lost)?;
-                return Ok(Snapshot { history, marks, head, shared: true });
+                shared.clock.sleep(PAUSE).await;
             }
         })
     }
@@ -383,6 +173,13 @@ impl MarkLog for RedisLog {
                 let due = shared.seen.lock().there.unwrap_or_default() + shared.options.look_every;
                 let wait = due.saturating_sub(shared.clock.elapsed());
                 match shared.read(after, wait).await {
+                    // It is there: so what was read from is another server, as a primary that is none any more.
+                    Ok(marks) if marks.is_empty() && stand.last > after => {
+                        if doubted {
+                            shared.reading.reset();
+                        }
+                        (doubt, doubted) = (true, true);
+                    }
                     Ok(marks) if marks.is_empty() => {}
                     Ok(marks) => {
                         let expected = (after + 1..).map(|seq| history.at(seq));
@@ -404,6 +201,35 @@ impl MarkLog for RedisLog {
                 }
             }
         })
+    }
+
+    fn lease(&self) -> Option<Duration> {
+        Some(self.shared.options.lease).filter(|lease| !lease.is_zero())
+    }
+
+    fn renew(&self) -> BoxFuture<'_, Result<Version, Error>> {
+        let Shared { leasing, options, .. } = &*self.shared;
+        Box::pin(async move {
+            let renewed = leasing.renew(&leasing.keys.node, options.lease + options.margin).await;
+            let gone = || Error::new(ErrorKind::Away, "redis: the log is gone");
+            renewed.map_err(away)?.ok_or_else(gone)
+        })
+    }
+
+    fn table_every(&self) -> Option<Duration> {
+        Some(self.shared.options.table_every)
+    }
+
+    fn leave_table<'a>(
+        &'a self,
+        known: &'a (dyn Fn() -> Option<Snapshot> + Send + Sync),
+    ) -> BoxFuture<'a, Result<bool, Error>> {
+        let Shared { scripts, options, .. } = &*self.shared;
+        Box::pin(scripts.leave_table(options.table_every, known))
+    }
+
+    fn founded(&self) -> u64 {
+        self.shared.seen.lock().founded
     }
 
     fn look(&self) {

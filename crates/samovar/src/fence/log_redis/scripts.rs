@@ -1,10 +1,12 @@
 //! What runs on the server: each script sees the whole log, on one slot, at one moment.
 
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use ::redis::{Cmd, Value, cmd};
-use samovar_core::{Epoch, Error, ErrorKind, History, Version};
+use samovar_core::{Epoch, Error, ErrorKind, History, Snapshot, Version};
 
+use crate::fence::saved;
 use crate::random;
 use crate::redis::{Connection, plain};
 
@@ -14,6 +16,7 @@ const LOG: &str = include_str!("log.lua");
 
 static APPEND: LazyLock<Script> = LazyLock::new(|| script(include_str!("append.lua")));
 static LOOK: LazyLock<Script> = LazyLock::new(|| script(include_str!("look.lua")));
+static RENEW: LazyLock<Script> = LazyLock::new(|| script(include_str!("renew.lua")));
 static FOUND: LazyLock<Script> = LazyLock::new(|| script(include_str!("found.lua")));
 
 struct Script {
@@ -28,17 +31,30 @@ fn script(body: &str) -> Script {
     Script { text, hash }
 }
 
-/// Where the log lies: both keys on one slot.
+/// Where the log lies: all keys on one slot.
 #[derive(Clone, Debug)]
 pub(super) struct Keys {
     pub(super) stream: String,
     pub(super) meta: String,
+    /// That this node lives.
+    pub(super) node: String,
+    /// What somebody knew of the log, for those who join.
+    pub(super) table: String,
+    /// Who writes that, and that it was written not long ago.
+    pub(super) turn: String,
 }
 
 impl Keys {
-    pub(super) fn new(namespace: &str) -> Keys {
+    pub(super) fn new(namespace: &str) -> Result<Keys, Error> {
         let key = |of: &str| format!("{{{namespace}log}}:{of}");
-        Keys { stream: key("marks"), meta: key("meta") }
+        let node = format!("node:{:016x}", random::number()?);
+        Ok(Keys {
+            stream: key("marks"),
+            meta: key("meta"),
+            node: key(&node),
+            table: key("table"),
+            turn: key("table:turn"),
+        })
     }
 }
 
@@ -68,12 +84,23 @@ pub(super) struct Scripts {
     pub(super) keys: Keys,
     /// About how many marks the log holds.
     pub(super) keep: u64,
+    /// So many replicas have to confirm what is written, within this time.
+    pub(super) replicas: u32,
+    pub(super) patience: Duration,
 }
 
 impl Scripts {
-    /// How the log stands; `None` if there is none.
-    pub(super) async fn look(&self) -> Result<Option<Stand>, Error> {
-        let answer = self.run(&LOOK, &[name()?.to_string()], &[]).await?;
+    /// How the log stands, for somebody who has read it up to a number; `None` if there is none.
+    pub(super) async fn look(
+        &self,
+        known: Option<(&History, u64)>,
+    ) -> Result<Option<Stand>, Error> {
+        let known = known.and_then(|(history, read)| Some((history.epoch()?, read)));
+        let mut arguments = vec![name()?.to_string()];
+        if let Some((epoch, read)) = known {
+            arguments.extend([epoch.to_string(), read.to_string()]);
+        }
+        let answer = self.run(&LOOK, None, &arguments, &[]).await?;
         match &words(&answer)?[..] {
             ["none"] => Ok(None),
             ["at", history, first, last] => Ok(Some(Stand {
@@ -93,7 +120,7 @@ impl Scripts {
     ) -> Result<Appended, Error> {
         let head = head.map(|head| head.to_string()).unwrap_or_default();
         let arguments = [name()?.to_string(), self.keep.to_string(), head];
-        let answer = self.run(&APPEND, &arguments, marks).await?;
+        let answer = self.run(&APPEND, None, &arguments, marks).await?;
         match &words(&answer)?[..] {
             ["none"] => Ok(Appended::NoLog),
             ["on"] => Ok(Appended::GoneOn),
@@ -104,13 +131,31 @@ impl Scripts {
         }
     }
 
-    /// Founds the log from a position on a history, unless it is there.
-    pub(super) async fn found(&self, history: Option<&History>, at: u64) -> Result<(), Error> {
+    /// Founds the log from a position on a history, unless it is there. Whether it was.
+    pub(super) async fn found(&self, history: Option<&History>, at: u64) -> Result<bool, Error> {
         let known = history.map(|history| write_history(history, at)).unwrap_or_default();
         let arguments = [name()?.to_string(), known, at.to_string()];
-        let answer = self.run(&FOUND, &arguments, &[]).await?;
+        let answer = self.run(&FOUND, None, &arguments, &[]).await?;
         match &words(&answer)?[..] {
-            ["founded" | "there"] => Ok(()),
+            ["founded"] => Ok(true),
+            ["there"] => Ok(false),
+            other => Err(strange(other)),
+        }
+    }
+
+    /// Writes that a node lives, and for how long that is taken for granted. The head of the log; `None` if it is gone.
+    pub(super) async fn renew(
+        &self,
+        node: &str,
+        lives: Duration,
+    ) -> Result<Option<Version>, Error> {
+        let arguments = [name()?.to_string(), lives.as_millis().to_string()];
+        let answer = self.run(&RENEW, Some(node), &arguments, &[]).await?;
+        match &words(&answer)?[..] {
+            ["none"] => Ok(None),
+            ["at", epoch, seq] => {
+                Ok(Some(Version { epoch: read_epoch(epoch)?, seq: number(seq)? }))
+            }
             other => Err(strange(other)),
         }
     }
@@ -118,11 +163,13 @@ impl Scripts {
     async fn run(
         &self,
         script: &Script,
+        node: Option<&str>,
         arguments: &[String],
         marks: &[Vec<u8>],
     ) -> Result<Value, Error> {
         let fill = |mut command: Cmd| {
-            command.arg(2).arg(&self.keys.stream).arg(&self.keys.meta).arg(arguments).arg(marks);
+            command.arg(2 + usize::from(node.is_some()));
+            command.arg(&self.keys.stream).arg(&self.keys.meta).arg(node).arg(arguments).arg(marks);
             command
         };
         let by_name = || {
@@ -130,19 +177,75 @@ impl Scripts {
             command.arg(&script.hash);
             command
         };
-        let answer = self.connection.one(fill(by_name())).await?;
+        let answer = self.confirmed(fill(by_name())).await?;
         match answer {
             // It has never run there, or that server is a new one.
             Value::ServerError(error) if error.code() == "NOSCRIPT" => {
                 let mut command = cmd("EVAL");
                 command.arg(&script.text);
-                plain(self.connection.one(fill(command)).await?)
+                plain(self.confirmed(fill(command)).await?)
             }
             Value::ServerError(error) if error.code() == "SAMOVAR" => {
                 let said = error.details().unwrap_or_default().to_owned();
                 Err(Error::new(ErrorKind::Format, format!("redis: {said}")))
             }
             answer => plain(answer),
+        }
+    }
+}
+
+impl Scripts {
+    /// What somebody knew of the log, if it can be read.
+    pub(super) async fn table(&self) -> Result<Option<Snapshot>, Error> {
+        let mut get = cmd("GET");
+        get.arg(&self.keys.table);
+        match plain(self.connection.one(get).await?)? {
+            Value::BulkString(bytes) => Ok(saved::decode(&bytes)),
+            _ => Ok(None),
+        }
+    }
+
+    /// Puts what is known beside the log, unless somebody did within this time. Whether it was done.
+    pub(super) async fn leave_table(
+        &self,
+        every: Duration,
+        known: &(dyn Fn() -> Option<Snapshot> + Send + Sync),
+    ) -> Result<bool, Error> {
+        let mut turn = cmd("SET");
+        turn.arg(&self.keys.turn).arg(&self.keys.node).arg("NX");
+        turn.arg("PX").arg(every.as_millis().max(1) as u64);
+        if plain(self.connection.one(turn).await?)? == Value::Nil {
+            return Ok(false);
+        }
+        let Some(known) = known() else { return Ok(false) };
+        let mut set = cmd("SET");
+        set.arg(&self.keys.table).arg(saved::encode(known)?);
+        plain(self.connection.one(set).await?).map(|_| true)
+    }
+
+    /// The answer to a command, once as many replicas have what it wrote as are to.
+    async fn confirmed(&self, command: Cmd) -> Result<Value, Error> {
+        if self.replicas == 0 {
+            return self.connection.one(command).await;
+        }
+        let mut wait = cmd("WAIT");
+        wait.arg(self.replicas).arg(self.patience.as_millis().max(1) as u64);
+        let answers = self.connection.ask(vec![vec![command, wait]]).await;
+        let mut values = answers.into_iter().next().transpose()?.unwrap_or_default().into_iter();
+        match (values.next(), values.next()) {
+            (Some(refused @ Value::ServerError(_)), _) => Ok(refused),
+            (Some(answer), Some(Value::Int(confirmed)))
+                if confirmed >= i64::from(self.replicas) =>
+            {
+                Ok(answer)
+            }
+            _ => {
+                let text = format!(
+                    "redis: fewer than {} replicas have confirmed within {:?} what was written",
+                    self.replicas, self.patience
+                );
+                Err(Error::new(ErrorKind::Storage, text))
+            }
         }
     }
 }

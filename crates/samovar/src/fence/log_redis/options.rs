@@ -1,0 +1,62 @@
+//! How a log over Redis behaves.
+
+use std::time::Duration;
+
+use samovar_core::{Error, ErrorKind};
+
+/// How a log over Redis behaves.
+///
+/// ```
+/// # use samovar::fence::RedisLogOptions;
+/// # use std::time::Duration;
+/// let options = RedisLogOptions { keep: 1_000_000, ..RedisLogOptions::default() };
+/// assert_eq!(options.lease, Duration::from_secs(5));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RedisLogOptions {
+    /// About how many marks it holds; about 40 bytes of Redis' memory each. A node that was away for longer takes
+    /// everything for invalidated.
+    pub keep: u64,
+    /// It is looked at so often.
+    pub look_every: Duration,
+    /// A node that has seen the log within this time knows what its newest marks were. One that could not write to its
+    /// server for so long labels what it serves as stale.
+    pub lease: Duration,
+    /// Others wait so much longer than the lease before they found a log that is gone.
+    pub margin: Duration,
+    /// So many replicas have to confirm a mark, and the renewal of a lease, before it counts. With 0 a failover may lose
+    /// marks that were acknowledged, which the nodes that have seen them send again.
+    pub replicas: u32,
+    /// One of the nodes puts what it knows beside the log so often: who joins begins there, and need not take what the
+    /// log no longer holds for invalidated.
+    pub table_every: Duration,
+}
+
+impl Default for RedisLogOptions {
+    fn default() -> Self {
+        RedisLogOptions {
+            keep: 500_000,
+            look_every: Duration::from_secs(1),
+            lease: Duration::from_secs(5),
+            margin: Duration::from_secs(1),
+            replicas: 0,
+            table_every: Duration::from_secs(300),
+        }
+    }
+}
+
+impl RedisLogOptions {
+    pub(super) fn check(&self) -> Result<(), Error> {
+        let wrong = |text: &str| Err(Error::new(ErrorKind::Invalid, text));
+        if self.keep < 1_000 {
+            return wrong("the log's keep is at least 1,000 marks");
+        }
+        if self.table_every < Duration::from_millis(10) {
+            return wrong("the log's table_every is at least 10 ms");
+        }
+        if self.look_every < Duration::from_millis(10) {
+            return wrong("the log's look_every is at least 10 ms");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,154 @@
+//! Invalidations: accepted here, acknowledged by the log, or by the journal while a log that is shared is away.
+
+use std::collections::HashSet;
+use std::pin::pin;
+use std::sync::Arc;
+
+use futures_util::future::{Either, select};
+use samovar_core::{Error, ErrorKind, Judge, Mark, MarkId, Mode, Scope, Version};
+
+use super::Samovar;
+use crate::counters::Event;
+use crate::fence::Standing;
+
+/// What is said of an invalidation beside what it covers.
+///
+/// ```
+/// # use samovar::{MarkOptions, Samovar, Settings};
+/// # use samovar_core::{Mode, Scope};
+/// # futures_executor::block_on(async {
+/// # let samovar = Samovar::open(Settings::default()).await?;
+/// let urgent = MarkOptions { priority: 90, ..MarkOptions::because("price changed") };
+/// assert_eq!(urgent.mode, Mode::Remove);
+/// samovar.mark_with(vec![Scope::Cache("prices".into())], urgent).await?;
+/// # Ok::<(), samovar_core::Error>(())
+/// # }).unwrap();
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MarkOptions {
+    /// What becomes of what it covers; [`Mode::Remove`] if nothing is said.
+    pub mode: Mode,
+    /// Why, for people.
+    pub reason: Arc<str>,
+    /// How soon what it covers is swept away and read again, beside others: from 0 to 100, which is first;
+    /// [`Mark::PRIORITY`] if nothing is said.
+    pub priority: u8,
+}
+
+impl MarkOptions {
+    /// A `remove` of the usual priority, for this reason.
+    pub fn because(reason: impl Into<Arc<str>>) -> MarkOptions {
+        MarkOptions { mode: Mode::Remove, reason: reason.into(), priority: Mark::PRIORITY }
+    }
+}
+
+impl Samovar {
+    /// Invalidates what the scopes cover. Acts on this process before the first `await`; returns when the marks
+    /// are durable and applied with their numbers. No read that begins after that, or after a restart,
+    /// is given what was read before (`Remove`), or only with a label (`Expire`).
+    ///
+    /// To be called after the source has committed the change: what is loaded between a mark and a later commit
+    /// is old and is kept. If the future is dropped the marks stand all the same.
+    ///
+    /// While a log that is shared is away ([`crate::Settings::log_patience`]), marks are durable in the journal of the data
+    /// directory instead: this returns once they are, with the version that is applied here until they have theirs.
+    ///
+    /// # Errors
+    /// If the log fails, or a shared one is away and there is no data directory: whether the marks are durable is then
+    /// not known. They stay in force in this process, and are sent until the log has them.
+    pub async fn mark(
+        &self,
+        scopes: Vec<Scope>,
+        mode: Mode,
+        reason: &str,
+    ) -> Result<Version, Error> {
+        self.mark_with(scopes, MarkOptions { mode, ..MarkOptions::because(reason) }).await
+    }
+
+    /// As [`Samovar::mark`], with all that may be said of an invalidation.
+    ///
+    /// # Errors
+    /// As there; of kind [`ErrorKind::Invalid`] if the priority is above [`Mark::PRIORITY_MAX`].
+    pub async fn mark_with(
+        &self,
+        scopes: Vec<Scope>,
+        options: MarkOptions,
+    ) -> Result<Version, Error> {
+        let MarkOptions { mode, reason, priority } = options;
+        if priority > Mark::PRIORITY_MAX {
+            let text = format!("the priority of an invalidation is at most 100, not {priority}");
+            return Err(Error::new(ErrorKind::Invalid, text));
+        }
+        if scopes.is_empty() {
+            return Ok(self.inner.fence.position());
+        }
+        let mark = |scope| self.inner.marker.mark(scope, mode, &reason, priority);
+        let marks: Vec<Mark> = scopes.into_iter().map(mark).collect();
+        let inner = &self.inner;
+        let ids: Vec<MarkId> = marks.iter().map(|mark| mark.id).collect();
+        let fence = &inner.fence;
+        // No answer is waited for that is not expected.
+        let is_away = fence.journal().is_some() && fence.standing() != Standing::Connected;
+        let (accepted, handed) = {
+            let _order = inner.accepting.lock();
+            let accepted = fence.accept(&marks);
+            let handed = (!is_away).then(|| inner.courier.hand_over(marks));
+            (accepted, handed)
+        };
+        let Some(mut handed) = handed else {
+            // To be sent when the log is back.
+            fence.answered(&ids, None);
+            let away = Error::new(ErrorKind::Away, "the shared log is away");
+            return self.keep_in_journal(&ids, away).await;
+        };
+        let acknowledged = async move {
+            let version = handed.answered().await?;
+            accepted.applied().await?;
+            Ok(version)
+        };
+        let outcome =
+            if fence.is_shared() { self.in_time(acknowledged).await } else { acknowledged.await };
+        match outcome {
+            // A log that lost them after its answer has given them other numbers since.
+            Ok(version) => {
+                Ok(if Judge::holds(fence, version) { version } else { fence.position() })
+            }
+            Err(error) => self.keep_in_journal(&ids, error).await,
+        }
+    }
+
+    /// What a shared log says to marks, if it does in time.
+    async fn in_time(
+        &self,
+        acknowledged: impl Future<Output = Result<Version, Error>>,
+    ) -> Result<Version, Error> {
+        let patience = self.inner.log_patience;
+        match select(pin!(acknowledged), self.inner.clock.sleep(patience)).await {
+            Either::Left((outcome, _)) => outcome,
+            Either::Right(_) => {
+                let text = format!(
+                    "the shared log has not given the invalidation back within {patience:?} (log_patience): it is in \
+                     force here and is sent until the log has it, but is not durable before; call again when in doubt"
+                );
+                Err(Error::new(ErrorKind::Away, text))
+            }
+        }
+    }
+
+    /// Makes those of some marks durable here that the log has not given back, whatever it did instead.
+    async fn keep_in_journal(&self, ids: &[MarkId], instead: Error) -> Result<Version, Error> {
+        let fence = &self.inner.fence;
+        // What will not be over by itself is not to be passed over in silence.
+        let is_away = !matches!(instead.kind(), ErrorKind::Format | ErrorKind::Closed);
+        let journal = fence.journal().filter(|_| is_away && fence.is_shared());
+        let Some(journal) = journal else { return Err(instead) };
+        let lacking = fence.still_pending(ids);
+        journal.keep(&lacking).await?;
+        // What has come back meanwhile was not there to be released.
+        let lacking: HashSet<MarkId> = fence.still_pending(ids).iter().map(|m| m.id).collect();
+        let back: Vec<MarkId> = ids.iter().filter(|id| !lacking.contains(id)).copied().collect();
+        journal.release(&back);
+        self.inner.counters.count(Event::Journaled, lacking.len() as u64);
+        Ok(fence.position())
+    }
+}

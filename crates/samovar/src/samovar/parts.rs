@@ -1,0 +1,147 @@
+//! The parts of a cache, opened in their order.
+
+use std::sync::Arc;
+
+use futures_executor::block_on;
+use samovar_core::{Error, ErrorKind, Judge, MarkLog, Tier};
+
+use crate::background::Tasks;
+use crate::counters::Counters;
+use crate::directory::{self, Held};
+use crate::fence::{Fence, LocalLog, MarkJournal, saved};
+use crate::lease::Leases;
+use crate::settings::{LowerTier, Settings};
+use crate::tier::breaker::{Breaker, BreakerOptions};
+use crate::tier::{self, DiskOptions, DiskTier};
+use crate::write::Writes;
+
+/// Redis, if there is to be one: left alone while it is out of order, from the start if it must be.
+pub(super) fn open_redis(
+    settings: &Settings,
+    counters: &Arc<Counters>,
+    tasks: &Tasks,
+) -> Result<Option<(LowerTier, Leases)>, Error> {
+    let Settings { redis: Some(redis), clock, .. } = settings else { return Ok(None) };
+    let (tier, shared) = tier::redis::open(redis, clock, counters, tasks.apart())?;
+    let options = BreakerOptions {
+        failures_max: redis.failures_max,
+        slow: redis.slow,
+        retry_min: redis.retry_min,
+        retry_max: redis.retry_max,
+    };
+    let (clock, counters) = (Arc::clone(clock), Arc::clone(counters));
+    let tier = Breaker::around(tier, options, Arc::clone(&clock), counters, tasks.apart())?;
+    let leases = Leases::new(shared, clock, tier.health(), tasks.clone());
+    Ok(Some((Arc::new(tier), leases)))
+}
+
+/// Hold, log, fence, the disk, whether the log is new, and what is to be written. Blocks.
+pub(super) type Parts = (Option<Held>, Arc<dyn MarkLog>, Fence, Option<LowerTier>, bool, Writes);
+
+pub(super) fn open_parts(settings: &Settings, counters: &Arc<Counters>) -> Result<Parts, Error> {
+    let Settings { data_dir, clock, log, lower, marks_max, .. } = settings.clone();
+    let is_own = log.is_none();
+    let held = data_dir.as_deref().map(directory::hold).transpose()?;
+    let mut founded = false;
+    let log: Arc<dyn MarkLog> = match (log, &data_dir) {
+        (Some(log), _) => log,
+        (None, None) => {
+            founded = true;
+            Arc::new(LocalLog::volatile(marks_max)?)
+        }
+        (None, Some(directory)) => {
+            founded = !LocalLog::is_in(directory);
+            let (log, notice) = LocalLog::open(directory, marks_max)?;
+            if let Some(notice) = notice {
+                counters.say(clock.now(), notice);
+            }
+            Arc::new(log)
+        }
+    };
+    let open = || {
+        let fence = open_fence(&*log, is_own, settings, counters)?;
+        let judge: Arc<dyn Judge> = Arc::new(fence.clone());
+        let disk = match &data_dir {
+            None => None,
+            Some(directory) => {
+                let options = DiskOptions {
+                    max_bytes: settings.disk_max_bytes,
+                    sweep_after: settings.sweep_after,
+                    ..DiskOptions::default()
+                };
+                let (judge, said) = (Arc::clone(&judge), Arc::clone(counters));
+                let tier = DiskTier::open(directory, options, judge, Arc::clone(&clock), said)?;
+                if founded && tier.usage().total().entries > 0 {
+                    let text = "the mark log was not there and has been founded anew: what lies on disk \
+                                is not served";
+                    counters.say(clock.now(), text);
+                }
+                Some(Arc::new(tier) as LowerTier)
+            }
+        };
+        let disk = match lower {
+            None => disk,
+            Some(wrap) => wrap(disk, judge)?,
+        };
+        let (directory, max_bytes) = (data_dir.as_deref(), settings.journal_max_bytes);
+        let (writes, notices) = Writes::open(directory, max_bytes, Arc::clone(&clock))?;
+        notices.into_iter().for_each(|said| counters.say(clock.now(), said));
+        Ok((fence, disk, writes))
+    };
+    match open() {
+        Ok((fence, disk, writes)) => Ok((held, log, fence, disk, founded, writes)),
+        Err(error) => {
+            // So that who tries again does not find its file still held.
+            let _ = block_on(log.close());
+            Err(error)
+        }
+    }
+}
+
+/// The fence over what the log holds, or over nothing if it is away; with the marks that wait in the journal.
+fn open_fence(
+    log: &dyn MarkLog,
+    is_own: bool,
+    settings: &Settings,
+    counters: &Arc<Counters>,
+) -> Result<Fence, Error> {
+    let Settings { clock, marks_max, data_dir, .. } = settings;
+    let say = |text: String| counters.say(clock.now(), text);
+    let began = clock.since_boot();
+    let (known, problem) = match block_on(log.snapshot()) {
+        Ok(known) => (Some(known), None),
+        Err(away) if away.kind() == ErrorKind::Away => (None, Some(away)),
+        Err(error) => return Err(error),
+    };
+    let mut last = None;
+    if let Some(directory) = data_dir.as_ref().filter(|_| !is_own) {
+        last = saved::take(directory)?;
+    }
+    let mut until = log.lease().map(|lease| began + lease);
+    if let Some(away) = problem {
+        let by = last.is_some() && settings.serve_while_away;
+        let what = match by {
+            true => "what lies on disk from before is served, labelled as stale",
+            false => "what lies in Redis and on disk is not served until it is back",
+        };
+        say(format!("the shared log is away ({away}): {what}"));
+        until = until.and(Some(began));
+    }
+    let known = known.or(last.filter(|_| settings.serve_while_away));
+    let fence = match &known {
+        Some(known) => Fence::new(known, Arc::clone(clock), *marks_max)?,
+        None => Fence::adrift(Arc::clone(clock), *marks_max),
+    };
+    if let Some(until) = until {
+        fence.watch(until, settings.max_blind);
+    }
+    if let Some(directory) = data_dir
+        && (!is_own || MarkJournal::is_in(directory))
+    {
+        let (journal, marks, notices) = MarkJournal::open(directory, Arc::clone(clock))?;
+        notices.into_iter().for_each(say);
+        fence.set_journal(Arc::new(journal));
+        fence.restore(marks, known.as_ref());
+    }
+    Ok(fence)
+}
