@@ -51,17 +51,17 @@ pub(super) fn measure() -> Outcome<Vec<String>> {
     let cache = samovar.cache_with_writer(policy, Arc::new(Done));
     let mut file = File::create(base.join("peer"))?;
     // The first round makes the journal and warms up.
-    runtime.block_on(ours(&cache))?;
+    runtime.block_on(ours(&samovar, &cache))?;
     peer(&mut file)?;
     let (mut p50, mut p99) = (Vec::new(), Vec::new());
     let (mut own, mut other) = (Vec::new(), Vec::new());
     for round in 0..ROUNDS {
         let (us, them) = if round % 2 == 0 {
-            let us = runtime.block_on(ours(&cache))?;
+            let us = runtime.block_on(ours(&samovar, &cache))?;
             (us, peer(&mut file)?)
         } else {
             let them = peer(&mut file)?;
-            (runtime.block_on(ours(&cache))?, them)
+            (runtime.block_on(ours(&samovar, &cache))?, them)
         };
         eprintln!(
             "round {}: {} acknowledged, p50 {:.0} µs, p99 {:.0} µs; alone {}, {:.0} µs, {:.0} µs",
@@ -91,7 +91,7 @@ pub(super) fn measure() -> Outcome<Vec<String>> {
 }
 
 /// The microseconds that each of many concurrent writes took. Each writer waits for its acknowledgement and writes again.
-async fn ours(cache: &Cache<Bytes<SIZE>>) -> Outcome<Vec<f64>> {
+async fn ours(samovar: &Samovar, cache: &Cache<Bytes<SIZE>>) -> Outcome<Vec<f64>> {
     let until = Instant::now() + TURN;
     let writers: Vec<_> = (0..WRITERS)
         .map(|writer| {
@@ -114,6 +114,11 @@ async fn ours(cache: &Cache<Bytes<SIZE>>) -> Outcome<Vec<f64>> {
     for writer in writers {
         times.extend(writer.await??);
     }
+    // The other side is alone with the disk.
+    while cache.unwritten() > 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    samovar.flush().await?;
     Ok(times)
 }
 

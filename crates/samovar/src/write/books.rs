@@ -2,19 +2,18 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_channel::oneshot;
 use parking_lot::Mutex;
 use samovar_core::{Clock, Error, ErrorKind, WriteId};
-use tokio::sync::OnceCell;
 
 use super::letters::Letter;
 use super::record::{Head, Place, Record};
-use crate::background::off_thread;
+use crate::background::{closed, off_thread};
 use crate::cache::{Kept, Unwritten, Waiting};
 use crate::codec::{Compression, Packed, Payload};
 use crate::journal::{Journal, Opened, Options, Told};
@@ -25,12 +24,20 @@ use crate::random;
 pub(crate) const FILE: &str = "writes.journal";
 const KIND: [u8; 8] = *b"writes\0\0";
 
+/// Where the journal is once it was opened: once for good, though who asked for it be gone.
+#[derive(Default)]
+struct Slot {
+    opened: OnceLock<Arc<Journal>>,
+    /// Held while it is opened: whether it is too late for that.
+    closed: Mutex<bool>,
+}
+
 /// See the module.
 pub(crate) struct Writes {
     path: Option<PathBuf>,
     max_bytes: u64,
     clock: Arc<dyn Clock>,
-    journal: OnceCell<Arc<Journal>>,
+    journal: Arc<Slot>,
     /// How writes are called that stand in no journal.
     node: u64,
     next: AtomicU64,
@@ -54,7 +61,7 @@ impl Writes {
             path: path.clone(),
             max_bytes,
             clock: Arc::clone(&clock),
-            journal: OnceCell::new(),
+            journal: Arc::default(),
             node: random::number()?,
             next: AtomicU64::new(1),
             caches: Mutex::default(),
@@ -66,13 +73,18 @@ impl Writes {
         let Some(path) = there else { return Ok((writes, Vec::new())) };
         let Opened { journal, records, mut notices } =
             Journal::open(&path, Options::new(KIND, max_bytes), clock)?;
+        // What took the place of a dead letter that was dropped.
+        let (gone, records): (Vec<_>, Vec<_>) =
+            records.into_iter().partition(|record| record.bytes.is_empty());
+        let gone = gone.into_iter().map(|record| record.number).collect();
         for record in records {
             if let Err(error) = writes.take(record.number, &record.bytes) {
                 notices.push(format!("{}, record {}: {error}", path.display(), record.number));
             }
         }
+        journal.release(gone);
         // It was empty until now.
-        let _ = writes.journal.set(Arc::new(journal));
+        let _ = writes.journal.opened.set(Arc::new(journal));
         Ok((writes, notices))
     }
 
@@ -147,17 +159,26 @@ impl Writes {
 
     /// The journal; made by who first needs it.
     pub(super) async fn journal(&self) -> Result<&Arc<Journal>, Error> {
-        let make = || async {
-            let homeless = || {
-                let text = "this strategy keeps a journal, and there is no data_dir to keep it in: set Settings::data_dir";
-                Error::new(ErrorKind::Invalid, text)
-            };
-            let path = self.path.clone().ok_or_else(homeless)?;
-            let (options, clock) = (Options::new(KIND, self.max_bytes), Arc::clone(&self.clock));
-            let open = move || Journal::open(&path, options, clock);
-            off_thread("samovar-open", open).await.map(|opened| Arc::new(opened.journal))
+        if let Some(journal) = self.journal.opened.get() {
+            return Ok(journal);
+        }
+        let homeless = || {
+            let text = "this strategy keeps a journal, and there is no data_dir to keep it in: set Settings::data_dir";
+            Error::new(ErrorKind::Invalid, text)
         };
-        self.journal.get_or_try_init(make).await
+        let path = self.path.clone().ok_or_else(homeless)?;
+        let (slot, clock) = (Arc::clone(&self.journal), Arc::clone(&self.clock));
+        let options = Options::new(KIND, self.max_bytes);
+        let open = move || {
+            let is_closed = slot.closed.lock();
+            if !*is_closed && slot.opened.get().is_none() {
+                let opened = Journal::open(&path, options, clock)?;
+                let _ = slot.opened.set(Arc::new(opened.journal));
+            }
+            Ok(())
+        };
+        off_thread("samovar-open", open).await?;
+        self.journal.opened.get().ok_or_else(closed)
     }
 
     /// Records something, in the place of another record if one is named. Its number, once it is durable; `taken` is told
@@ -183,20 +204,21 @@ impl Writes {
 
     /// Records that are done with.
     pub(super) fn release(&self, numbers: Vec<u64>) {
-        if let Some(journal) = self.journal.get() {
+        if let Some(journal) = self.journal.opened.get() {
             journal.release(numbers);
         }
     }
 
     /// The name of a record.
     pub(super) fn id(&self, number: u64) -> WriteId {
-        let node = self.journal.get().map_or(self.node, |journal| journal.node());
+        let node = self.journal.opened.get().map_or(self.node, |journal| journal.node());
         WriteId { node, number }
     }
 
-    /// Stops the journal.
+    /// Stops the journal; none is opened any more.
     pub(crate) async fn close(&self) -> Result<(), Error> {
-        match self.journal.get() {
+        *self.journal.closed.lock() = true;
+        match self.journal.opened.get() {
             Some(journal) => journal.close().await,
             None => Ok(()),
         }

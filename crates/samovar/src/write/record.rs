@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use samovar_core::{Error, ErrorKind, Millis, Tags};
+use samovar_core::{Error, ErrorKind, Key, Millis, Tags};
 use serde::{Deserialize, Serialize};
 
 use crate::codec::CodecId;
@@ -49,6 +49,12 @@ pub(super) struct Death {
     pub(super) reason: Arc<str>,
     pub(super) at: Millis,
     pub(super) attempts: u32,
+}
+
+impl Place {
+    pub(super) fn to_key(&self) -> Key {
+        Key::new(Arc::clone(&self.cache), Arc::clone(&self.key))
+    }
 }
 
 impl Head {

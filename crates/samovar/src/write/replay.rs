@@ -14,7 +14,7 @@ use samovar_core::{Error, ErrorKind, Fate, Stamp, Write, WriteError, WriteId, Wr
 use super::WriteOptions;
 use super::letters::Letter;
 use super::record::{Death, Head, Place, Record};
-use super::through::{mark, marks_since, send};
+use super::through::{Acted, mark, send};
 use crate::cache::{Cache, Kept, Unwritten, Waiting};
 use crate::counters::Event;
 use crate::jitter::back_off;
@@ -23,7 +23,7 @@ use crate::samovar::Inner;
 use crate::value::Value;
 
 /// The most writes of one batch.
-const AT_ONCE: usize = 256;
+const AT_ONCE: usize = 1_000;
 /// How long to wait after a failure; twice as long each time …
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// … up to here.
@@ -103,42 +103,43 @@ impl<V: Value> Cache<V> {
         let mut ended = Ended::default();
         let mut over = Duration::ZERO;
         match &self.writer {
-            None => ended.done.extend(batch.iter().cloned()),
+            None => {
+                mark(inner, &self.places(batch)).await?;
+                self.keep_below(batch).await?;
+                ended.done.extend(batch.iter().cloned());
+            }
             Some(writer) => {
                 self.send_batch(&**writer, batch, &mut ended).await;
                 if ended.unknown {
                     let passed = inner.clock.elapsed().saturating_sub(began);
                     over = writer.deadline().saturating_sub(passed);
                 }
-                // What was given up and may still be committed is marked when it cannot be any more.
-                if ended.unknown && !ended.dead.is_empty() {
-                    inner.clock.sleep(over).await;
-                    over = Duration::ZERO;
+                if !ended.done.is_empty() {
+                    let version = mark(inner, &self.places(&ended.done)).await?;
+                    let stamp = Stamp { version, tick: inner.fence.tick(), read_at };
+                    if let Some(acted) = Acted::since(&inner.fence, token.tick) {
+                        self.keep_done(&ended.done, stamp, &acted);
+                    }
                 }
-            }
-        }
-        let settled = ended.done.iter().chain(ended.dead.iter().map(|(write, _)| write));
-        let places: Vec<Place> = settled.map(|write| self.place(&write.key)).collect();
-        if !places.is_empty() {
-            let version = mark(inner, &places).await?;
-            let tick = inner.fence.tick();
-            match &self.writer {
-                Some(_) => {
-                    let stamp = Stamp { version, tick, read_at };
-                    self.keep_done(&ended.done, stamp, |key, tags| {
-                        marks_since(&inner.fence, token.tick, key, tags) == Some(1)
-                    });
-                }
-                None => self.keep_below(&ended.done).await?,
             }
         }
         let numbers: Vec<u64> = ended.done.iter().map(|write| write.number).collect();
         numbers.iter().for_each(|number| unwritten.settle(*number));
         inner.writes.release(numbers);
-        for (write, error) in &ended.dead {
-            self.give_up(unwritten, write, error).await?;
+        if !ended.dead.is_empty() {
+            // What may still be committed is marked when it cannot be any more.
+            inner.clock.sleep(std::mem::take(&mut over)).await;
+            let dead: Vec<_> = ended.dead.iter().map(|(write, _)| Arc::clone(write)).collect();
+            mark(inner, &self.places(&dead)).await?;
+            for (write, error) in &ended.dead {
+                self.give_up(unwritten, write, error).await?;
+            }
         }
         Ok(ended.again.then_some(over))
+    }
+
+    fn places(&self, writes: &[Arc<Waiting>]) -> Vec<Place> {
+        writes.iter().map(|write| self.place(&write.key)).collect()
     }
 
     /// Writes a batch to the source.
@@ -176,16 +177,10 @@ impl<V: Value> Cache<V> {
     }
 
     /// Keeps each value, as it stands in the source by a mark, if no other mark has acted since.
-    fn keep_done(
-        &self,
-        done: &[Arc<Waiting>],
-        stamp: Stamp,
-        is_alone: impl Fn(&samovar_core::Key, &samovar_core::Tags) -> bool,
-    ) {
-        for write in done {
-            let Some(Ok(value)) = write.value.as_ref().map(Kept::value::<V>) else { continue };
-            let key = self.key(&write.key, stamp.read_at);
-            if is_alone(&key, &write.tags) {
+    fn keep_done(&self, done: &[Arc<Waiting>], stamp: Stamp, acted: &Acted) {
+        for write in done.iter().filter(|w| acted.leaves(&self.place(&w.key), &w.tags)) {
+            if let Some(Ok(value)) = write.value.as_ref().map(Kept::value::<V>) {
+                let key = self.key(&write.key, stamp.read_at);
                 self.keep_written(&key, value, &options(write), stamp);
             }
         }

@@ -1,5 +1,7 @@
 //! Write-through and cache-aside: the source is written, then the key is marked.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::{Arc, Weak};
@@ -77,9 +79,9 @@ impl<V: Value> Cache<V> {
         let is_known = !matches!(&answer, Err(WriteError { fate: Fate::Unknown, .. }));
         if let (Ok(()), Ok(version), true, Some(value)) = (&answer, &marked, is_through, value) {
             let stamp = Stamp { version: *version, tick: inner.fence.tick(), read_at };
-            let key = self.key(key, read_at);
-            if marks_since(&inner.fence, token.tick, &key, &options.tags) == Some(1) {
-                self.keep_written(&key, value, &options, stamp);
+            let acted = Acted::since(&inner.fence, token.tick);
+            if acted.is_some_and(|acted| acted.leaves(&place, &options.tags)) {
+                self.keep_written(&self.key(key, read_at), value, &options, stamp);
             }
         }
         let over = began.saturating_add(deadline).saturating_sub(inner.clock.elapsed());
@@ -198,21 +200,39 @@ fn unanswered() -> WriteError {
     WriteError::new(Fate::Unknown, Error::new(ErrorKind::Source, text))
 }
 
-/// How many marks have acted here since a tick that cover what stands under a key with these tags; `None`: more than can
-/// be told apart.
-pub(super) fn marks_since(fence: &Fence, tick: Tick, key: &Key, tags: &Tags) -> Option<usize> {
-    let count = std::cell::Cell::new(0);
-    let is_many = fence.acted_since(tick, |scope| {
-        count.set(count.get() + usize::from(scope.covers(key, tags)));
-        false
-    });
-    (!is_many).then(|| count.get())
+/// The marks that have acted here since a token was taken.
+#[derive(Default)]
+pub(super) struct Acted {
+    /// How many on each key.
+    keys: HashMap<Key, usize>,
+    others: Vec<Scope>,
+}
+
+impl Acted {
+    /// `None`: they are more than can be told apart.
+    pub(super) fn since(fence: &Fence, tick: Tick) -> Option<Acted> {
+        let acted = RefCell::new(Acted::default());
+        let are_many = fence.acted_since(tick, |scope| {
+            let Acted { keys, others } = &mut *acted.borrow_mut();
+            match scope {
+                Scope::Key(key) => *keys.entry(key.clone()).or_default() += 1,
+                other => others.push(other.clone()),
+            }
+            false
+        });
+        (!are_many).then(|| acted.into_inner())
+    }
+
+    /// Whether one mark alone, its own, covers what was written under a key with these tags.
+    pub(super) fn leaves(&self, place: &Place, tags: &Tags) -> bool {
+        let key = place.to_key();
+        self.keys.get(&key) == Some(&1) && !self.others.iter().any(|scope| scope.covers(&key, tags))
+    }
 }
 
 /// Marks keys that were written.
 pub(super) async fn mark(inner: &Arc<Inner>, places: &[Place]) -> Result<Version, Error> {
-    let key = |place: &Place| Key::new(Arc::clone(&place.cache), Arc::clone(&place.key));
-    let scopes = places.iter().map(|place| Scope::Key(key(place))).collect();
+    let scopes = places.iter().map(|place| Scope::Key(place.to_key())).collect();
     Samovar::of(Arc::clone(inner)).mark(scopes, Mode::Remove, "written").await
 }
 

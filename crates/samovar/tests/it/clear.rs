@@ -125,6 +125,7 @@ fn open_refuses_what_is_newer_or_foreign() {
     assert!(refused(&[("cache.redb", "somebody's")]).contains("cache.redb"), "no marker");
     assert!(refused(&[OURS, ("cache.redb", "somebody's")]).contains("cache.redb"));
     assert!(refused(&[OURS, ("marks.redb", "somebody's")]).contains("marks.redb"));
+    assert!(refused(&[OURS, ("writes.journal", "somebody's")]).contains("writes.journal"));
 }
 
 #[test]
