@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "the helpers of tests are tests too")]
 
 mod data;
+mod policies;
 mod table;
 
 use std::path::PathBuf;
