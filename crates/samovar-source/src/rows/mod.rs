@@ -62,7 +62,7 @@ use crate::sqlite::rows::SqliteRows;
 use crate::{PostgresOptions, SourceError, SourceErrorKind};
 pub(crate) use key::KeyPattern;
 pub(crate) use plan::{Bound, LoadPlan, Put, Statement, WritePlan, spelt_anyhow};
-pub(crate) use text::numbered;
+pub(crate) use text::{Short, numbered};
 pub(crate) use value::Column;
 
 /// How many rows a key has.
@@ -121,7 +121,7 @@ impl WriteSql {
 pub struct RowOptions {
     /// Connections that read, and as many that write; those are opened by the first write.
     pub connections: usize,
-    /// No load takes longer, whatever the number of its keys.
+    /// No load takes longer once it has a connection, whatever the number of its keys.
     pub timeout: Duration,
     /// No load gives more rows, whatever the number of its keys.
     pub max_rows: usize,

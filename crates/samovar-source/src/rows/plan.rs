@@ -6,7 +6,7 @@ use samovar_core::{Fate, WriteError, WriteId};
 use serde_json::{Map, Value};
 
 use super::key::KeyPattern;
-use super::text::first_word;
+use super::text::{Short, first_word};
 use super::{LoadSql, Rows, WriteSql, write_error};
 use crate::sql::bare;
 use crate::{SourceError, SourceErrorKind};
@@ -96,7 +96,7 @@ impl Statement {
         };
         let word = first_word(text);
         if !words.contains(&word.as_str()) {
-            return Err(statement.wrong(format!("{what}; found {text:.60?}")));
+            return Err(statement.wrong(format!("{what}; found {}", Short(text))));
         }
         Ok(statement)
     }
@@ -144,14 +144,18 @@ impl Statement {
             let of_key = |text: &str| match (parameter.spells)(text) {
                 true => Ok(Bound::Text(text.into())),
                 false => {
-                    Err(format!("the key {key:.80?} is not spelt as values of its column are"))
+                    Err(format!("the key {} is not spelt as values of its column are", Short(key)))
                 }
             };
             match &parameter.takes {
                 Takes::Key => of_key(key),
                 Takes::Part(at) => of_key(parts.get(*at).copied().unwrap_or_default()),
                 Takes::Field(name) => fields.and_then(|fields| fields.get(name)).map(|value| Bound::of(value, parameter.is_json)).ok_or_else(|| {
-                    format!("the value of {key:.80?} has no field {name:?}, which {} takes; null is a value", self.field)
+                    format!(
+                        "the value of {} has no field {name:?}, which {} takes; null is a value",
+                        Short(key),
+                        self.field
+                    )
                 }),
             }
         };
@@ -186,7 +190,8 @@ impl LoadPlan {
             return Ok(());
         }
         let message = format!(
-            "key {key:.80?} has more than one row; say rows = \"many\", or make the query give one"
+            "key {} has more than one row; say rows = \"many\", or make the query give one",
+            Short(key)
         );
         Err(SourceError::new(SourceErrorKind::TooManyRows, message))
     }
@@ -194,7 +199,8 @@ impl LoadPlan {
     /// The error for more rows than one load may give.
     pub(crate) fn too_many(key: &str, max_rows: usize) -> SourceError {
         let message = format!(
-            "at key {key:.80?} there are more than {max_rows} rows in one load; give the query a LIMIT, or raise max_rows"
+            "at key {} there are more than {max_rows} rows in one load; give the query a LIMIT, or raise max_rows",
+            Short(key)
         );
         SourceError::new(SourceErrorKind::TooManyRows, message)
     }
@@ -259,15 +265,15 @@ fn bind(plan: &WritePlan, key: &str, value: Option<&Value>) -> Result<Vec<Bound>
     let parts = plan
         .key
         .split(key)
-        .ok_or_else(|| format!("the key {key:.80?} is not put together as write.key says"))?;
+        .ok_or_else(|| format!("the key {} is not put together as write.key says", Short(key)))?;
     match value {
         Some(Value::Object(fields)) => plan.upsert.bind(key, &parts, Some(fields)),
         Some(_) => {
-            Err(format!("the value of {key:.80?} is no object, whose fields could be written"))
+            Err(format!("the value of {} is no object, whose fields could be written", Short(key)))
         }
         None => match &plan.delete {
             Some(delete) => delete.bind(key, &parts, None),
-            None => Err(format!("{key:.80?} cannot be deleted: write.delete is not given")),
+            None => Err(format!("{} cannot be deleted: write.delete is not given", Short(key))),
         },
     }
 }

@@ -1,5 +1,22 @@
 //! The text of statements: which kind they are of, and their named parameters.
 
+use std::fmt;
+
+/// So many characters of a text are shown.
+const SHOWN: usize = 80;
+
+/// A text as errors show it: in quotes, and no more than its beginning.
+pub(crate) struct Short<'a>(pub(crate) &'a str);
+
+impl fmt::Display for Short<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.char_indices().nth(SHOWN) {
+            Some((end, _)) => write!(f, "{:?}…", &self.0[..end]),
+            None => write!(f, "{:?}", self.0),
+        }
+    }
+}
+
 /// The first word of a statement, in lower case, behind blanks and comments.
 pub(crate) fn first_word(text: &str) -> String {
     let mut rest = text.trim_start();
@@ -116,7 +133,32 @@ fn dollar_quoted(text: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::{any, prop_assert_eq, proptest};
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn no_text_in_quotes_is_a_parameter(inside in any::<String>(), tag in "[a-z]{0,3}") {
+            let text = inside.replace('\'', "''");
+            let name = inside.replace('"', "\"\"");
+            let line = inside.replace(['\n', '\r'], " ");
+            let free = inside.replace('$', "");
+            let given =
+                format!("f('{text}', :a, \"{name}\", :b, ${tag}${free}${tag}$, :c) -- {line}\n, :d");
+            let expected =
+                format!("f('{text}', $1, \"{name}\", $2, ${tag}${free}${tag}$, $3) -- {line}\n, $4");
+            let made = numbered(&given).unwrap();
+            prop_assert_eq!(made.text, expected);
+            prop_assert_eq!(made.names, ["a", "b", "c", "d"]);
+        }
+    }
+
+    #[test]
+    fn errors_show_the_beginning() {
+        assert_eq!(Short("a\"b").to_string(), r#""a\"b""#);
+        assert_eq!(Short(&"键".repeat(81)).to_string(), format!("\"{}\"…", "键".repeat(80)));
+    }
 
     #[test]
     fn names_become_numbers_and_words_stay() {

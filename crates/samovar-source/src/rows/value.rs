@@ -2,6 +2,7 @@
 
 use serde_json::{Number, Value};
 
+use super::text::Short;
 use crate::cell::Cell;
 use crate::{SourceError, SourceErrorKind};
 
@@ -59,7 +60,8 @@ impl Column {
     pub(crate) fn unreadable(&self, key: &str, what: &str) -> SourceError {
         let declared = if self.declared.is_empty() { "no type" } else { &self.declared };
         let message = format!(
-            "key {key:.80?}: column {} ({declared}) holds {what}, which JSON has no form for; make it text in the query",
+            "key {}: column {} ({declared}) holds {what}, which JSON has no form for; make it text in the query",
+            Short(key),
             self.name
         );
         SourceError::new(SourceErrorKind::Value, message)

@@ -12,7 +12,7 @@ use tokio_postgres::{Client, Row, Statement};
 use super::super::failed;
 use super::super::form::{Form, Kind};
 use crate::cell::Cell;
-use crate::rows::{Bound, Column, LoadPlan};
+use crate::rows::{Bound, Column, LoadPlan, Short};
 use crate::{SourceError, SourceErrorKind};
 
 /// Keys that are asked for before the answer to the first has come.
@@ -96,7 +96,7 @@ pub(super) async fn read(
 /// What the server says of one key.
 fn wrong(key: &str, e: &tokio_postgres::Error) -> SourceError {
     match e.as_db_error() {
-        Some(_) => failed(e).at(&format!("key {key:.80?}")),
+        Some(_) => failed(e).at(&format!("key {}", Short(key))),
         None => failed(e),
     }
 }

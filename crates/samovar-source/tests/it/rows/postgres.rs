@@ -9,7 +9,7 @@ use samovar_testkit::postgres::{Database, Server};
 use samovar_testkit::rows::{Place, suite};
 use serde_json::json;
 
-use super::{block_on, fate, loader, one, put};
+use super::{anything_comes_back, block_on, fate, loader, one, put};
 
 struct Shop(Database<'static>);
 
@@ -47,6 +47,11 @@ const ANY: &str = "SELECT count(*) FROM pg_stat_activity
 #[test]
 fn postgres_keeps_the_contract_of_rows() {
     suite(Shop::new);
+}
+
+#[test]
+fn anything_comes_back_from_postgres() {
+    anything_comes_back(&Shop::new());
 }
 
 #[test]

@@ -11,7 +11,7 @@ use samovar_source::rows::{RowDatabase, RowOptions, WriteSql};
 use samovar_testkit::rows::{Place, suite};
 use serde_json::json;
 
-use super::{block_on, fate, loader, one, put};
+use super::{anything_comes_back, block_on, fate, loader, one, put};
 
 struct File {
     directory: tempfile::TempDir,
@@ -71,6 +71,11 @@ impl Place for File {
 #[test]
 fn sqlite_keeps_the_contract_of_rows() {
     suite(File::new);
+}
+
+#[test]
+fn anything_comes_back_from_sqlite() {
+    anything_comes_back(&File::new());
 }
 
 #[test]
