@@ -84,8 +84,10 @@ impl std::error::Error for WriteError {
 
 /// Writes values of one cache to the system of record.
 ///
-/// A writer that remembers the greatest [`WriteId::number`] of each node, in the transaction of the write, can leave
-/// out what it already has. For one that does not, the last writer wins.
+/// Only what was written back comes again, and only that comes in the order of its numbers. A writer of one cache that
+/// is written back can remember the greatest [`WriteId::number`] of each node, in the transaction of the write, and leave
+/// out what it already has. It must not go on then behind a write that failed and may come again: the rest is
+/// [`Fate::NotWritten`] too. For one that does not remember, the last writer wins.
 ///
 /// ```
 /// use std::collections::HashMap;

@@ -123,11 +123,15 @@ pub enum Event {
     FailSafe,
     /// Somebody came to a source that rests after a failed load, and it was not asked.
     Throttled,
+    /// A write that was acknowledged failed at its source; it is tried again, or given up.
+    WriteFailed,
+    /// A write that was acknowledged was given up: it is a dead letter.
+    DeadLetter,
 }
 
 impl Event {
     /// All of them.
-    pub const ALL: [Event; 18] = [
+    pub const ALL: [Event; 20] = [
         Event::TierError,
         Event::TierSkipped,
         Event::Damaged,
@@ -146,6 +150,8 @@ impl Event {
         Event::HardTimeout,
         Event::FailSafe,
         Event::Throttled,
+        Event::WriteFailed,
+        Event::DeadLetter,
     ];
 
     /// The name as people and metrics read it.
@@ -169,6 +175,8 @@ impl Event {
             Event::HardTimeout => "hard_timeouts",
             Event::FailSafe => "fail_safe",
             Event::Throttled => "throttled",
+            Event::WriteFailed => "writes_failed",
+            Event::DeadLetter => "dead_letters",
         }
     }
 }

@@ -42,6 +42,8 @@
 //!   means labelled as stale until it is read again.
 //! * [`Cache::get_or_load`] goes by the cache's [`CachePolicy`]: stale values are served while they are read again,
 //!   failing sources are left alone, absent rows are remembered; [`ReadOptions`] say otherwise for one call.
+//! * [`Cache::write`] brings a value to the source, by a [`Strategy`]: through the cache, back from a journal that
+//!   is durable before the call returns, or aside.
 //! * [`codec::Json`] and [`codec::MessagePack`] make values of any type that serde knows.
 //! * [`flight::Flights`] shares loads among those who ask at once.
 //!
@@ -60,6 +62,7 @@ pub mod fence;
 mod file;
 pub mod flight;
 mod jitter;
+mod journal;
 mod policy;
 mod random;
 pub mod redis;
@@ -67,6 +70,7 @@ mod samovar;
 mod settings;
 pub mod tier;
 mod value;
+mod write;
 
 pub use crate::cache::{
     Answer, Cache, Found, Load, LoadMany, Loaded, Outcome, PutOptions, ReadOptions,
@@ -74,7 +78,8 @@ pub use crate::cache::{
 pub use crate::counters::{Counters, Event, Notice, Outcomes, Snapshot};
 pub use crate::directory::{Cleared, clear};
 pub use crate::fence::Fence;
-pub use crate::policy::{CachePolicy, KeyVersion, Problem, check};
+pub use crate::policy::{CachePolicy, KeyVersion, Problem, Strategy, check};
 pub use crate::samovar::Samovar;
 pub use crate::settings::{LowerTier, Settings, WrapLower};
 pub use crate::value::Value;
+pub use crate::write::{DeadLetter, WriteOptions, Written};

@@ -1,4 +1,5 @@
-//! The cache by itself: what a hit costs, what stays in memory, how fast a disk opens, how expiries spread.
+//! The cache by itself: what a hit costs, what stays in memory, how fast a disk opens, how expiries
+//! spread, how long a write takes that is acknowledged from the journal.
 //!
 //! `cargo xtask bench cache` measures all of it, `cargo xtask bench cache traces` one part.
 
@@ -6,6 +7,7 @@ mod disk;
 mod expiry;
 mod hits;
 mod traces;
+mod write_back;
 
 use samovar::{CachePolicy, Samovar, Settings, Value};
 use samovar_core::{Error, ErrorKind, Part, Parts, Stamp};
@@ -22,6 +24,8 @@ pub(crate) const NAMES: &[&str] = &[
     "hit_rate_over_w_tinylfu_points",
     "disk_open_s",
     "expiry_spread",
+    "write_back_ack_p50_ratio",
+    "write_back_ack_p99_ratio",
 ];
 
 /// A part of this benchmark: its name, and the lines that it gives.
@@ -32,6 +36,7 @@ const PARTS: &[Measure] = &[
     ("traces", traces::measure),
     ("disk", disk::measure),
     ("expiry", expiry::measure),
+    ("write_back", write_back::measure),
 ];
 
 /// The parts that were named, or all of them; the lines to print, ratios first in each.
