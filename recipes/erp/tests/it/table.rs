@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use samovar::CachePolicy;
+use samovar::{CachePolicy, Strategy};
 use samovar_source::rows::{LoadSql, Rows, WriteSql};
 use toml::{Table, Value};
 
@@ -30,7 +30,14 @@ fn cache(name: &str, table: &Table) -> Cache {
     };
     let seconds = text(table, "ttl").unwrap();
     let ttl = Duration::from_secs(seconds.strip_suffix('s').unwrap().parse().unwrap());
+    let strategy = text(table, "strategy").unwrap();
     let policy = CachePolicy {
+        strategy: match strategy.as_str() {
+            "cache-aside" => Strategy::CacheAside,
+            "write-through" => Strategy::WriteThrough,
+            "write-back" => Strategy::WriteBack,
+            other => panic!("{other}"),
+        },
         key_prefix: Some(text(table, "key_prefix").unwrap().into()),
         ttl,
         // So that tests know when it ends.
@@ -53,5 +60,5 @@ fn cache(name: &str, table: &Table) -> Cache {
             ..WriteSql::new(text(write, "upsert").unwrap())
         }
     });
-    Cache { name: name.into(), strategy: text(table, "strategy").unwrap(), policy, load, write }
+    Cache { name: name.into(), strategy, policy, load, write }
 }
