@@ -54,3 +54,22 @@ fn main() -> ExitCode {
     };
     if made.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_options_are_sound() {
+        Options::command().debug_assert();
+        let options =
+            Options::parse_from(["samovar-erp", "--database", "postgres://ann@db.example/erp"]);
+        assert_eq!((options.orders, options.customers), (5_000, 300));
+        assert!(Options::try_parse_from(["samovar-erp", "--customers", "0"]).is_err());
+        let both =
+            ["samovar-erp", "--out", "a.sqlite", "--database", "postgres://ann@db.example/erp"];
+        assert!(Options::try_parse_from(both).is_err());
+    }
+}
