@@ -7,6 +7,7 @@ mod form;
 mod inventory;
 mod options;
 mod outline;
+pub(crate) mod rows;
 mod shape;
 mod sql;
 mod transport;

@@ -1,0 +1,75 @@
+//! Both databases keep the contract of rows by key, and what is their own.
+
+#![allow(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
+
+mod postgres;
+mod sqlite;
+
+use std::sync::Arc;
+
+use futures_executor::block_on;
+use proptest::collection::vec;
+use proptest::prelude::{ProptestConfig, TestCaseError, any, prop_assert_eq};
+use proptest::strategy::Strategy;
+use proptest::test_runner::TestRunner;
+use samovar_core::{Fate, Write, WriteId, Writer};
+use samovar_source::rows::{
+    LoadSql, RowDatabase, RowOptions, Rows, SqlLoader, SqlWriter, WriteSql,
+};
+use samovar_testkit::rows::Place;
+use serde_json::{Value, json};
+
+fn loader(database: &RowDatabase, sql: &str) -> SqlLoader {
+    database.loader("things", &LoadSql::new(sql, Rows::One)).unwrap()
+}
+
+fn one(loader: &SqlLoader, key: &str) -> Option<Value> {
+    block_on(loader.load_one(key)).unwrap()
+}
+
+fn put(number: u64, key: &str, value: Value) -> Write<Value> {
+    Write { id: WriteId { node: 1, number }, key: key.into(), value: Some(Arc::new(value)) }
+}
+
+/// What became of one write, and what was said.
+fn fate(writer: &SqlWriter, write: Write<Value>) -> Option<(Fate, String)> {
+    let outcome = block_on(writer.write(&[write])).pop().unwrap();
+    outcome.err().map(|wrong| (wrong.fate, wrong.to_string()))
+}
+
+/// Whatever is written under whatever key is read again, and nothing else.
+fn anything_comes_back(place: &impl Place) {
+    place.run("CREATE TABLE things (k TEXT PRIMARY KEY, v TEXT, n BIGINT, r DOUBLE PRECISION, b BOOLEAN);");
+    let database = place.open(RowOptions::default());
+    let read = loader(&database, "SELECT k, v, n, r, b FROM things WHERE k = :key");
+    let sql = "INSERT INTO things (k, v, n, r, b) VALUES (:key, :v, :n, :r, :b)
+        ON CONFLICT (k) DO UPDATE SET v = excluded.v, n = excluded.n, r = excluded.r, b = excluded.b";
+    let write = database.writer("things", &WriteSql::new(sql)).unwrap();
+    // No database has a zero in a text.
+    let text = || any::<String>().prop_map(|text| text.replace('\0', ""));
+    let real = any::<f64>().prop_filter("JSON has finite numbers", |real| real.is_finite());
+    let row = (text(), text(), any::<i64>(), real, any::<bool>());
+    let number = std::cell::Cell::new(0);
+    let mut runner = TestRunner::new(ProptestConfig::with_cases(40));
+    let outcome = runner.run(&vec(row, 1..12), |rows| {
+        let mut last = std::collections::BTreeMap::new();
+        let mut writes = Vec::new();
+        for (key, v, n, r, b) in rows {
+            // Zero has no sign in a database.
+            let value = json!({"k": key, "v": v, "n": n, "r": r + 0.0, "b": b});
+            number.set(number.get() + 1);
+            writes.push(put(number.get(), &key, value.clone()));
+            last.insert(Arc::<str>::from(key), value);
+        }
+        let outcomes = block_on(write.write(&writes));
+        prop_assert_eq!(
+            outcomes.iter().find_map(|outcome| outcome.as_ref().err()).map(ToString::to_string),
+            None
+        );
+        let keys: Vec<Arc<str>> = last.keys().cloned().collect();
+        let found = block_on(read.load(&keys)).map_err(|e| TestCaseError::fail(e.to_string()))?;
+        prop_assert_eq!(found, last.into_values().map(Some).collect::<Vec<_>>());
+        Ok(())
+    });
+    outcome.unwrap();
+}
