@@ -245,11 +245,11 @@ impl<V: Value> Cache<V> {
                 inner
                     .counters
                     .say(now, format!("{key} cannot be read from {tier}: {error}; dropped"));
-                inner.stack.remove(key, &inner.counters).await;
+                inner.stack.remove(key, counted).await;
                 return None;
             }
         };
-        inner.stack.promote(&self.policy, key, tier, &entry);
+        inner.stack.promote(&self.policy, key, tier, &entry, &self.counters);
         if self.policy.memory {
             self.promote(key, entry.with(shared), seen.reserve, now);
         }
@@ -278,6 +278,7 @@ impl<V: Value> Cache<V> {
             self.verdict(key, held.claim()) <= verdict
                 && !(is_late(held.parts(), &parts, |stamp| stamp.tick.0) || held.is_over(now))
         };
+        self.counters.set(TierName::Memory);
         self.inner.stack.memory().keep(key, entry, self.memory_until(now), stays);
     }
 
@@ -306,7 +307,7 @@ impl<V: Value> Cache<V> {
     /// back. To invalidate, use [`crate::Samovar::mark`].
     pub async fn remove(&self, key: &str) -> bool {
         let key = self.key(key, self.inner.clock.now());
-        self.inner.stack.remove(&key, &self.inner.counters).await
+        self.inner.stack.remove(&key, (&*self.inner.counters, &*self.counters)).await
     }
 
     fn age(&self, read_at: Millis) -> Duration {

@@ -11,6 +11,7 @@ use samovar_source::{
 
 use super::awaited::Awaited;
 use super::{Place, Settings};
+use crate::caches::Caches;
 
 impl Settings {
     /// The engine over the configured source, with its levels in `samovar`. Needs a tokio runtime around it.
@@ -35,6 +36,11 @@ impl Settings {
             Err(wrong) => return Err(wrong),
         };
         Ok(self.engine_over(samovar, source))
+    }
+
+    /// The configured caches, with their entries in `samovar`.
+    pub fn caches(&self, samovar: &Samovar) -> Caches {
+        Caches::open(samovar, &self.caches, |_| None)
     }
 
     /// The configured source.

@@ -239,8 +239,9 @@ impl<V: Value> Cache<V> {
             (outcome, _) => outcome,
         };
         let age = now.since(stamp.read_at).unwrap_or_default();
-        let Seen { value, tier, .. } = seen;
-        Answer { value, outcome, tier: Some(tier), stamp, age, problem: None }
+        let Seen { value, tier, fresh_until, .. } = seen;
+        let (tier, fresh_until) = (Some(tier), Some(fresh_until));
+        Answer { value, outcome, tier, stamp, age, fresh_until, problem: None }
     }
 
     /// What is given in place of what could not be loaded, if there is anything.
