@@ -72,6 +72,18 @@ impl<C: Send + 'static> Pool<C> {
         async move { answered.await.unwrap_or_else(|_| Err(SourceError::panicked())) }
     }
 
+    /// Queues a job and waits for its answer, without an executor: the caller may stand in one, and they do not nest.
+    pub(crate) fn wait<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut C) -> Result<T, SourceError> + Send + 'static,
+    ) -> Result<T, SourceError> {
+        let (answer, answered) = mpsc::channel();
+        self.run(move |connection| {
+            let _ = answer.send(job(connection));
+        });
+        answered.recv().unwrap_or_else(|_| Err(SourceError::panicked()))
+    }
+
     /// Queues a job. If all threads are gone the job is dropped, and with it the channel it answers on.
     pub(crate) fn run(&self, job: impl FnOnce(&mut C) + Send + 'static) {
         let _ = self.jobs.send(Box::new(job));

@@ -97,7 +97,7 @@ impl Cell<'_> {
     }
 
     /// In words, for an error.
-    fn words(&self) -> String {
+    pub(crate) fn words(&self) -> String {
         let text = || self.text(&mut String::new()).unwrap_or_default().to_string();
         match self {
             Cell::Null => "nothing (NULL)".into(),

@@ -50,6 +50,13 @@ impl SourceError {
         self.kind
     }
 
+    /// The same error, told of a place.
+    #[must_use]
+    pub(crate) fn at(mut self, place: &str) -> Self {
+        self.message = format!("{place}: {}", self.message).into();
+        self
+    }
+
     pub(crate) fn too_many(store: &str, max_rows: u64) -> Self {
         let message = format!(
             "store {store} has more than {max_rows} rows in one query; raise source.max_rows, or split the store"

@@ -12,6 +12,7 @@ mod error;
 mod handover;
 pub mod import;
 mod postgres;
+pub mod rows;
 mod sql;
 mod sqlite;
 

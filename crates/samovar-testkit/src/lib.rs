@@ -11,6 +11,7 @@ pub mod postgres;
 mod programs;
 #[cfg(feature = "redis")]
 pub mod redis;
+pub mod rows;
 pub mod skip;
 pub mod source;
 pub mod tier;

@@ -6,6 +6,7 @@ mod connection;
 mod form;
 mod inventory;
 mod options;
+pub(crate) mod rows;
 mod shape;
 mod sql;
 mod transport;

@@ -46,7 +46,7 @@ impl File {
 
 /// Device and number of a file.
 #[cfg(unix)]
-fn identity(path: &Path) -> Option<(u64, u64)> {
+pub(super) fn identity(path: &Path) -> Option<(u64, u64)> {
     use std::os::unix::fs::MetadataExt;
     let file = std::fs::metadata(path).ok()?;
     Some((file.dev(), file.ino()))
@@ -54,6 +54,6 @@ fn identity(path: &Path) -> Option<(u64, u64)> {
 
 /// Elsewhere a file that is open cannot be replaced.
 #[cfg(not(unix))]
-fn identity(_: &Path) -> Option<(u64, u64)> {
+pub(super) fn identity(_: &Path) -> Option<(u64, u64)> {
     None
 }

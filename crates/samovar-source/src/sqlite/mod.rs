@@ -2,6 +2,7 @@
 
 mod file;
 mod inventory;
+pub(crate) mod rows;
 mod sql;
 mod value;
 mod watch;

@@ -4,4 +4,5 @@ mod catalog;
 mod import;
 mod orders;
 mod postgres;
+mod rows;
 mod sqlite;

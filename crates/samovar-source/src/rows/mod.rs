@@ -1,0 +1,362 @@
+//! Rows by key, read and written in SQL.
+//!
+//! A [`RowDatabase`] is a SQLite file or a PostgreSQL server. For each cache it makes a [`SqlLoader`], which reads the
+//! row or rows of a key as JSON, and a [`SqlWriter`], which writes a JSON object back. Statements name what they take
+//! (`:key`, `:price`), and it is always bound, never put into their text. They are checked when they are opened.
+//! The page `docs/sql.md` has the options and the table of types.
+//!
+//! ```
+//! use samovar_core::{Write, WriteId, Writer};
+//! use samovar_source::rows::{LoadSql, RowDatabase, RowOptions, Rows, WriteSql};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let directory = tempfile::tempdir()?;
+//! # let path = directory.path().join("shop.sqlite");
+//! # rusqlite::Connection::open(&path)?.execute_batch(
+//! #     "CREATE TABLE products (sku TEXT PRIMARY KEY, name TEXT NOT NULL, price REAL NOT NULL)")?;
+//! let database = RowDatabase::sqlite(&path, RowOptions::default())?;
+//! let load = database.loader(
+//!     "product_info",
+//!     &LoadSql::new("SELECT sku, name, price FROM products WHERE sku = :key", Rows::One),
+//! )?;
+//! let write = database.writer(
+//!     "product_info",
+//!     &WriteSql {
+//!         delete: Some("DELETE FROM products WHERE sku = :key".into()),
+//!         ..WriteSql::new(
+//!             "INSERT INTO products (sku, name, price) VALUES (:key, :name, :price)
+//!              ON CONFLICT (sku) DO UPDATE SET name = excluded.name, price = excluded.price",
+//!         )
+//!     },
+//! )?;
+//! # futures_executor::block_on(async {
+//! let tea = serde_json::json!({"name": "Tea", "price": 4.5});
+//! let id = WriteId { node: 1, number: 1 };
+//! let written = write.write(&[Write { id, key: "T-1".into(), value: Some(tea.into()) }]).await;
+//! assert!(written[0].is_ok());
+//! let row = load.load_one("T-1").await?;
+//! assert_eq!(row, Some(serde_json::json!({"sku": "T-1", "name": "Tea", "price": 4.5})));
+//! assert_eq!(load.load_one("T-2").await?, None);
+//! # Ok::<(), samovar_source::SourceError>(())
+//! # })?;
+//! # Ok(())
+//! # }
+//! ```
+
+mod key;
+mod plan;
+mod text;
+mod value;
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use samovar_core::{BoxFuture, Clock, Error, ErrorKind, Fate, SystemClock};
+use samovar_core::{Write, WriteError, Writer};
+use serde_json::Value;
+
+use crate::postgres::rows::PostgresRows;
+use crate::sqlite::rows::SqliteRows;
+use crate::{PostgresOptions, SourceError, SourceErrorKind};
+pub(crate) use key::KeyPattern;
+pub(crate) use plan::{Bound, LoadPlan, Put, Statement, WritePlan, spelt_anyhow};
+pub(crate) use text::numbered;
+pub(crate) use value::Column;
+
+/// How many rows a key has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Rows {
+    /// One or none: an object. A second one is an error.
+    #[default]
+    One,
+    /// Any number: an array of objects, which may be empty.
+    Many,
+}
+
+/// How the rows of a key are read.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct LoadSql {
+    /// A SELECT with the parameter `:key`, and the parts of [`LoadSql::key`].
+    pub sql: String,
+    /// How many rows a key has.
+    pub rows: Rows,
+    /// How keys are put together: `{store}:{month}` gives `:store` and `:month` beside `:key`. A part that must be a whole number
+    /// is `{store:integer}`. A key that is put together otherwise has no row.
+    pub key: Option<String>,
+}
+
+impl LoadSql {
+    /// With keys of one part.
+    pub fn new(sql: impl Into<String>, rows: Rows) -> LoadSql {
+        LoadSql { sql: sql.into(), rows, key: None }
+    }
+}
+
+/// How the row of a key is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WriteSql {
+    /// An INSERT, UPDATE or MERGE that makes the row what the value says: with `:key`, the parts of [`WriteSql::key`], and
+    /// the fields of the value, which is an object. One that changes no row refuses the value.
+    pub upsert: String,
+    /// A DELETE with `:key` and its parts. Without one a deletion is refused.
+    pub delete: Option<String>,
+    /// How keys are put together, as [`LoadSql::key`].
+    pub key: Option<String>,
+    /// Whether the table `samovar_writes` remembers what was written, so that a write that is repeated is left out. It is made
+    /// if it is not there. Without it the last writer wins.
+    pub remember: bool,
+}
+
+impl WriteSql {
+    /// With keys of one part, no deletion, and remembered.
+    pub fn new(upsert: impl Into<String>) -> WriteSql {
+        WriteSql { upsert: upsert.into(), delete: None, key: None, remember: true }
+    }
+}
+
+/// What rows by key may cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RowOptions {
+    /// Connections that read, and as many that write; those are opened by the first write.
+    pub connections: usize,
+    /// No load takes longer, whatever the number of its keys.
+    pub timeout: Duration,
+    /// No load gives more rows, whatever the number of its keys.
+    pub max_rows: usize,
+    /// After so long the database commits no write that was begun: [`Writer::deadline`]. Half of it is for the
+    /// statements, the rest for the commit.
+    pub write_deadline: Duration,
+}
+
+impl Default for RowOptions {
+    fn default() -> Self {
+        RowOptions {
+            connections: 2,
+            timeout: Duration::from_secs(10),
+            max_rows: 10_000,
+            write_deadline: Duration::from_secs(30),
+        }
+    }
+}
+
+/// What a database does for loaders and writers.
+pub(crate) trait Backend: Send + Sync + 'static {
+    /// Checks a SELECT. It blocks until then.
+    fn check_load(&self, plan: LoadPlan) -> Result<LoadPlan, SourceError>;
+
+    /// Checks what writes, and makes the table that remembers. It blocks until then.
+    fn check_write(&self, plan: WritePlan) -> Result<WritePlan, SourceError>;
+
+    /// The rows of each key, in one transaction.
+    fn load(
+        &self,
+        plan: Arc<LoadPlan>,
+        keys: Vec<Arc<str>>,
+    ) -> BoxFuture<'static, Result<Vec<Vec<Value>>, SourceError>>;
+
+    /// Writes in the order given, in one transaction.
+    fn write(
+        &self,
+        plan: Arc<WritePlan>,
+        puts: Vec<Put>,
+    ) -> BoxFuture<'static, Result<Vec<Result<(), WriteError>>, SourceError>>;
+
+    /// Runs a script in one transaction. It blocks until then.
+    fn script(&self, text: &str) -> Result<(), SourceError>;
+}
+
+/// A database whose rows are read and written by key: a SQLite file or a PostgreSQL server, with a few connections that
+/// all its loaders and writers share. Cheap to clone.
+#[derive(Clone)]
+pub struct RowDatabase {
+    backend: Arc<dyn Backend>,
+    options: RowOptions,
+}
+
+impl RowDatabase {
+    /// A SQLite file that is there. Its foreign keys are enforced. One that takes its place later is read and written
+    /// from then on.
+    ///
+    /// # Errors
+    /// If it cannot be opened ([`SourceErrorKind::Unreachable`]).
+    pub fn sqlite(path: &Path, options: RowOptions) -> Result<RowDatabase, SourceError> {
+        let backend = Arc::new(SqliteRows::open(path, options, clock())?);
+        Ok(RowDatabase { backend, options })
+    }
+
+    /// A PostgreSQL server. It is not reached before the first loader or writer is made.
+    ///
+    /// # Errors
+    /// If the address cannot be read ([`SourceErrorKind::Unreachable`]).
+    pub fn postgres(
+        server: &PostgresOptions,
+        options: RowOptions,
+    ) -> Result<RowDatabase, SourceError> {
+        let backend = Arc::new(PostgresRows::to(server, options, clock())?);
+        Ok(RowDatabase { backend, options })
+    }
+
+    /// What reads the rows of a cache. Its statement is checked, which blocks; it may be called inside of a runtime
+    /// or outside.
+    ///
+    /// # Errors
+    /// If the database cannot be reached ([`SourceErrorKind::Unreachable`]), or the statement is not one that reads, takes
+    /// what a key does not have, or names what is not there ([`SourceErrorKind::Schema`]): the message begins with the
+    /// field, such as `caches.product_info.load.sql`.
+    pub fn loader(&self, cache: &str, load: &LoadSql) -> Result<SqlLoader, SourceError> {
+        let plan = self.backend.check_load(LoadPlan::of(cache, load)?)?;
+        Ok(SqlLoader {
+            backend: Arc::clone(&self.backend),
+            plan: Arc::new(plan),
+            timeout: self.options.timeout,
+        })
+    }
+
+    /// What writes the rows of a cache. Its statements are checked, which blocks; it may be called inside of a runtime or
+    /// outside.
+    ///
+    /// # Errors
+    /// As [`RowDatabase::loader`]; the fields are such as `caches.product_info.write.upsert`. Also if the table
+    /// `samovar_writes` is not there and cannot be made.
+    pub fn writer(&self, cache: &str, write: &WriteSql) -> Result<SqlWriter, SourceError> {
+        let plan = self.backend.check_write(WritePlan::of(cache, write)?)?;
+        Ok(SqlWriter {
+            backend: Arc::clone(&self.backend),
+            plan: Arc::new(plan),
+            deadline: self.options.write_deadline,
+        })
+    }
+
+    /// Runs a script of statements with semicolons between them in one transaction: a schema, or sample data. It
+    /// blocks until then.
+    ///
+    /// # Errors
+    /// What the database says; then nothing of it was done.
+    pub fn script(&self, text: &str) -> Result<(), SourceError> {
+        self.backend.script(text)
+    }
+}
+
+impl fmt::Debug for RowDatabase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RowDatabase").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+/// The error for writes that are given up, so that nothing is committed after the deadline.
+pub(crate) fn write_too_late() -> SourceError {
+    SourceError::new(SourceErrorKind::Timeout, "it took longer than half of write_deadline")
+}
+
+fn clock() -> Arc<dyn Clock> {
+    Arc::new(SystemClock::new())
+}
+
+/// Reads the rows of keys as JSON. Cheap to clone; made by [`RowDatabase::loader`].
+#[derive(Clone)]
+pub struct SqlLoader {
+    backend: Arc<dyn Backend>,
+    plan: Arc<LoadPlan>,
+    timeout: Duration,
+}
+
+impl SqlLoader {
+    /// The rows of each key, in the order of the keys, all as of one moment: with [`Rows::One`] an object, or `None` if
+    /// there is no row; with [`Rows::Many`] always an array. It begins at once; dropped, it is cancelled at the database.
+    ///
+    /// # Errors
+    /// If any key's rows cannot be read: too many of them ([`SourceErrorKind::TooManyRows`]), a value that JSON has no form
+    /// for ([`SourceErrorKind::Value`], with key, column and type), too late ([`SourceErrorKind::Timeout`]), a lost connection
+    /// ([`SourceErrorKind::Lost`]).
+    pub fn load(
+        &self,
+        keys: &[Arc<str>],
+    ) -> impl Future<Output = Result<Vec<Option<Value>>, SourceError>> + Send + 'static {
+        let (plan, timeout) = (Arc::clone(&self.plan), self.timeout);
+        let loading = self.backend.load(Arc::clone(&plan), keys.to_vec());
+        async move {
+            let found = loading.await.map_err(|wrong| match wrong.kind() {
+                SourceErrorKind::Timeout => too_late(&plan, timeout),
+                _ => wrong.at(&plan.statement.field),
+            })?;
+            let value = |mut rows: Vec<Value>| match plan.rows {
+                Rows::One => rows.pop(),
+                Rows::Many => Some(Value::Array(rows)),
+            };
+            Ok(found.into_iter().map(value).collect())
+        }
+    }
+
+    /// The rows of one key.
+    ///
+    /// # Errors
+    /// As [`SqlLoader::load`].
+    pub async fn load_one(&self, key: &str) -> Result<Option<Value>, SourceError> {
+        let mut found = self.load(&[key.into()]).await?;
+        Ok(found.pop().flatten())
+    }
+}
+
+fn too_late(plan: &LoadPlan, timeout: Duration) -> SourceError {
+    let message = format!(
+        "{}: it took longer than {} s; give its table an index that finds rows by the key, or raise the timeout",
+        plan.statement.field,
+        timeout.as_secs_f64()
+    );
+    SourceError::new(SourceErrorKind::Timeout, message)
+}
+
+impl fmt::Debug for SqlLoader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqlLoader").field("plan", &self.plan).finish_non_exhaustive()
+    }
+}
+
+/// Writes rows by key; a [`Writer`] of JSON objects. Cheap to clone; made by [`RowDatabase::writer`].
+///
+/// Each call is one transaction. A write that is refused (a rule of the table, a value of another type, a field that is
+/// missing) is told so, and the others of the batch are written all the same. Whatever else goes wrong before the commit
+/// is sent, nothing was written: [`Fate::NotWritten`]. If the answer to the commit does not come, nobody knows:
+/// [`Fate::Unknown`].
+///
+/// A write that was begun goes on if its caller goes away.
+#[derive(Clone)]
+pub struct SqlWriter {
+    backend: Arc<dyn Backend>,
+    plan: Arc<WritePlan>,
+    deadline: Duration,
+}
+
+impl Writer<Value> for SqlWriter {
+    fn write<'a>(
+        &'a self,
+        writes: &'a [Write<Value>],
+    ) -> BoxFuture<'a, Vec<Result<(), WriteError>>> {
+        let puts = writes.iter().map(|write| Put::of(&self.plan, write)).collect();
+        let writing = self.backend.write(Arc::clone(&self.plan), puts);
+        Box::pin(async move {
+            // Only a thread that panicked does not say what became of them.
+            writing.await.unwrap_or_else(|wrong| {
+                vec![Err(write_error(Fate::Unknown, &self.plan.cache, wrong)); writes.len()]
+            })
+        })
+    }
+
+    fn deadline(&self) -> Duration {
+        self.deadline
+    }
+}
+
+impl fmt::Debug for SqlWriter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqlWriter").field("plan", &self.plan).finish_non_exhaustive()
+    }
+}
+
+/// A failed write of a cache.
+pub(crate) fn write_error(fate: Fate, cache: &str, wrong: SourceError) -> WriteError {
+    let error = Error::new(ErrorKind::Source, format!("cannot write {cache}"));
+    WriteError::new(fate, error.because(wrong))
+}

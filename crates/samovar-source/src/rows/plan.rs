@@ -1,0 +1,269 @@
+//! What is known of a cache's statements once they are read, and what is bound to their parameters.
+
+use std::sync::Arc;
+
+use samovar_core::{Fate, Write, WriteError, WriteId};
+use serde_json::{Map, Value};
+
+use super::key::KeyPattern;
+use super::text::first_word;
+use super::{LoadSql, Rows, WriteSql, write_error};
+use crate::sql::bare;
+use crate::{SourceError, SourceErrorKind};
+
+/// A statement of a configuration.
+#[derive(Clone, Debug)]
+pub(crate) struct Statement {
+    /// Where it stands, for errors.
+    pub(crate) field: String,
+    /// As it was given, later as the database takes it.
+    pub(crate) text: String,
+    /// What is bound, in the database's order. Known once it is checked.
+    pub(crate) parameters: Vec<Parameter>,
+    /// Whether it may take fields of the value.
+    takes_fields: bool,
+}
+
+/// A parameter of a statement.
+#[derive(Clone, Debug)]
+pub(crate) struct Parameter {
+    takes: Takes,
+    /// Whether a key, or a part of one, is spelt as values of its type are: `07` is no whole number, or two keys
+    /// would stand for one row.
+    pub(crate) spells: fn(&str) -> bool,
+}
+
+/// What a parameter takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Takes {
+    Key,
+    /// By its place.
+    Part(usize),
+    Field(String),
+}
+
+/// For parameters of types that tell nothing of spelling.
+pub(crate) fn spelt_anyhow(_: &str) -> bool {
+    true
+}
+
+/// What is bound to a parameter.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Bound {
+    Null,
+    Bool(bool),
+    Integer(i64),
+    Real(f64),
+    /// A whole number beyond 64 bits with a sign.
+    Digits(String),
+    Text(String),
+}
+
+impl Bound {
+    fn of(value: &Value) -> Bound {
+        match value {
+            Value::Null => Bound::Null,
+            Value::Bool(truth) => Bound::Bool(*truth),
+            Value::Number(number) => match (number.as_i64(), number.as_f64()) {
+                (Some(number), _) => Bound::Integer(number),
+                (None, Some(real)) if number.is_f64() => Bound::Real(real),
+                _ => Bound::Digits(number.to_string()),
+            },
+            Value::String(text) => Bound::Text(text.clone()),
+            Value::Array(_) | Value::Object(_) => Bound::Text(value.to_string()),
+        }
+    }
+}
+
+impl Statement {
+    /// Reads what can be known without a database.
+    fn of(
+        cache: &str,
+        field: &str,
+        text: &str,
+        (words, what): (&[&str], &str),
+        takes_fields: bool,
+    ) -> Result<Statement, SourceError> {
+        let text = bare(text);
+        let statement = Statement {
+            field: format!("caches.{cache}.{field}"),
+            text: text.into(),
+            parameters: Vec::new(),
+            takes_fields,
+        };
+        let word = first_word(text);
+        if !words.contains(&word.as_str()) {
+            return Err(statement.wrong(format!("{what}; found {text:.60?}")));
+        }
+        Ok(statement)
+    }
+
+    /// An error of this statement.
+    pub(crate) fn wrong(&self, what: impl std::fmt::Display) -> SourceError {
+        SourceError::new(SourceErrorKind::Schema, format!("{}: {what}", self.field))
+    }
+
+    /// Takes in the names of the parameters.
+    pub(crate) fn name<'a>(
+        &mut self,
+        names: impl IntoIterator<Item = &'a str>,
+        key: &KeyPattern,
+    ) -> Result<(), SourceError> {
+        let takes =
+            |name: &str| match key.place(name) {
+                _ if name == "key" => Ok(Takes::Key),
+                Some(place) => Ok(Takes::Part(place)),
+                None if self.takes_fields => Ok(Takes::Field(name.into())),
+                None => Err(self
+                    .wrong(format!("there is no parameter :{name}; it may take {}", key.names()))),
+            };
+        let takes: Vec<Takes> = names.into_iter().map(takes).collect::<Result<_, _>>()?;
+        if !takes.iter().any(|takes| !matches!(takes, Takes::Field(_))) {
+            return Err(
+                self.wrong(format!("it does not look at the key: it must take {}", key.names()))
+            );
+        }
+        self.parameters =
+            takes.into_iter().map(|takes| Parameter { takes, spells: spelt_anyhow }).collect();
+        Ok(())
+    }
+
+    /// What a key and the fields of a value bind. `Err` says what does not fit.
+    fn bind(
+        &self,
+        key: &str,
+        parts: &[&str],
+        fields: Option<&Map<String, Value>>,
+    ) -> Result<Vec<Bound>, String> {
+        let bound = |parameter: &Parameter| {
+            let of_key = |text: &str| match (parameter.spells)(text) {
+                true => Ok(Bound::Text(text.into())),
+                false => {
+                    Err(format!("the key {key:.80?} is not spelt as values of its column are"))
+                }
+            };
+            match &parameter.takes {
+                Takes::Key => of_key(key),
+                Takes::Part(at) => of_key(parts.get(*at).copied().unwrap_or_default()),
+                Takes::Field(name) => fields.and_then(|fields| fields.get(name)).map(Bound::of).ok_or_else(|| {
+                    format!("the value of {key:.80?} has no field {name:?}, which {} takes; null is a value", self.field)
+                }),
+            }
+        };
+        self.parameters.iter().map(bound).collect()
+    }
+}
+
+/// How a cache is loaded.
+#[derive(Clone, Debug)]
+pub(crate) struct LoadPlan {
+    pub(crate) statement: Statement,
+    pub(crate) rows: Rows,
+    pub(crate) key: KeyPattern,
+}
+
+impl LoadPlan {
+    pub(super) fn of(cache: &str, load: &LoadSql) -> Result<LoadPlan, SourceError> {
+        let key = KeyPattern::of(&format!("caches.{cache}.load.key"), load.key.as_deref())?;
+        let words = (&["select", "with", "values"][..], "it must be a SELECT");
+        let statement = Statement::of(cache, "load.sql", &load.sql, words, false)?;
+        Ok(LoadPlan { statement, rows: load.rows, key })
+    }
+
+    /// What a key binds; `None` if it can have no row.
+    pub(crate) fn bind(&self, key: &str) -> Option<Vec<Bound>> {
+        self.statement.bind(key, &self.key.split(key)?, None).ok()
+    }
+
+    /// An error if a key has a second row and may not.
+    pub(crate) fn allows(&self, key: &str, count: usize) -> Result<(), SourceError> {
+        if self.rows == Rows::Many || count < 2 {
+            return Ok(());
+        }
+        let message = format!(
+            "key {key:.80?} has more than one row; say rows = \"many\", or make the query give one"
+        );
+        Err(SourceError::new(SourceErrorKind::TooManyRows, message))
+    }
+
+    /// The error for more rows than one load may give.
+    pub(crate) fn too_many(key: &str, max_rows: usize) -> SourceError {
+        let message = format!(
+            "at key {key:.80?} there are more than {max_rows} rows in one load; give the query a LIMIT, or raise max_rows"
+        );
+        SourceError::new(SourceErrorKind::TooManyRows, message)
+    }
+}
+
+/// How a cache is written.
+#[derive(Clone, Debug)]
+pub(crate) struct WritePlan {
+    pub(crate) cache: String,
+    pub(crate) upsert: Statement,
+    pub(crate) delete: Option<Statement>,
+    pub(crate) key: KeyPattern,
+    pub(crate) remember: bool,
+}
+
+impl WritePlan {
+    pub(super) fn of(cache: &str, write: &WriteSql) -> Result<WritePlan, SourceError> {
+        let key = KeyPattern::of(&format!("caches.{cache}.write.key"), write.key.as_deref())?;
+        let words = &["insert", "update", "delete", "merge", "replace", "with"][..];
+        let of = |field, text: &str, takes_fields| {
+            let what = "it must be an INSERT, UPDATE, MERGE or DELETE";
+            Statement::of(cache, field, text, (words, what), takes_fields)
+        };
+        let upsert = of("write.upsert", &write.upsert, true)?;
+        let delete = write.delete.as_deref().map(|text| of("write.delete", text, false));
+        let delete = delete.transpose()?;
+        Ok(WritePlan { cache: cache.into(), upsert, delete, key, remember: write.remember })
+    }
+
+    /// An error about the table that remembers.
+    pub(crate) fn cannot_remember(&self, create: &str) -> SourceError {
+        let message = format!(
+            "caches.{}.write: the table samovar_writes, which remembers what was written, is not there and cannot be \
+             made; make it ({create}), or say remember = false",
+            self.cache
+        );
+        SourceError::new(SourceErrorKind::Schema, message)
+    }
+}
+
+/// A write with what its statement binds.
+pub(crate) struct Put {
+    pub(crate) id: WriteId,
+    pub(crate) key: Arc<str>,
+    pub(crate) is_delete: bool,
+    /// `Err`: it was refused before anybody saw it.
+    pub(crate) bound: Result<Vec<Bound>, WriteError>,
+}
+
+impl Put {
+    pub(super) fn of(plan: &WritePlan, write: &Write<Value>) -> Put {
+        let refused = |what: String| {
+            let wrong = SourceError::new(SourceErrorKind::Value, what);
+            write_error(Fate::Refused, &plan.cache, wrong)
+        };
+        let bound = bind(plan, write).map_err(refused);
+        Put { id: write.id, key: Arc::clone(&write.key), is_delete: write.value.is_none(), bound }
+    }
+}
+
+fn bind(plan: &WritePlan, write: &Write<Value>) -> Result<Vec<Bound>, String> {
+    let key = &*write.key;
+    let parts = plan
+        .key
+        .split(key)
+        .ok_or_else(|| format!("the key {key:.80?} is not put together as write.key says"))?;
+    match write.value.as_deref() {
+        Some(Value::Object(fields)) => plan.upsert.bind(key, &parts, Some(fields)),
+        Some(_) => {
+            Err(format!("the value of {key:.80?} is no object, whose fields could be written"))
+        }
+        None => match &plan.delete {
+            Some(delete) => delete.bind(key, &parts, None),
+            None => Err(format!("{key:.80?} cannot be deleted: write.delete is not given")),
+        },
+    }
+}

@@ -1,0 +1,67 @@
+//! Values of rows as JSON.
+
+use serde_json::{Number, Value};
+
+use crate::cell::Cell;
+use crate::{SourceError, SourceErrorKind};
+
+/// A column of a result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Column {
+    pub(crate) name: String,
+    /// Its type in the database's words.
+    pub(crate) declared: String,
+}
+
+impl Column {
+    /// An error if two columns have one name: an object holds it once.
+    pub(crate) fn distinct(columns: &[Column]) -> Result<(), String> {
+        let twice = |(at, column): (usize, &Column)| {
+            columns[..at]
+                .iter()
+                .any(|before| before.name == column.name)
+                .then(|| column.name.clone())
+        };
+        match columns.iter().enumerate().find_map(twice) {
+            Some(name) => {
+                Err(format!("two columns are called {name}; give them names of their own with AS"))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// A value of this column as JSON; `None` if JSON has no form for it.
+    pub(crate) fn json(cell: &Cell<'_>) -> Option<Value> {
+        let real = |number: f64| Number::from_f64(number).map(Value::Number);
+        match cell {
+            Cell::Null => Some(Value::Null),
+            Cell::Bool(truth) => Some(Value::Bool(*truth)),
+            Cell::Integer(number) => Some(Value::from(*number)),
+            Cell::Real(number) => real(*number),
+            // By its digits: 1.1 is 1.1.
+            Cell::Single(number) => number.to_string().parse().ok().and_then(real),
+            Cell::Text(bytes) => std::str::from_utf8(bytes).ok().map(Value::from),
+            Cell::Decimal(_) | Cell::Uuid(_) | Cell::Day(_) => {
+                cell.text(&mut String::new()).map(Value::from)
+            }
+            Cell::Time(_) => {
+                cell.text(&mut String::new()).map(|text| text.replacen(' ', "T", 1).into())
+            }
+            Cell::Instant(_) => cell.text(&mut String::new()).map(|text| {
+                let local = text.strip_suffix("+00").unwrap_or(text);
+                Value::from(format!("{}Z", local.replacen(' ', "T", 1)))
+            }),
+            Cell::Infinity(_) | Cell::Blob(_) => None,
+        }
+    }
+
+    /// The error for a value that JSON has no form for.
+    pub(crate) fn unreadable(&self, key: &str, what: &str) -> SourceError {
+        let declared = if self.declared.is_empty() { "no type" } else { &self.declared };
+        let message = format!(
+            "key {key:.80?}: column {} ({declared}) holds {what}, which JSON has no form for; make it text in the query",
+            self.name
+        );
+        SourceError::new(SourceErrorKind::Value, message)
+    }
+}
