@@ -62,6 +62,11 @@ pub trait MarkLog: Send + Sync + 'static {
     /// If the log has ended for good. One that is away for a while is waited for.
     fn next<'a>(&'a self, history: &'a History, after: u64) -> BoxFuture<'a, Result<Next, Error>>;
 
+    /// How many times it was gone and has been founded again from here. A log that cannot be lost never is.
+    fn founded(&self) -> u64 {
+        0
+    }
+
     /// Has the log looked at anew: its history comes by `next`, also if it is the one that the reader knows. Asked by
     /// who was given a version that is not on it. A log whose history never changes has nothing to do.
     fn look(&self) {}

@@ -99,6 +99,22 @@ pub struct Mark {
     pub at: Millis,
     /// Why, for people: an event's name, `restart`, …
     pub reason: Arc<str>,
+    /// How soon what it covers is swept away and read again, beside other marks: from 0 to 100, which is first. That it is
+    /// not served any more does not depend on it.
+    #[serde(default = "Mark::usual_priority")]
+    pub priority: u8,
+}
+
+impl Mark {
+    /// The priority of a mark for which nobody chose one.
+    pub const PRIORITY: u8 = 50;
+    /// The highest priority.
+    pub const PRIORITY_MAX: u8 = 100;
+
+    /// What older programs stored has none.
+    fn usual_priority() -> u8 {
+        Mark::PRIORITY
+    }
 }
 
 /// A mark with the number that the log gave it.

@@ -19,7 +19,8 @@ use samovar_core::{
 
 /// A mark for tests; its name is `id`.
 pub fn mark(id: u128, scope: Scope, mode: Mode, at: i64) -> Mark {
-    Mark { id: MarkId(id), scope, mode, at: Millis(at), reason: "test".into() }
+    let priority = Mark::PRIORITY;
+    Mark { id: MarkId(id), scope, mode, at: Millis(at), reason: "test".into(), priority }
 }
 
 /// Appends marks, wherever the log stands. The version of the last.

@@ -139,11 +139,17 @@ pub enum Event {
     FailSafe,
     /// Somebody came to a source that rests after a failed load, and it was not asked.
     Throttled,
+    /// The shared log has begun an epoch: it was elsewhere than before, and may have lost its newest invalidations.
+    LogTurned,
+    /// The shared log no longer held what this node had not had yet: everything here was taken for invalidated.
+    LogGap,
+    /// The shared log was gone, and was founded again from here.
+    LogFounded,
 }
 
 impl Event {
     /// All of them.
-    pub const ALL: [Event; 18] = [
+    pub const ALL: [Event; 21] = [
         Event::TierError,
         Event::TierSkipped,
         Event::Damaged,
@@ -162,6 +168,9 @@ impl Event {
         Event::HardTimeout,
         Event::FailSafe,
         Event::Throttled,
+        Event::LogTurned,
+        Event::LogGap,
+        Event::LogFounded,
     ];
 
     /// The name as people and metrics read it.
@@ -185,6 +194,9 @@ impl Event {
             Event::HardTimeout => "hard_timeouts",
             Event::FailSafe => "fail_safe",
             Event::Throttled => "throttled",
+            Event::LogTurned => "log_turns",
+            Event::LogGap => "log_gaps",
+            Event::LogFounded => "log_foundings",
         }
     }
 }

@@ -55,6 +55,37 @@ impl Drop for Inner {
     }
 }
 
+/// What is said of an invalidation beside what it covers.
+///
+/// ```
+/// # use samovar::{MarkOptions, Samovar, Settings};
+/// # use samovar_core::{Mode, Scope};
+/// # futures_executor::block_on(async {
+/// # let samovar = Samovar::open(Settings::default()).await?;
+/// let urgent = MarkOptions { priority: 90, ..MarkOptions::because("price changed") };
+/// assert_eq!(urgent.mode, Mode::Remove);
+/// samovar.mark_with(vec![Scope::Cache("prices".into())], urgent).await?;
+/// # Ok::<(), samovar_core::Error>(())
+/// # }).unwrap();
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MarkOptions {
+    /// What becomes of what it covers; [`Mode::Remove`] if nothing is said.
+    pub mode: Mode,
+    /// Why, for people.
+    pub reason: Arc<str>,
+    /// How soon what it covers is swept away and read again, beside others: from 0 to 100, which is first;
+    /// [`Mark::PRIORITY`] if nothing is said.
+    pub priority: u8,
+}
+
+impl MarkOptions {
+    /// A `remove` of the usual priority, for this reason.
+    pub fn because(reason: impl Into<Arc<str>>) -> MarkOptions {
+        MarkOptions { mode: Mode::Remove, reason: reason.into(), priority: Mark::PRIORITY }
+    }
+}
+
 impl Samovar {
     /// Opens a cache. On a data directory that holds entries, and with a Redis that may, one mark is appended that
     /// expires everything: what was cached before is served labelled as stale until it is read again.
@@ -85,7 +116,9 @@ impl Samovar {
         let clock = Arc::clone(&settings.clock);
         let marker = Arc::new(Marker::new(Arc::clone(&clock))?);
         let jitter = Arc::new(Jitter::new(settings.seed));
-        let tail = Tail::start(Arc::clone(&log), fence.clone(), Arc::clone(&marker))?;
+        let (of, said) = (fence.clone(), Arc::clone(&counters));
+        let tail =
+            Tail::start(Arc::clone(&log), of, Arc::clone(&marker), said, Arc::clone(&clock))?;
         let (of, to) = (fence.clone(), Arc::clone(&log));
         let courier = Courier::start(of, to, tasks.clone(), clock, Arc::clone(&jitter));
         let memory = Arc::new(MemoryTier::new(settings.memory_max_bytes));
@@ -151,14 +184,30 @@ impl Samovar {
         mode: Mode,
         reason: &str,
     ) -> Result<Version, Error> {
+        self.mark_with(scopes, MarkOptions { mode, ..MarkOptions::because(reason) }).await
+    }
+
+    /// As [`Samovar::mark`], with all that may be said of an invalidation.
+    ///
+    /// # Errors
+    /// As there; of kind [`ErrorKind::Invalid`] if the priority is above [`Mark::PRIORITY_MAX`].
+    pub async fn mark_with(
+        &self,
+        scopes: Vec<Scope>,
+        options: MarkOptions,
+    ) -> Result<Version, Error> {
+        let MarkOptions { mode, reason, priority } = options;
+        if priority > Mark::PRIORITY_MAX {
+            let text = format!("the priority of an invalidation is at most 100, not {priority}");
+            return Err(Error::new(ErrorKind::Invalid, text));
+        }
         if scopes.is_empty() {
             return Ok(self.inner.fence.position());
         }
-        let reason = Arc::<str>::from(reason);
-        let mark = |scope| self.inner.marker.mark(scope, mode, &reason);
+        let mark = |scope| self.inner.marker.mark(scope, mode, &reason, priority);
         let marks: Vec<Mark> = scopes.into_iter().map(mark).collect();
         let inner = &self.inner;
-        let (accepted, handed) = {
+        let (accepted, mut handed) = {
             let _order = inner.accepting.lock();
             (inner.fence.accept(&marks), inner.courier.hand_over(marks))
         };

@@ -1,5 +1,6 @@
 //! Brings marks to the log: tells the fence what the log answered, and sends again what it lacks.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use super::Fence;
 use crate::background::Tasks;
 use crate::jitter::{Jitter, back_off};
 
-/// About how many marks are sent again at once.
+/// About how many marks are handed to the log at once: one that is shared is held up for everybody by an append.
 const AT_ONCE: usize = 1_000;
 /// How long to wait after the log has failed; twice as long each time …
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -48,9 +49,14 @@ impl Courier {
     /// Marks that the fence has accepted, handed to the log. Nothing happens before the log is polled but the handing
     /// over itself.
     pub(crate) fn hand_over(&self, marks: Vec<Mark>) -> Handed {
-        let ids = marks.iter().map(|mark| mark.id).collect();
-        let durable = self.log.append(marks, None);
-        Handed { courier: self.clone(), under_way: Some((ids, durable)) }
+        let mut under_way = VecDeque::new();
+        let mut marks = marks.into_iter().peekable();
+        while marks.peek().is_some() {
+            let marks: Vec<Mark> = marks.by_ref().take(AT_ONCE).collect();
+            let ids = marks.iter().map(|mark| mark.id).collect();
+            under_way.push_back((ids, self.log.append(marks, None)));
+        }
+        Handed { courier: self.clone(), under_way }
     }
 
     async fn send_again(&self, clock: &dyn Clock, jitter: &Jitter) {
@@ -96,10 +102,11 @@ impl fmt::Debug for Courier {
 
 type Durable = BoxFuture<'static, Result<Option<Version>, Error>>;
 
-/// Marks on their way to the log. Dropped before the answer is there, they go on without whoever waited.
+/// Marks on their way to the log. Dropped before the answers are there, they go on without whoever waited.
 pub(crate) struct Handed {
     courier: Courier,
-    under_way: Option<(Vec<MarkId>, Durable)>,
+    /// In order.
+    under_way: VecDeque<(Vec<MarkId>, Durable)>,
 }
 
 impl Handed {
@@ -107,25 +114,24 @@ impl Handed {
     ///
     /// # Errors
     /// If the log fails: whether they are durable is then not known. They are sent again.
-    pub(crate) async fn answered(mut self) -> Result<Version, Error> {
-        let answer = match &mut self.under_way {
-            Some((_, durable)) => durable.await,
-            None => Ok(None),
-        };
-        let version = answer.as_ref().ok().copied().flatten();
-        if let Some((ids, _)) = self.under_way.take() {
-            self.courier.take(&ids, version);
+    pub(crate) async fn answered(&mut self) -> Result<Version, Error> {
+        let mut last = Ok(None);
+        while let Some((ids, durable)) = self.under_way.front_mut() {
+            let answer = durable.await;
+            self.courier.take(ids, answer.as_ref().ok().copied().flatten());
+            self.under_way.pop_front();
+            last = last.and(answer);
         }
         let refused = || {
             Error::new(ErrorKind::Storage, "the log refused marks without a reason; this is a bug")
         };
-        answer?.ok_or_else(refused)
+        last?.ok_or_else(refused)
     }
 }
 
 impl Drop for Handed {
     fn drop(&mut self) {
-        if let Some((ids, durable)) = self.under_way.take() {
+        for (ids, durable) in self.under_way.drain(..) {
             let courier = self.courier.clone();
             self.courier.tasks.spawn(async move {
                 let version = durable.await.ok().flatten();

@@ -44,8 +44,8 @@ const AT_ONCE: usize = 8_192;
 /// One row: what must never be lost or altered unnoticed.
 const STATE: TableDefinition<'static, (), &[u8]> = TableDefinition::new("state");
 
-/// Since 2 scopes may be patterns and tags.
-const LAYOUT: Layout<Loaded> = Layout { page_cache: 4 << 20, format: 2, since: 1, create, load };
+/// Since 2 scopes may be patterns and tags, since 3 marks have priorities.
+const LAYOUT: Layout<Loaded> = Layout { page_cache: 4 << 20, format: 3, since: 1, create, load };
 
 /// What the file says of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -51,6 +51,7 @@ mod patterns;
 mod pending;
 mod standing;
 mod state;
+mod stored;
 mod table;
 mod tail;
 #[cfg(test)]
@@ -265,12 +266,13 @@ impl Fence {
     pub(crate) fn accept(&self, marks: &[Mark]) -> Accepted {
         let mut state = self.inner.state.write();
         let mut tick = self.tick();
+        let first = tick.next();
         for mark in marks {
             tick = tick.next();
             state.table.pend(mark, tick);
             state.remember(&mark.scope);
         }
-        let done = state.pending.accept(marks);
+        let done = state.pending.accept(marks, first);
         if state.failed.is_some() {
             state.pending.give_up();
         }
@@ -329,16 +331,20 @@ impl Fence {
     ///
     /// What was applied and is lost is pending again, and is sent again: any node that saw a mark restores it.
     /// `everything` makes a `remove` of everything, in place of those that this node does not remember whole.
-    pub(crate) fn turn(&self, history: History, everything: impl FnOnce() -> Mark) {
+    ///
+    /// Returns how many numbers were lost.
+    pub(crate) fn turn(&self, history: History, everything: impl FnOnce() -> Mark) -> u64 {
         let mut done = Done::default();
-        {
+        let lost = {
             let mut state = self.inner.state.write();
-            let next = self.tick().next();
+            let (next, seq) = (self.tick().next(), state.seq);
             if state.turn(history, everything, next, &mut done) {
                 self.inner.tick.store(next.0, Ordering::Release);
             }
-        }
+            seq - state.seq
+        };
         done.tell();
+        lost
     }
 
     /// The log begins after this number. If that lies beyond the position, everything that was read before is refused.

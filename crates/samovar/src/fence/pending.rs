@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures_channel::oneshot;
 use parking_lot::Mutex;
-use samovar_core::{History, Mark, MarkId, Version};
+use samovar_core::{History, Mark, MarkId, Tick, Version};
 
 /// What is known of where a mark stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +21,8 @@ enum Sent {
 #[derive(Debug)]
 struct One {
     mark: Mark,
+    /// At which it acted here.
+    tick: Tick,
     sent: Sent,
     group: Option<Arc<Group>>,
 }
@@ -65,26 +67,29 @@ impl Pending {
         self.marks.len()
     }
 
-    pub(super) fn has(&self, id: MarkId) -> bool {
-        self.marks.contains_key(&id)
-    }
-
-    /// Marks that are now handed to the log. What is given back completes when the last of them has come back.
-    pub(super) fn accept(&mut self, marks: &[Mark]) -> oneshot::Receiver<()> {
+    /// Marks that are now handed to the log, the first of which acted at `first`, the next at the next tick and so on. What
+    /// is given back completes when the last of them has come back.
+    pub(super) fn accept(&mut self, marks: &[Mark], first: Tick) -> oneshot::Receiver<()> {
         let (send, done) = oneshot::channel();
         let group = Arc::new(Group(Mutex::new(Some(send))));
-        for mark in marks {
-            let one = One { mark: mark.clone(), sent: Sent::Out, group: Some(Arc::clone(&group)) };
+        for (mark, tick) in marks.iter().zip(first.0..) {
+            let group = Some(Arc::clone(&group));
+            let one = One { mark: mark.clone(), tick: Tick(tick), sent: Sent::Out, group };
             self.marks.insert(mark.id, one);
         }
         done
     }
 
     /// A mark that the log has lost, or does not know yet: it is to be sent.
-    pub(super) fn send(&mut self, mark: Mark) {
+    pub(super) fn send(&mut self, mark: Mark, tick: Tick) {
         let id = mark.id;
-        self.marks.insert(id, One { mark, sent: Sent::Out, group: None });
+        self.marks.insert(id, One { mark, tick, sent: Sent::Out, group: None });
         self.not_sent(id);
+    }
+
+    /// The tick at which a mark acted, if it is pending.
+    pub(super) fn tick(&self, id: MarkId) -> Option<Tick> {
+        self.marks.get(&id).map(|one| one.tick)
     }
 
     fn not_sent(&mut self, id: MarkId) {
@@ -153,14 +158,21 @@ impl Pending {
 
     /// Those of some marks whose numbers lie at or below this one on the history: a reader who stands there has passed
     /// them, though it was not given them.
-    pub(super) fn passed(&self, ids: &[MarkId], seq: u64, history: &History) -> Vec<(Mark, u64)> {
+    pub(super) fn passed(
+        &self,
+        ids: &[MarkId],
+        seq: u64,
+        history: &History,
+    ) -> Vec<(Mark, Tick, u64)> {
         let ones = ids.iter().filter_map(|id| self.marks.get(id));
         let passed = ones.filter_map(|one| match one.sent {
-            Sent::At(at) if at.seq <= seq && history.holds(at) => Some((one.mark.clone(), at.seq)),
+            Sent::At(at) if at.seq <= seq && history.holds(at) => {
+                Some((one.mark.clone(), one.tick, at.seq))
+            }
             _ => None,
         });
-        let mut passed: Vec<(Mark, u64)> = passed.collect();
-        passed.sort_unstable_by_key(|(_, seq)| *seq);
+        let mut passed: Vec<(Mark, Tick, u64)> = passed.collect();
+        passed.sort_unstable_by_key(|(.., seq)| *seq);
         passed
     }
 

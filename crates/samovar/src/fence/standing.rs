@@ -1,6 +1,8 @@
 //! The marks of one scope, and what they say of what they cover.
 
-use samovar_core::{Mark, MarkId, Millis, Mode, Tick};
+use std::collections::BTreeMap;
+
+use samovar_core::{Mark, Millis, Mode, Tick};
 
 /// Beyond so many `expire`s of one scope the two nearest in time are merged.
 pub(crate) const EXPIRES_KEPT: usize = 8;
@@ -30,32 +32,24 @@ struct Expired {
     at: Millis,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Pending {
-    id: MarkId,
-    mode: Mode,
-    tick: u64,
-    at: Millis,
-}
-
 /// The marks of one scope.
 #[derive(Debug, Default)]
 pub(super) struct Standing {
     removed: Option<Place>,
     expired: Vec<Expired>,
-    pending: Vec<Pending>,
+    /// By the tick at which each acted, which no other has.
+    pending: BTreeMap<u64, (Mode, Millis)>,
 }
 
 impl Standing {
     /// A mark that was accepted here and has no number yet.
     pub(super) fn pend(&mut self, mark: &Mark, tick: u64) {
-        self.pending.push(Pending { id: mark.id, mode: mark.mode, tick, at: mark.at });
+        self.pending.insert(tick, (mark.mode, mark.at));
     }
 
-    /// The pending mark of this name is none any more. The tick at which it acted, if there was one.
-    pub(super) fn settle(&mut self, id: MarkId) -> Option<u64> {
-        let at = self.pending.iter().position(|pending| pending.id == id)?;
-        Some(self.pending.remove(at).tick)
+    /// The mark that acted at this tick is pending no more.
+    pub(super) fn settle(&mut self, tick: u64) {
+        self.pending.remove(&tick);
     }
 
     /// A mark that has its number.
@@ -124,18 +118,21 @@ impl Standing {
             reach.expire(expired.at);
             first.note(Some(expired.place.seq), expired.place.tick);
         }
-        for pending in &self.pending {
+        let from = match since {
+            Since::Tick(Tick(tick)) => tick.saturating_add(1),
             // Below memory a version says nothing about a mark that has no number yet.
-            if let Since::Tick(Tick(tick)) = since
-                && pending.tick <= tick
-            {
-                continue;
+            Since::Seq(_) => 0,
+        };
+        for (tick, (mode, at)) in self.pending.range(from..) {
+            first.note(None, *tick);
+            match mode {
+                // The others can add nothing to that.
+                Mode::Remove => {
+                    reach.removed = true;
+                    break;
+                }
+                Mode::Expire => reach.expire(*at),
             }
-            match pending.mode {
-                Mode::Remove => reach.removed = true,
-                Mode::Expire => reach.expire(pending.at),
-            }
-            first.note(None, pending.tick);
         }
     }
 }

@@ -14,6 +14,9 @@ use super::table::Table;
 /// How many of the last marks [`super::Fence::acted_since`] can tell apart.
 const RECENT: usize = 4_096;
 
+/// The name of a mark that stands for others, of which nobody knows any more what they were.
+pub(super) const FLOOR: MarkId = MarkId(0);
+
 /// How many of the last numbered marks are kept whole, to be sent again if a log that is shared loses them.
 pub(super) const KEPT: usize = 10_000;
 
@@ -48,12 +51,13 @@ impl State {
             tick += 1;
             table.number(&numbered.mark, numbered.version.seq, Tick(tick));
         }
+        let kept = if log.shared { dense_tail(log) } else { VecDeque::new() };
         let state = State {
             table,
             history: Arc::new(log.history.clone()),
             seq: log.head.seq,
             pending: Pending::default(),
-            kept: VecDeque::new(),
+            kept,
             shared: log.shared,
             recent: VecDeque::new(),
             marks_max,
@@ -96,7 +100,8 @@ impl State {
             ));
         }
         self.seq = version.seq;
-        let acted = self.table.number(mark, version.seq, next);
+        let acted = self.pending.tick(mark.id);
+        self.table.number(mark, version.seq, acted.unwrap_or(next));
         self.pending.returned(mark.id, done);
         if self.shared {
             if self.kept.len() == KEPT {
@@ -129,16 +134,16 @@ impl State {
             let forgotten = (lost.len() as u64) < self.seq - branch;
             self.table.go_back(branch);
             for (Numbered { mark, .. }, tick) in lost {
-                if !self.pending.has(mark.id) {
+                if self.pending.tick(mark.id).is_none() {
                     self.table.pend(&mark, tick);
-                    self.pending.send(mark);
+                    self.pending.send(mark, tick);
                 }
             }
             if forgotten {
                 let mark = everything();
                 self.table.pend(&mark, next);
                 self.remember(&mark.scope);
-                self.pending.send(mark);
+                self.pending.send(mark, next);
                 acts = true;
             }
             self.seq = branch;
@@ -167,8 +172,8 @@ impl State {
 
     /// Ends those of some pending marks that the position has passed, though they have not come back.
     pub(super) fn settle_passed(&mut self, ids: &[MarkId], done: &mut Done) {
-        for (mark, seq) in self.pending.passed(ids, self.seq, &self.history) {
-            self.table.number(&mark, seq, Tick(0));
+        for (mark, tick, seq) in self.pending.passed(ids, self.seq, &self.history) {
+            self.table.number(&mark, seq, tick);
             self.pending.returned(mark.id, done);
         }
     }
@@ -204,4 +209,19 @@ impl State {
             self.forget();
         }
     }
+}
+
+/// The newest marks of a log that it holds whole, each with the tick at which it acts.
+fn dense_tail(log: &Snapshot) -> VecDeque<(Numbered, Tick)> {
+    let mut tail = VecDeque::new();
+    for (numbered, tick) in
+        log.marks.iter().rev().zip((1..=log.marks.len() as u64).rev()).take(KEPT)
+    {
+        let expected = log.head.seq - tail.len() as u64;
+        if numbered.version.seq != expected || numbered.mark.id == FLOOR {
+            break;
+        }
+        tail.push_front((numbered.clone(), Tick(tick)));
+    }
+    tail
 }

@@ -69,23 +69,21 @@ impl Table {
         }
     }
 
-    /// Gives a mark its number. If it was pending here it has acted already and keeps its tick, which is given; else it
-    /// acts from `tick` on.
-    pub(crate) fn number(&mut self, mark: &Mark, seq: u64, Tick(tick): Tick) -> Option<Tick> {
+    /// Gives a mark its number. It acts from `tick` on; if it was pending here, it acted then already.
+    pub(crate) fn number(&mut self, mark: &Mark, seq: u64, Tick(tick): Tick) {
         let standing = self.standing(&mark.scope);
         let is_new = standing.is_empty();
-        let acted = standing.settle(mark.id);
-        let place = Place { seq, tick: acted.unwrap_or(tick) };
+        standing.settle(tick);
+        let place = Place { seq, tick };
         standing.number(mark.mode, place, mark.at);
         self.scopes += usize::from(is_new);
         if touches_any(&mark.scope) {
-            self.any.settle(mark.id);
+            self.any.settle(tick);
             self.any.number(mark.mode, place, mark.at);
         }
         if mark.mode == Mode::Remove {
             self.absorb(&mark.scope, place);
         }
-        acted.map(Tick)
     }
 
     /// A `remove` of everything before a number, which acts from a tick on: as far as it goes, nothing is known.

@@ -1,4 +1,4 @@
-//! The thread that applies what the log yields, in order.
+//! The thread that applies what the log yields, in order, and says what befell the log.
 
 use std::sync::Arc;
 
@@ -6,10 +6,11 @@ use futures_channel::oneshot;
 use futures_executor::block_on;
 use futures_util::future::{Either, select};
 use parking_lot::Mutex;
-use samovar_core::{Error, MarkLog, Mode, Next, Scope};
+use samovar_core::{Clock, Error, MarkLog, Next};
 
 use super::{Fence, Marker};
 use crate::background::Worker;
+use crate::counters::{Counters, Event};
 
 /// See the module.
 #[derive(Debug)]
@@ -23,14 +24,20 @@ impl Tail {
         log: Arc<dyn MarkLog>,
         fence: Fence,
         marker: Arc<Marker>,
+        counters: Arc<Counters>,
+        clock: Arc<dyn Clock>,
     ) -> Result<Tail, Error> {
         let (stop, mut stopped) = oneshot::channel::<()>();
         let last = fence.clone();
         let follow = async move {
+            let mut follower = Follower { fence, marker, counters, clock, founded: 0 };
             loop {
-                let (history, after) = fence.known();
+                let (history, after) = follower.fence.known();
                 match select(log.next(&history, after), &mut stopped).await {
-                    Either::Left((next, _)) => take(&fence, &marker, next?)?,
+                    Either::Left((next, _)) => {
+                        follower.note_founded(log.founded());
+                        follower.take(next?)?;
+                    }
                     // Told to stop, or the owner is gone.
                     Either::Right(_) => return Ok(()),
                 }
@@ -48,17 +55,57 @@ impl Tail {
 }
 
 /// Lets a fence take in what comes next in its log.
-pub(super) fn take(fence: &Fence, marker: &Marker, next: Next) -> Result<(), Error> {
-    match next {
-        Next::Marks(marks) => fence.apply(&marks)?,
-        Next::History(history) => {
-            let lost = "the log has lost marks that this node no longer remembers";
-            let everything = || marker.mark(Scope::Everything, Mode::Remove, &lost.into());
-            fence.turn(history, everything);
+struct Follower {
+    fence: Fence,
+    marker: Arc<Marker>,
+    counters: Arc<Counters>,
+    clock: Arc<dyn Clock>,
+    /// How many times the log was founded from here.
+    founded: u64,
+}
+
+impl Follower {
+    fn take(&mut self, next: Next) -> Result<(), Error> {
+        match next {
+            Next::Marks(marks) => self.fence.apply(&marks)?,
+            Next::History(history) => {
+                let is_new = history != *self.fence.known().0;
+                let marker = &self.marker;
+                let everything = history.epoch().map(|epoch| move || marker.everything(epoch));
+                let Some(everything) = everything else { return Ok(()) };
+                let lost = self.fence.turn(history, everything);
+                if is_new {
+                    let after = self.fence.position();
+                    let text = format!(
+                        "the shared log has begun an epoch after {after}; {lost} invalidations applied here were not \
+                         in it any more and are sent again"
+                    );
+                    self.say(Event::LogTurned, text);
+                }
+            }
+            Next::Gap(begins) => {
+                if self.fence.gap(begins) {
+                    let text = format!(
+                        "the shared log has let go of invalidations up to number {begins} before this node had \
+                         them: whatever was cached here before is taken for invalidated; a log that keeps more \
+                         (keep) makes that rarer"
+                    );
+                    self.say(Event::LogGap, text);
+                }
+            }
         }
-        Next::Gap(begins) => {
-            fence.gap(begins);
+        Ok(())
+    }
+
+    fn note_founded(&mut self, founded: u64) {
+        if std::mem::replace(&mut self.founded, founded) != founded {
+            let text = "the shared log was gone, or only a part of it was there: it has been founded again";
+            self.say(Event::LogFounded, text.to_owned());
         }
     }
-    Ok(())
+
+    fn say(&self, event: Event, text: String) {
+        self.counters.count(event, 1);
+        self.counters.say(self.clock.now(), text);
+    }
 }

@@ -57,6 +57,10 @@ impl Server {
     fn look(&mut self) -> History {
         if std::mem::take(&mut self.changed) {
             let began = (self.name(), self.last());
+            // One in which no number is left.
+            if self.history.len() > 1 && self.history.last().is_some_and(|last| last.1 == began.1) {
+                self.history.pop();
+            }
             self.history.push(began);
         }
         History(self.history.clone())
@@ -92,7 +96,7 @@ impl Server {
         let history = self.look();
         let mut marks = Vec::new();
         if let Some(floor) = history.at(self.first).filter(|floor| floor.seq > 0) {
-            let mark = mark(u128::MAX, Scope::Everything);
+            let mark = mark(super::state::FLOOR.0, Scope::Everything);
             marks.push(Numbered { version: floor, mark });
         }
         marks.extend(self.marks.iter().cloned());
@@ -102,7 +106,7 @@ impl Server {
 }
 
 fn mark(id: u128, scope: Scope) -> Mark {
-    Mark { id: MarkId(id), scope, mode: Mode::Remove, at: Millis(0), reason: "walk".into() }
+    samovar_testkit::log::mark(id, scope, Mode::Remove, 0)
 }
 
 /// A load on its way.
@@ -502,8 +506,8 @@ impl World {
     }
 
     fn turn(&mut self, i: usize, history: History) {
-        self.ids += 1;
-        let everything = mark(self.ids, Scope::Everything);
+        let Some(Epoch(name)) = history.epoch() else { return };
+        let everything = mark(u128::from(name) << 64, Scope::Everything);
         self.nodes[i].fence.turn(history, || everything);
     }
 

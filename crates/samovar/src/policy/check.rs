@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{CachePolicy, KeyVersion};
+use crate::redis::RedisSettings;
 use crate::settings::Settings;
 
 /// Nothing here lasts longer: 100 years.
@@ -72,6 +73,9 @@ fn of_settings(settings: &Settings) -> Vec<Problem> {
     if settings.sweep_after.is_some_and(|after| after > LONGEST) {
         let text = "found more than 100 years, allowed is less, or none".to_owned();
         problems.push(Problem { cache: None, field: "sweep_after", text });
+    }
+    if let Some(Err(wrong)) = settings.redis.as_ref().map(RedisSettings::check) {
+        problems.push(Problem { cache: None, field: "redis", text: wrong.to_string() });
     }
     problems
 }

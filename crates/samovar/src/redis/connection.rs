@@ -118,6 +118,11 @@ impl Connection {
         answer.unwrap_or_else(|| Err(Error::new(ErrorKind::Storage, "redis: it did not answer")))
     }
 
+    /// Lets go of the link that there is: who asks next makes another.
+    pub(crate) fn reset(&self) {
+        self.inner.state.lock().link = None;
+    }
+
     async fn ask_on(
         &self,
         number: u64,

@@ -248,6 +248,10 @@ impl RedisSettings {
         if self.namespace.len() > 256 {
             return invalid("namespace is longer than 256 bytes");
         }
+        if self.namespace.starts_with('}') {
+            // The log's keys would lie on different slots of a cluster.
+            return invalid("namespace begins with }: choose another");
+        }
         if [self.connect_timeout, self.response_timeout, self.slow, self.retry_min]
             .iter()
             .any(Duration::is_zero)

@@ -11,16 +11,30 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use crate::fence::forget::{choose, room, widened};
 use crate::fence::standing::{EXPIRES_KEPT, nearest_pair};
+use crate::fence::stored::Plain;
 use crate::file::{Trouble, trouble};
 
 /// Encoded scope → encoded marks of that scope that still count, by ascending number.
 const MARKS: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("marks");
 
+/// What a row begins with since marks have priorities. One from before begins with how many marks it has, which is never
+/// none.
+const RANKED: u8 = 0;
+
 /// A mark as it is stored; its scope is the key.
 #[derive(Serialize, Deserialize)]
-struct Stored {
+struct Stored<M = Mark> {
     seq: u64,
-    mark: Mark,
+    mark: M,
+}
+
+/// The marks of a row.
+fn read_row(row: &[u8]) -> Result<Vec<Stored>, Trouble> {
+    if let Some((&RANKED, rest)) = row.split_first() {
+        return decode(rest);
+    }
+    let plain = decode::<Vec<Stored<Plain>>>(row)?.into_iter();
+    Ok(plain.map(|Stored { seq, mark }| Stored { seq, mark: mark.into() }).collect())
 }
 
 /// All marks, by ascending number, and the sum of the checksums of all rows.
@@ -33,7 +47,7 @@ pub(super) fn read(
     for row in table.iter().map_err(trouble)? {
         let (scope, value) = row.map_err(trouble)?;
         digest = digest.wrapping_add(checksum(scope.value(), value.value()));
-        for Stored { seq, mark } in decode::<Vec<Stored>>(value.value())? {
+        for Stored { seq, mark } in read_row(value.value())? {
             marks.push(Numbered { version: Version { epoch, seq }, mark });
         }
     }
@@ -119,7 +133,7 @@ impl<'a, 't> Scopes<'a, 't> {
         let mut kept: Vec<Stored> = match self.table.get(&*scope).map_err(trouble)? {
             Some(row) => {
                 *self.digest = self.digest.wrapping_sub(checksum(&scope, row.value()));
-                decode(row.value())?
+                read_row(row.value())?
             }
             None => Vec::new(),
         };
@@ -128,7 +142,7 @@ impl<'a, 't> Scopes<'a, 't> {
             self.table.remove(&*scope).map_err(trouble)?;
             return Ok(());
         }
-        let row = encode(&kept)?;
+        let row = [vec![RANKED], encode(&kept)?].concat();
         *self.digest = self.digest.wrapping_add(checksum(&scope, &row));
         self.table.insert(&*scope, &*row).map_err(trouble)?;
         Ok(())
@@ -140,7 +154,7 @@ impl<'a, 't> Scopes<'a, 't> {
         for row in self.table.iter().map_err(trouble)? {
             let (scope, kept) = row.map_err(trouble)?;
             // By ascending number: what the last stands for is later than all else.
-            if let Some(last) = decode::<Vec<Stored>>(kept.value())?.pop() {
+            if let Some(last) = read_row(kept.value())?.pop() {
                 scopes.push((decode::<Scope>(scope.value())?, last.seq, last.mark));
             }
         }

@@ -14,8 +14,8 @@ local function server()
 end
 
 -- The log: its history, first and last number; false if there is none, or only a part of it (as when Redis evicts).
--- An epoch of this name begins if the server is another than it was.
-local function log(name)
+-- An epoch of this name begins if the server is another than it was, or if it lacks what somebody has read of the epoch.
+local function log(name, epoch, read)
   local m = redis.call('HMGET', meta, 'format', 'history', 'first', 'seq', 'run', 'replid')
   if not m[1] then return false end
   if m[1] ~= '1' then
@@ -29,8 +29,11 @@ local function log(name)
     return false
   end
   local run, replid = server()
-  if run ~= m[5] or replid ~= m[6] then
-    history = history .. ',' .. name .. ':' .. digits(seq)
+  local lacks = read and seq < tonumber(read) and epoch == string.match(history, '(%x+):%d+$')
+  if run ~= m[5] or replid ~= m[6] or lacks then
+    -- Of an epoch in which no number is left nothing needs to be known, unless it is the first.
+    local before = string.match(history, '^(.*),%x+:' .. digits(seq) .. '$') or history
+    history = before .. ',' .. name .. ':' .. digits(seq)
     redis.call('HSET', meta, 'history', history, 'run', run, 'replid', replid)
   end
   return {history = history, first = first, seq = seq}

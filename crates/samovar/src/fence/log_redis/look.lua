@@ -1,6 +1,6 @@
--- Says how the log stands. ARGV: a name for an epoch.
+-- Says how the log stands. ARGV: a name for an epoch; the last epoch that somebody knows, and what he has read of the log.
 
-local there = log(ARGV[1])
+local there = log(ARGV[1], ARGV[2], ARGV[3])
 if not there then return {'none'} end
 local first = there.first
 local oldest = redis.call('XRANGE', stream, '-', '+', 'COUNT', 1)[1]

@@ -18,22 +18,24 @@ use std::time::Duration;
 
 use ::redis::{Value, cmd, from_redis_value};
 use futures_channel::{mpsc, oneshot};
-use futures_util::StreamExt;
 use futures_util::future::select;
+use futures_util::{FutureExt, StreamExt};
 use parking_lot::Mutex;
 use samovar_core::{
-    BoxFuture, Clock, Error, ErrorKind, History, Mark, MarkId, MarkLog, Mode, Next, Numbered,
-    Scope, Snapshot, Version,
+    BoxFuture, Clock, Error, ErrorKind, History, Mark, MarkLog, Mode, Next, Numbered, Scope,
+    Snapshot, Version,
 };
 
+use super::state::FLOOR;
+use super::stored::{read, write};
 use crate::background::{Tasks, closed};
 use crate::redis::{Connection, RedisServers, RedisSettings, plain};
 use scripts::{Appended, Keys, Scripts, Stand, number, read_epoch};
 
-/// The first byte of a stored mark: how the rest is written.
-const FORMAT: u8 = 1;
 /// About how many marks are read at once.
 const AT_ONCE: usize = 8_192;
+/// About how many marks are appended at once: the server does nothing else meanwhile.
+const TOGETHER: usize = 1_000;
 /// How long to wait after Redis has failed.
 const PAUSE: Duration = Duration::from_millis(100);
 /// How long closing waits for what was handed over.
@@ -131,6 +133,8 @@ struct Seen {
     gone: Option<Duration>,
     /// Its history is to be told, whatever it is.
     tell: bool,
+    /// How many times it was founded from here.
+    founded: u64,
 }
 
 type Reply = oneshot::Sender<Result<Option<Version>, Error>>;
@@ -183,14 +187,47 @@ impl RedisLog {
 }
 
 impl Shared {
-    /// Sends what is handed over, in its order.
+    /// Sends what is handed over, in its order. What waits meanwhile goes together.
     async fn send(&self, mut inbox: mpsc::UnboundedReceiver<Request>) {
-        while let Some(Request { marks, head, reply }) = inbox.next().await {
-            let outcome = match marks.iter().map(write).collect::<Result<Vec<_>, _>>() {
-                Ok(stored) => self.append(&stored, head).await,
-                Err(error) => Err(error),
+        let mut next = None;
+        loop {
+            let first = match next.take() {
+                Some(first) => first,
+                None => match inbox.next().await {
+                    Some(first) => first,
+                    None => return,
+                },
             };
-            let _ = reply.send(outcome);
+            let (mut count, head) = (first.marks.len(), first.head);
+            let mut together = vec![first];
+            while head.is_none() {
+                match inbox.next().now_or_never().flatten() {
+                    Some(more) if more.head.is_none() && count + more.marks.len() <= TOGETHER => {
+                        count += more.marks.len();
+                        together.push(more);
+                    }
+                    other => {
+                        next = other;
+                        break;
+                    }
+                }
+            }
+            self.send_together(together, head).await;
+        }
+    }
+
+    async fn send_together(&self, together: Vec<Request>, head: Option<Version>) {
+        let marks = together.iter().flat_map(|request| &request.marks);
+        let outcome = match marks.map(write).collect::<Result<Vec<_>, _>>() {
+            Ok(stored) => self.append(&stored, head).await,
+            Err(error) => Err(error),
+        };
+        // Of the last first: its version is the one that came back.
+        let mut after = 0;
+        for Request { marks, reply, .. } in together.into_iter().rev() {
+            let own = |last: Version| Version { seq: last.seq - after, ..last };
+            let _ = reply.send(outcome.clone().map(|last| last.map(own)));
+            after += marks.len() as u64;
         }
     }
 
@@ -213,7 +250,7 @@ impl Shared {
     /// Looks at the log. `None` if it is gone: then it is founded from here, if that is for this node to do.
     async fn look(&self, known: Option<(&History, u64)>) -> Result<Option<Stand>, Error> {
         let began = self.clock.elapsed();
-        if let Some(stand) = self.scripts.look().await? {
+        if let Some(stand) = self.scripts.look(known).await? {
             let mut seen = self.seen.lock();
             seen.there = Some(began);
             seen.gone = None;
@@ -230,7 +267,8 @@ impl Shared {
         };
         if may_found {
             let (history, at) = known.map_or((None, 0), |(history, at)| (Some(history), at));
-            self.scripts.found(history, at).await?;
+            let founded = self.scripts.found(history, at).await?;
+            self.seen.lock().founded += u64::from(founded);
         }
         Ok(None)
     }
@@ -240,6 +278,41 @@ impl Shared {
         let seen = self.seen.lock();
         let due = seen.there? + self.options.look_every;
         seen.stand.clone().filter(|_| self.clock.elapsed() < due)
+    }
+
+    /// All that the log holds; `None` if it is gone, or became another meanwhile.
+    async fn read_all(&self) -> Result<Option<Snapshot>, Error> {
+        let Some(Stand { history, first, mut last }) = self.look(None).await? else {
+            return Ok(None);
+        };
+        let begins = |at: u64| history.at(at).filter(|_| at > 0).map(floor);
+        let mut marks: Vec<Numbered> = begins(first).into_iter().collect();
+        let mut at = first;
+        while at < last {
+            let before = at;
+            for numbered in self.read(at, Duration::from_millis(1)).await? {
+                if Some(numbered.version) != history.at(at + 1) {
+                    break;
+                }
+                at += 1;
+                marks.push(numbered);
+            }
+            let Some(now) = self.look(None).await?.filter(|now| now.history == history) else {
+                return Ok(None);
+            };
+            if now.first > at {
+                // That much was trimmed while this was read.
+                marks.extend(begins(now.first));
+                (at, last) = (now.first, last.max(now.first));
+            } else if at == before {
+                // What is there is read from another server, which lacks it.
+                self.reading.reset();
+                return Ok(None);
+            }
+        }
+        let lost = || Error::new(ErrorKind::Format, "redis: the log has no history");
+        let head = history.at(at).ok_or_else(lost)?;
+        Ok(Some(Snapshot { history, marks, head, shared: true }))
     }
 
     /// The marks after a number, as they lie in the stream; waits for the first up to `wait`.
@@ -284,28 +357,19 @@ fn stored(id: &str, fields: &[(String, Vec<u8>)]) -> Result<Numbered, Error> {
     };
     let epoch = std::str::from_utf8(field("e")?).map_err(|_| bad("has no epoch"))?;
     let version = Version { epoch: read_epoch(epoch)?, seq };
-    match field("m")?.split_first() {
-        Some((&FORMAT, rest)) => {
-            let mark = postcard::from_bytes(rest).map_err(|e| bad("is damaged").because(e))?;
-            Ok(Numbered { version, mark })
-        }
-        _ => Err(bad("is of a format that this version does not know")),
-    }
-}
-
-fn write(mark: &Mark) -> Result<Vec<u8>, Error> {
-    postcard::to_extend(mark, vec![FORMAT])
-        .map_err(|e| Error::new(ErrorKind::Format, "a mark cannot be written").because(e))
+    let mark = read(field("m")?).map_err(|unread| bad(&unread.to_string()))?;
+    Ok(Numbered { version, mark })
 }
 
 /// In place of the marks that a log no longer holds.
 fn floor(at: Version) -> Numbered {
     let mark = Mark {
-        id: MarkId(0),
+        id: FLOOR,
         scope: Scope::Everything,
         mode: Mode::Remove,
         at: samovar_core::Millis(0),
         reason: "the log begins here".into(),
+        priority: Mark::PRIORITY,
     };
     Numbered { version: at, mark }
 }
@@ -315,30 +379,11 @@ impl MarkLog for RedisLog {
     fn snapshot(&self) -> BoxFuture<'_, Result<Snapshot, Error>> {
         let shared = &self.shared;
         Box::pin(async move {
-            'anew: loop {
-                let Some(Stand { history, first, last }) = shared.look(None).await? else {
-                    shared.clock.sleep(PAUSE).await;
-                    continue;
-                };
-                let mut marks: Vec<Numbered> =
-                    history.at(first).filter(|_| first > 0).map(floor).into_iter().collect();
-                let mut at = first;
-                while at < last {
-                    let read = shared.read(at, Duration::from_millis(1)).await?;
-                    for numbered in read {
-                        if Some(numbered.version) != history.at(at + 1) {
-                            continue 'anew;
-                        }
-                        at += 1;
-                        marks.push(numbered);
-                    }
-                    if shared.look(None).await?.is_none_or(|now| now.history != history) {
-                        continue 'anew;
-                    }
+            loop {
+                if let Some(snapshot) = shared.read_all().await? {
+                    return Ok(snapshot);
                 }
-                let lost = || Error::new(ErrorKind::Format, "redis: the log has no history");
-                let head = history.at(at).ok_or_else(lost)?;
-                return Ok(Snapshot { history, marks, head, shared: true });
+                shared.clock.sleep(PAUSE).await;
             }
         })
     }
@@ -383,6 +428,13 @@ impl MarkLog for RedisLog {
                 let due = shared.seen.lock().there.unwrap_or_default() + shared.options.look_every;
                 let wait = due.saturating_sub(shared.clock.elapsed());
                 match shared.read(after, wait).await {
+                    // It is there: so what was read from is another server, as a primary that is none any more.
+                    Ok(marks) if marks.is_empty() && stand.last > after => {
+                        if doubted {
+                            shared.reading.reset();
+                        }
+                        (doubt, doubted) = (true, true);
+                    }
                     Ok(marks) if marks.is_empty() => {}
                     Ok(marks) => {
                         let expected = (after + 1..).map(|seq| history.at(seq));
@@ -404,6 +456,10 @@ impl MarkLog for RedisLog {
                 }
             }
         })
+    }
+
+    fn founded(&self) -> u64 {
+        self.shared.seen.lock().founded
     }
 
     fn look(&self) {

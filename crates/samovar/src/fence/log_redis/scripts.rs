@@ -71,9 +71,17 @@ pub(super) struct Scripts {
 }
 
 impl Scripts {
-    /// How the log stands; `None` if there is none.
-    pub(super) async fn look(&self) -> Result<Option<Stand>, Error> {
-        let answer = self.run(&LOOK, &[name()?.to_string()], &[]).await?;
+    /// How the log stands, for somebody who has read it up to a number; `None` if there is none.
+    pub(super) async fn look(
+        &self,
+        known: Option<(&History, u64)>,
+    ) -> Result<Option<Stand>, Error> {
+        let known = known.and_then(|(history, read)| Some((history.epoch()?, read)));
+        let mut arguments = vec![name()?.to_string()];
+        if let Some((epoch, read)) = known {
+            arguments.extend([epoch.to_string(), read.to_string()]);
+        }
+        let answer = self.run(&LOOK, &arguments, &[]).await?;
         match &words(&answer)?[..] {
             ["none"] => Ok(None),
             ["at", history, first, last] => Ok(Some(Stand {
@@ -104,13 +112,14 @@ impl Scripts {
         }
     }
 
-    /// Founds the log from a position on a history, unless it is there.
-    pub(super) async fn found(&self, history: Option<&History>, at: u64) -> Result<(), Error> {
+    /// Founds the log from a position on a history, unless it is there. Whether it was.
+    pub(super) async fn found(&self, history: Option<&History>, at: u64) -> Result<bool, Error> {
         let known = history.map(|history| write_history(history, at)).unwrap_or_default();
         let arguments = [name()?.to_string(), known, at.to_string()];
         let answer = self.run(&FOUND, &arguments, &[]).await?;
         match &words(&answer)?[..] {
-            ["founded" | "there"] => Ok(()),
+            ["founded"] => Ok(true),
+            ["there"] => Ok(false),
             other => Err(strange(other)),
         }
     }

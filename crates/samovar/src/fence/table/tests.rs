@@ -73,6 +73,7 @@ fn table(marks: &[Listed]) -> Table {
         mode: listed.mode,
         at: listed.at,
         reason: "test".into(),
+        priority: Mark::PRIORITY,
     };
     for listed in marks {
         table.pend(&mark(listed), Tick(listed.tick));
@@ -80,7 +81,7 @@ fn table(marks: &[Listed]) -> Table {
     let mut numbered: Vec<&Listed> = marks.iter().filter(|mark| mark.seq.is_some()).collect();
     numbered.sort_unstable_by_key(|mark| mark.seq);
     for listed in numbered {
-        assert!(table.number(&mark(listed), listed.seq.unwrap(), Tick(999)).is_some());
+        table.number(&mark(listed), listed.seq.unwrap(), Tick(listed.tick));
     }
     table
 }

@@ -1,0 +1,185 @@
+//! A journal: records that are durable before whoever appended them is told so, and that are found again after a crash.
+//!
+//! What a record says is its owner's business; here it is bytes with a number. One thread writes: all that waits goes
+//! into one *frame*, with one write and one `fdatasync`. A record stays until it is released; that it was is written too,
+//! soon but not at once, so after a crash some that were released may be there again.
+//!
+//! * `layout`: the bytes of the file. `scribe`: the thread. `rewrite`: opening, and making the file anew from what still
+//!   stands, which is also how it is kept short.
+//!
+//! A frame that is cut short at the end of the file was being written when the process ended: nobody was told of it. One
+//! that is damaged before the end is said, and the file is kept as `NAME.damaged`; what lies behind it is found again.
+
+mod layout;
+mod rewrite;
+mod scribe;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Sender, channel};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use samovar_core::{Clock, Error, ErrorKind};
+
+use crate::background::Worker;
+use layout::RECORD;
+use scribe::{Append, Command, Scribe};
+
+/// What is told of a record: on the journal's thread, in the order of numbers. It must not block. Dropped without being
+/// called, the journal has ended; [`Journal::why`] says of what.
+pub(crate) type Told = Box<dyn FnOnce(Result<(), Error>) + Send>;
+
+/// What a step on the disk may be made to fail with, by tests: a write may come so far first.
+pub(crate) type Faults = Box<dyn FnMut(Step) -> Option<(usize, std::io::Error)> + Send>;
+
+/// A step on the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    Write,
+    Sync,
+    Rewrite,
+}
+
+/// What a journal is for, and how much of it there may be.
+pub(crate) struct Options {
+    /// Says in the file what its records are.
+    pub(crate) kind: [u8; 8],
+    /// So many bytes of records may stand at once; beyond that nothing is appended.
+    pub(crate) max_bytes: u64,
+    pub(crate) faults: Option<Faults>,
+}
+
+impl Options {
+    pub(crate) fn new(kind: [u8; 8], max_bytes: u64) -> Options {
+        Options { kind, max_bytes, faults: None }
+    }
+}
+
+/// A record that stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Record {
+    pub(crate) number: u64,
+    pub(crate) bytes: Bytes,
+}
+
+/// A journal, what stood in it by ascending number, and what is worth saying.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) journal: Journal,
+    pub(crate) records: Vec<Record>,
+    pub(crate) notices: Vec<String>,
+}
+
+/// See the module.
+pub(crate) struct Journal {
+    path: PathBuf,
+    node: u64,
+    max_bytes: u64,
+    /// The bytes of all records that stand.
+    bytes: Arc<AtomicU64>,
+    /// The next number; held while a record is handed over, so that they come to the thread in order.
+    next: Mutex<(u64, Sender<Command>)>,
+    worker: Worker,
+}
+
+impl Journal {
+    /// Opens a journal, or makes one. Blocks.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Format`] if the file is not of this kind or of a newer format, [`ErrorKind::Storage`] if the disk
+    /// fails.
+    pub(crate) fn open(
+        path: &Path,
+        options: Options,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Opened, Error> {
+        let Options { kind, max_bytes, mut faults } = options;
+        let rewrite::Read { header, records, notices } = rewrite::read(path, kind)?;
+        let standing: Vec<_> = records.iter().map(|r| (r.number, r.bytes.clone())).collect();
+        let book = rewrite::make(path, &header, &standing, &mut faults)
+            .and_then(|book| rewrite::put_in_place(path).map(|()| book))
+            .map_err(|e| failed(path, "making the journal anew", e))?;
+        let bytes = Arc::new(AtomicU64::new(book.bytes()));
+        let (send, inbox) = channel();
+        let scribe = Scribe::new(path.to_owned(), book, Arc::clone(&bytes), clock, faults);
+        let worker = Worker::spawn("samovar-journal", move || scribe.run(&inbox), |_| {})?;
+        let (path, node) = (path.to_owned(), header.node);
+        let next = Mutex::new((header.next, send));
+        let journal = Journal { path, node, max_bytes, bytes, next, worker };
+        Ok(Opened { journal, records, notices })
+    }
+
+    /// Random, and the same for as long as the file lives.
+    pub(crate) fn node(&self) -> u64 {
+        self.node
+    }
+
+    /// Appends a record, in the place of another if one is named: that is released by the same write. Its number, greater than any
+    /// before it. It is handed over by this call; `told` learns when it is durable, or that it is not.
+    ///
+    /// # Errors
+    /// If too much stands in the journal already, or the record is too large.
+    pub(crate) fn append(
+        &self,
+        bytes: Bytes,
+        instead: Option<u64>,
+        told: Told,
+    ) -> Result<u64, Error> {
+        let size = (bytes.len() + RECORD) as u64;
+        if bytes.len() > layout::LARGEST {
+            let text =
+                format!("{} bytes in one record, allowed are {}", bytes.len(), layout::LARGEST);
+            return Err(Error::new(ErrorKind::Invalid, text));
+        }
+        let room = |bytes: u64| bytes.checked_add(size).filter(|after| *after <= self.max_bytes);
+        let mut next = self.next.lock();
+        if let Err(bytes) = self.bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room) {
+            let text = format!(
+                "{} is full: {bytes} of {} bytes wait in it; try again once some of that is done",
+                self.path.display(),
+                self.max_bytes
+            );
+            return Err(Error::new(ErrorKind::Storage, text));
+        }
+        let number = next.0;
+        next.0 += 1;
+        // If the thread is gone the record is dropped, and with it who is to be told.
+        let _ = next.1.send(Command::Append(Append { number, instead, bytes, told }));
+        Ok(number)
+    }
+
+    /// Records that are needed no longer. After a crash they may be there again.
+    pub(crate) fn release(&self, numbers: Vec<u64>) {
+        let _ = self.next.lock().1.send(Command::Release(numbers));
+    }
+
+    /// Why the journal has ended, for who was not told.
+    pub(crate) fn why(&self) -> Error {
+        self.worker.health().why()
+    }
+
+    /// Writes what was handed over, and stops.
+    ///
+    /// # Errors
+    /// What it died of before.
+    pub(crate) async fn close(&self) -> Result<(), Error> {
+        let _ = self.next.lock().1.send(Command::Close);
+        self.worker.ended().await
+    }
+}
+
+impl fmt::Debug for Journal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Journal").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+/// The disk has failed at a file.
+fn failed(path: &Path, what: &str, cause: std::io::Error) -> Error {
+    Error::new(ErrorKind::Storage, format!("{}: {what}", path.display())).because(cause)
+}

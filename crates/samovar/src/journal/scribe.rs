@@ -1,0 +1,263 @@
+//! The one thread that writes a journal.
+
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use samovar_core::{Clock, Error};
+
+use super::layout::{Frame, Header, RECORD};
+use super::rewrite::{self, Book};
+use super::{Faults, Step, Told, failed};
+use crate::random;
+
+/// A frame takes no more in once it holds so many bytes.
+const AT_ONCE: usize = 4 << 20;
+/// The file may be so much longer than twice what stands in it.
+const SLACK: u64 = 8 << 20;
+/// What was released is made durable after so long without anything else to do.
+const IDLE: Duration = Duration::from_millis(200);
+
+pub(super) enum Command {
+    Append(Append),
+    Release(Vec<u64>),
+    Close,
+}
+
+pub(super) struct Append {
+    pub(super) number: u64,
+    pub(super) instead: Option<u64>,
+    pub(super) bytes: Bytes,
+    pub(super) told: Told,
+}
+
+pub(super) struct Scribe {
+    path: PathBuf,
+    book: Book,
+    bytes: Arc<AtomicU64>,
+    clock: Arc<dyn Clock>,
+    faults: Option<Faults>,
+    /// What is to be released by the next frame.
+    released: Vec<u64>,
+    /// Something was written and not synced.
+    dirty: bool,
+    /// How many records the last frame held, and how long it took to sync it.
+    last: (usize, Duration),
+    /// The length beyond which the file is made anew.
+    shorten_at: u64,
+}
+
+/// What one frame is made of.
+#[derive(Default)]
+struct Batch {
+    appends: Vec<Append>,
+    released: Vec<u64>,
+    size: usize,
+    close: bool,
+}
+
+impl Batch {
+    fn take(&mut self, command: Command) {
+        match command {
+            Command::Append(append) => {
+                self.size += append.bytes.len() + RECORD;
+                self.appends.push(append);
+            }
+            Command::Release(numbers) => {
+                self.size += numbers.len() * RECORD;
+                self.released.extend(numbers);
+            }
+            Command::Close => self.close = true,
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.close || self.size >= AT_ONCE
+    }
+}
+
+impl Scribe {
+    pub(super) fn new(
+        path: PathBuf,
+        book: Book,
+        bytes: Arc<AtomicU64>,
+        clock: Arc<dyn Clock>,
+        faults: Option<Faults>,
+    ) -> Scribe {
+        let shorten_at = 2 * book.length + SLACK;
+        let (released, last) = (Vec::new(), (0, Duration::ZERO));
+        Scribe { path, book, bytes, clock, faults, released, dirty: false, last, shorten_at }
+    }
+
+    pub(super) fn run(mut self, inbox: &Receiver<Command>) -> Result<(), Error> {
+        loop {
+            let first = match self.dirty {
+                false => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                true => inbox.recv_timeout(IDLE),
+            };
+            let batch = match first {
+                Ok(first) => self.gather(first, inbox),
+                Err(RecvTimeoutError::Timeout) => {
+                    self.sync().map_err(|e| failed(&self.path, "making it durable", e))?;
+                    continue;
+                }
+                Err(RecvTimeoutError::Disconnected) => self.gather(Command::Close, inbox),
+            };
+            let close = batch.close;
+            self.keep(batch)?;
+            if close {
+                return self.sync().map_err(|e| failed(&self.path, "making it durable", e));
+            }
+            if self.book.length > self.shorten_at {
+                self.shorten()?;
+            }
+        }
+    }
+
+    /// What waits. Those who were told of the last frame together mostly come again together: a frame that begins with
+    /// the first of them would keep the others waiting for two. So it waits a fraction of what a sync takes for as
+    /// many as there were.
+    fn gather(&mut self, first: Command, inbox: &Receiver<Command>) -> Batch {
+        let released = std::mem::take(&mut self.released);
+        let mut batch = Batch { released, ..Batch::default() };
+        batch.take(first);
+        let (expected, took) = self.last;
+        let until = self.clock.elapsed() + took / 4;
+        while !batch.is_full() {
+            if let Ok(next) = inbox.try_recv() {
+                batch.take(next);
+                continue;
+            }
+            let appends = batch.appends.len();
+            if appends == 0 || appends >= expected || self.clock.elapsed() >= until {
+                break;
+            }
+            match inbox.recv_timeout(took / 8) {
+                Ok(next) => batch.take(next),
+                Err(_) => break,
+            }
+        }
+        batch
+    }
+
+    /// Writes a frame, and tells those whose records it holds. After an error here nobody knows what the file holds.
+    fn keep(&mut self, batch: Batch) -> Result<(), Error> {
+        let Batch { appends, released, .. } = batch;
+        if appends.is_empty() && released.is_empty() {
+            return Ok(());
+        }
+        let mut frame = Frame::new();
+        for number in &released {
+            frame.record(0, *number, &[]);
+        }
+        let base = self.book.length;
+        let place = |append: &Append| {
+            let at = frame.record(append.number, append.instead.unwrap_or(0), &append.bytes);
+            (append.number, (base + at as u64, append.bytes.len()))
+        };
+        let places: Vec<_> = appends.iter().map(place).collect();
+        let frame = frame.seal(self.book.header.salt, base);
+        if let Err(error) = self.write(&frame) {
+            self.released = released;
+            let error = failed(&self.path, "writing to it; nothing of it was kept", error);
+            self.refuse(appends, &error);
+            let file = &mut self.book.file;
+            let back = file.set_len(base).and_then(|()| file.seek(SeekFrom::Start(base)));
+            return back.map(drop).map_err(|e| failed(&self.path, "cutting off what failed", e));
+        }
+        self.book.length += frame.len() as u64;
+        self.dirty = true;
+        if let Some(last) = appends.last() {
+            self.book.header.next = last.number + 1;
+            let began = self.clock.elapsed();
+            if let Err(error) = self.sync() {
+                let text = "making it durable; nothing is taken any more until it is opened again";
+                let error = failed(&self.path, text, error);
+                self.refuse(appends, &error);
+                return Err(error);
+            }
+            self.last = (appends.len(), self.clock.elapsed().saturating_sub(began));
+        }
+        let instead = appends.iter().filter_map(|append| append.instead);
+        for number in released.into_iter().chain(instead) {
+            if let Some((_, length)) = self.book.standing.remove(&number) {
+                self.free(length);
+            }
+        }
+        self.book.standing.extend(places);
+        for append in appends {
+            (append.told)(Ok(()));
+        }
+        Ok(())
+    }
+
+    fn refuse(&self, appends: Vec<Append>, error: &Error) {
+        for append in appends {
+            self.free(append.bytes.len());
+            (append.told)(Err(error.clone()));
+        }
+    }
+
+    fn free(&self, length: usize) {
+        self.bytes.fetch_sub((length + RECORD) as u64, Ordering::Relaxed);
+    }
+
+    fn write(&mut self, frame: &[u8]) -> io::Result<()> {
+        if let Some((length, error)) = self.fault(Step::Write) {
+            self.book.file.write_all(&frame[..length.min(frame.len())])?;
+            return Err(error);
+        }
+        self.book.file.write_all(frame)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        if !self.dirty {
+            return Ok(());
+        }
+        match self.fault(Step::Sync) {
+            Some((_, error)) => Err(error),
+            None => self.book.file.sync_data().map(|()| self.dirty = false),
+        }
+    }
+
+    fn fault(&mut self, step: Step) -> Option<(usize, io::Error)> {
+        self.faults.as_mut().and_then(|fail| fail(step))
+    }
+
+    /// Makes the file anew from what stands in it. If that fails the old one goes on, and it is tried again later.
+    fn shorten(&mut self) -> Result<(), Error> {
+        let made = self.standing().and_then(|standing| {
+            let salt = random::number().map_err(io::Error::other)?;
+            let header = Header { salt, ..self.book.header.clone() };
+            rewrite::make(&self.path, &header, &standing, &mut self.faults)
+        });
+        let Ok(book) = made else {
+            self.shorten_at = 2 * self.book.length;
+            return Ok(());
+        };
+        rewrite::put_in_place(&self.path)
+            .map_err(|e| failed(&self.path, "putting the new journal in its place", e))?;
+        self.book = book;
+        self.dirty = false;
+        self.shorten_at = 2 * self.book.length + SLACK;
+        Ok(())
+    }
+
+    fn standing(&mut self) -> io::Result<Vec<(u64, Bytes)>> {
+        let Book { file, standing, length, .. } = &mut self.book;
+        let mut found = Vec::with_capacity(standing.len());
+        for (number, (at, length)) in standing {
+            file.seek(SeekFrom::Start(*at))?;
+            let mut bytes = vec![0; *length];
+            file.read_exact(&mut bytes)?;
+            found.push((*number, bytes.into()));
+        }
+        // Where it is written.
+        file.seek(SeekFrom::Start(*length))?;
+        Ok(found)
+    }
+}

@@ -1,0 +1,393 @@
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+use std::sync::mpsc;
+
+use futures_channel::oneshot;
+use futures_executor::block_on;
+use proptest::prelude::*;
+use samovar_core::SystemClock;
+use tempfile::TempDir;
+
+use super::*;
+
+const KIND: [u8; 8] = *b"testing\0";
+
+struct Bench {
+    _directory: TempDir,
+    path: PathBuf,
+}
+
+impl Bench {
+    fn new() -> Bench {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("test.journal");
+        Bench { _directory: directory, path }
+    }
+
+    fn open(&self) -> Opened {
+        self.open_with(Options::new(KIND, 1 << 30)).unwrap()
+    }
+
+    fn open_with(&self, options: Options) -> Result<Opened, Error> {
+        Journal::open(&self.path, options, Arc::new(SystemClock::new()))
+    }
+
+    fn aside(&self) -> PathBuf {
+        self.path.with_extension("journal.damaged")
+    }
+}
+
+type Answer = oneshot::Receiver<Result<(), Error>>;
+
+fn hand_over(journal: &Journal, bytes: &[u8], instead: Option<u64>) -> (u64, Answer) {
+    let (send, answer) = oneshot::channel();
+    let told: Told = Box::new(move |durable| drop(send.send(durable)));
+    let number = journal.append(Bytes::copy_from_slice(bytes), instead, told).unwrap();
+    (number, answer)
+}
+
+fn append(journal: &Journal, bytes: &[u8]) -> u64 {
+    let (number, answer) = hand_over(journal, bytes, None);
+    block_on(answer).unwrap().unwrap();
+    number
+}
+
+fn texts(records: &[Record]) -> Vec<(u64, String)> {
+    let text = |record: &Record| String::from_utf8(record.bytes.to_vec()).unwrap();
+    records.iter().map(|record| (record.number, text(record))).collect()
+}
+
+fn close(journal: &Journal) {
+    block_on(journal.close()).unwrap();
+}
+
+#[test]
+fn records_come_back_until_they_are_released_and_numbers_are_never_given_twice() {
+    let bench = Bench::new();
+    let Opened { journal, records, notices } = bench.open();
+    assert!(records.is_empty() && notices.is_empty());
+    let node = journal.node();
+    let numbers: Vec<u64> = ["a", "b", "c"].map(|text| append(&journal, text.as_bytes())).into();
+    assert!(numbers.is_sorted() && numbers[0] > 0);
+    let (instead, answer) = hand_over(&journal, b"d", Some(numbers[2]));
+    block_on(answer).unwrap().unwrap();
+    journal.release(vec![numbers[1]]);
+    close(&journal);
+
+    let Opened { journal, records, notices } = bench.open();
+    assert_eq!(texts(&records), [(numbers[0], "a".into()), (instead, "d".into())]);
+    assert_eq!((notices, journal.node()), (vec![], node));
+    journal.release(vec![numbers[0], instead]);
+    close(&journal);
+    let Opened { journal, records, .. } = bench.open();
+    assert!(records.is_empty());
+    assert!(append(&journal, b"e") > instead, "though nothing of it is left");
+}
+
+#[test]
+fn what_is_acknowledged_is_there_without_being_closed() {
+    let bench = Bench::new();
+    let journal = bench.open().journal;
+    let number = append(&journal, b"a");
+    let left = fs::read(&bench.path).unwrap();
+    close(&journal);
+    fs::write(&bench.path, left).unwrap();
+    assert_eq!(texts(&bench.open().records), [(number, "a".into())]);
+}
+
+#[test]
+fn many_are_made_durable_by_one_sync() {
+    let bench = Bench::new();
+    let (syncs, entered) = mpsc::channel();
+    let (go, gate) = mpsc::channel::<()>();
+    let faults: Faults = Box::new(move |step| {
+        if step == Step::Sync {
+            syncs.send(()).unwrap();
+            let _ = gate.recv();
+        }
+        None
+    });
+    let options = Options { faults: Some(faults), ..Options::new(KIND, 1 << 20) };
+    let journal = bench.open_with(options).unwrap().journal;
+    let first = hand_over(&journal, b"first", None).1;
+    entered.recv().unwrap();
+    let rest: Vec<Answer> = (0..50).map(|_| hand_over(&journal, b"more", None).1).collect();
+    drop(go);
+    block_on(first).unwrap().unwrap();
+    rest.into_iter().for_each(|answer| block_on(answer).unwrap().unwrap());
+    assert_eq!(entered.try_iter().count(), 1, "one for all that came meanwhile");
+}
+
+/// Fails at the n-th step of a kind, after so many bytes.
+fn fails_at(step: Step, nth: usize, bytes: usize) -> Options {
+    let mut seen = 0;
+    let faults: Faults = Box::new(move |at| {
+        seen += usize::from(at == step);
+        (at == step && seen == nth).then(|| (bytes, io::Error::from(io::ErrorKind::StorageFull)))
+    });
+    Options { faults: Some(faults), ..Options::new(KIND, 1 << 30) }
+}
+
+#[test]
+fn a_full_disk_refuses_what_it_has_no_room_for_and_nothing_else() {
+    for bytes in [0, 5, 30] {
+        let bench = Bench::new();
+        let journal = bench.open_with(fails_at(Step::Write, 2, bytes)).unwrap().journal;
+        let first = append(&journal, b"first");
+        let error = block_on(hand_over(&journal, b"second", Some(first)).1).unwrap().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Storage);
+        assert!(error.to_string().contains("test.journal: writing to it"), "{error}");
+        let third = append(&journal, b"third");
+        close(&journal);
+        let Opened { records, notices, .. } = bench.open();
+        assert_eq!(texts(&records), [(first, "first".into()), (third, "third".into())]);
+        assert_eq!(notices, Vec::<String>::new());
+    }
+}
+
+#[test]
+fn after_a_failed_sync_nothing_is_acknowledged_any_more() {
+    let bench = Bench::new();
+    let journal = bench.open_with(fails_at(Step::Sync, 2, 0)).unwrap().journal;
+    let first = append(&journal, b"first");
+    let error = block_on(hand_over(&journal, b"second", None).1).unwrap().unwrap_err();
+    assert!(error.to_string().contains("until it is opened again"), "{error}");
+    assert!(block_on(hand_over(&journal, b"third", None).1).is_err(), "told nothing");
+    assert_eq!(journal.why().kind(), ErrorKind::Storage);
+    drop(journal);
+    let records = bench.open().records;
+    assert_eq!(texts(&records)[0], (first, "first".into()));
+    assert!(records.len() <= 2);
+}
+
+#[test]
+fn it_is_bounded_by_what_stands() {
+    let bench = Bench::new();
+    let journal = bench.open_with(Options::new(KIND, 1_000)).unwrap().journal;
+    let numbers: Vec<u64> = (0..8).map(|_| append(&journal, &[7; 100])).collect();
+    let told: Told = Box::new(|_| panic!("nothing is handed over"));
+    let error = journal.append(Bytes::from(vec![7; 100]), None, told).unwrap_err();
+    assert!(error.to_string().contains("is full: 960 of 1000 bytes"), "{error}");
+    journal.release(numbers[..1].to_vec());
+    // What is released is counted when it is written, with the next record at the latest.
+    append(&journal, &[7; 1]);
+    append(&journal, &[7; 50]);
+    close(&journal);
+    let left = bench.open_with(Options::new(KIND, 1_000)).unwrap();
+    assert_eq!(left.records.len(), 9);
+    let told: Told = Box::new(|_| panic!("nothing is handed over"));
+    assert!(left.journal.append(Bytes::from(vec![7; 100]), None, told).is_err());
+}
+
+#[test]
+fn its_file_is_made_anew_while_it_is_used() {
+    let bench = Bench::new();
+    let journal = bench.open().journal;
+    let stays = append(&journal, b"stays");
+    let mut last = 0;
+    for _ in 0..40 {
+        let number = append(&journal, &vec![b'x'; 1 << 20]);
+        journal.release(vec![last]);
+        last = number;
+    }
+    append(&journal, b"end");
+    let length = fs::metadata(&bench.path).unwrap().len();
+    assert!(length < 16 << 20, "{length} bytes");
+    close(&journal);
+    let Opened { records, notices, .. } = bench.open();
+    let numbers: Vec<u64> = records.iter().map(|record| record.number).collect();
+    assert_eq!(numbers, [stays, last, last + 1]);
+    assert_eq!(&*records[0].bytes, b"stays");
+    assert!(notices.is_empty());
+}
+
+#[test]
+fn a_file_that_cannot_be_made_anew_goes_on() {
+    let bench = Bench::new();
+    let journal = bench.open_with(fails_at(Step::Rewrite, 2, 0)).unwrap().journal;
+    let mut last = 0;
+    for _ in 0..12 {
+        last = append(&journal, &vec![b'x'; 1 << 20]);
+        journal.release(vec![last]);
+    }
+    let end = append(&journal, b"end");
+    assert!(fs::metadata(&bench.path).unwrap().len() > 12 << 20);
+    close(&journal);
+    let records = bench.open().records;
+    assert_eq!((texts(&records), end), (vec![(last + 1, "end".to_owned())], last + 1));
+}
+
+#[test]
+fn damage_in_the_middle_is_said_and_what_lies_around_it_is_there() {
+    let bench = Bench::new();
+    let journal = bench.open().journal;
+    let numbers: Vec<u64> = ["one", "two", "three"].map(|t| append(&journal, t.as_bytes())).into();
+    close(&journal);
+    let mut file = fs::read(&bench.path).unwrap();
+    let at = file.windows(3).position(|text| text == b"two").unwrap();
+    file[at] ^= 1;
+    fs::write(&bench.path, &file).unwrap();
+    let Opened { journal, records, notices } = bench.open();
+    assert_eq!(texts(&records), [(numbers[0], "one".into()), (numbers[2], "three".into())]);
+    assert_eq!(notices.len(), 1);
+    assert!(notices[0].contains("test.journal was damaged: 35 bytes from byte"), "{notices:?}");
+    assert_eq!(fs::read(bench.aside()).unwrap(), file, "it is kept");
+    close(&journal);
+    assert_eq!(bench.open().notices, Vec::<String>::new(), "it is said once");
+}
+
+#[test]
+fn a_damaged_beginning_is_said() {
+    let bench = Bench::new();
+    let journal = bench.open().journal;
+    let node = journal.node();
+    append(&journal, b"lost");
+    close(&journal);
+    let mut file = fs::read(&bench.path).unwrap();
+    file[22] ^= 1;
+    fs::write(&bench.path, &file).unwrap();
+    let Opened { journal, records, notices } = bench.open();
+    assert!(records.is_empty() && notices[0].contains("damaged at its beginning"), "{notices:?}");
+    assert!(bench.aside().exists() && journal.node() != node);
+}
+
+#[test]
+fn what_is_not_ours_is_refused() {
+    let refused = |bench: &Bench| {
+        let before = fs::read(&bench.path).unwrap();
+        let error = bench.open_with(Options::new(KIND, 1)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Format);
+        assert_eq!(fs::read(&bench.path).unwrap(), before, "it is left as it is");
+        error.to_string()
+    };
+    let bench = Bench::new();
+    fs::write(&bench.path, "somebody's").unwrap();
+    assert!(refused(&bench).contains("test.journal is not a file of ours"));
+    fs::remove_file(&bench.path).unwrap();
+    close(&bench.open().journal);
+    let mut file = fs::read(&bench.path).unwrap();
+    file[8] = 2;
+    fs::write(&bench.path, &file).unwrap();
+    assert!(refused(&bench).contains("has format 2, this program writes format 1"));
+    fs::remove_file(&bench.path).unwrap();
+    let other = Options::new(*b"another\0", 1);
+    close(&bench.open_with(other).unwrap().journal);
+    assert!(refused(&bench).contains("is a journal of something else"));
+}
+
+#[test]
+fn a_record_that_looks_like_a_frame_is_none() {
+    let bench = Bench::new();
+    let journal = bench.open().journal;
+    append(&journal, b"inner");
+    let inner = fs::read(&bench.path).unwrap();
+    let outer = append(&journal, &inner);
+    close(&journal);
+    // The frame that holds it is damaged: what looks like frames within is not taken for any.
+    let mut file = fs::read(&bench.path).unwrap();
+    let at = file.len() - inner.len() - 4;
+    file[at] ^= 1;
+    fs::write(&bench.path, &file).unwrap();
+    let Opened { records, notices, .. } = bench.open();
+    assert!(records.iter().all(|record| record.number != outer) && records.len() == 1);
+    assert!(notices[0].contains("are cut short"), "{notices:?}");
+}
+
+#[derive(Clone, Debug)]
+enum Op {
+    Append(usize),
+    Instead(usize, usize),
+    Release(usize),
+    /// Opened again after a close.
+    Close,
+    /// Opened again from a file that lacks part of what nobody was told of: so many bytes of 256.
+    Crash(usize),
+}
+
+fn ops() -> impl Strategy<Value = Vec<Op>> {
+    let op = prop_oneof![
+        6 => (0..300usize).prop_map(Op::Append),
+        2 => (0..8usize, 0..300usize).prop_map(|(at, size)| Op::Instead(at, size)),
+        3 => (0..8usize).prop_map(Op::Release),
+        1 => Just(Op::Close),
+        2 => (0..=256usize).prop_map(Op::Crash),
+    ];
+    proptest::collection::vec(op, 1..40)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn it_does_as_a_map_does(ops in ops()) {
+        let bench = Bench::new();
+        let mut journal = bench.open().journal;
+        // What stands for sure, and what was released and may be there again.
+        let mut stands = BTreeMap::<u64, Vec<u8>>::new();
+        let mut released = BTreeMap::<u64, Vec<u8>>::new();
+        // How long the file was when the last was told of its record.
+        let mut durable = fs::metadata(&bench.path).unwrap().len();
+        let mut acknowledged = 0;
+        let nth = |stands: &BTreeMap<u64, Vec<u8>>, at: usize| stands.keys().nth(at).copied();
+        for (at, op) in ops.into_iter().enumerate() {
+            let (size, instead) = match op {
+                Op::Append(size) => (size, None),
+                Op::Instead(which, size) => (size, nth(&stands, which)),
+                Op::Release(which) => {
+                    if let Some(number) = nth(&stands, which) {
+                        released.extend(stands.remove_entry(&number));
+                        journal.release(vec![number]);
+                    }
+                    continue;
+                }
+                Op::Close | Op::Crash(_) => {
+                    if let Op::Crash(share) = op {
+                        // Somebody who is told nothing any more: it may be there or not.
+                        let bytes = vec![at as u8; share];
+                        let (number, _) = hand_over(&journal, &bytes, None);
+                        released.insert(number, bytes);
+                        close(&journal);
+                        let file = fs::OpenOptions::new().write(true).open(&bench.path).unwrap();
+                        let tail = file.metadata().unwrap().len() - durable;
+                        file.set_len(durable + tail * share as u64 / 256).unwrap();
+                    } else {
+                        close(&journal);
+                    }
+                    let opened = bench.open();
+                    let found: BTreeMap<u64, Vec<u8>> =
+                        opened.records.iter().map(|r| (r.number, r.bytes.to_vec())).collect();
+                    for (number, bytes) in &stands {
+                        prop_assert_eq!(found.get(number), Some(bytes));
+                    }
+                    for (number, bytes) in found.iter().filter(|(n, _)| !stands.contains_key(*n)) {
+                        prop_assert_eq!(released.get(number), Some(bytes), "it was never there");
+                        prop_assert!(matches!(op, Op::Crash(_)), "a close keeps what was released");
+                    }
+                    prop_assert!(opened.notices.iter().all(|said| said.contains("cut short")));
+                    (journal, stands) = (opened.journal, found);
+                    released.clear();
+                    durable = fs::metadata(&bench.path).unwrap().len();
+                    continue;
+                }
+            };
+            let bytes = vec![at as u8; size];
+            let (number, answer) = hand_over(&journal, &bytes, instead);
+            block_on(answer).unwrap().unwrap();
+            prop_assert!(!stands.contains_key(&number) && number > acknowledged);
+            acknowledged = number;
+            if let Some(instead) = instead {
+                // By the same write: it is not there again.
+                stands.remove(&instead);
+            }
+            stands.insert(number, bytes);
+            // All that was released before went with it.
+            released.clear();
+            durable = fs::metadata(&bench.path).unwrap().len();
+        }
+        close(&journal);
+    }
+}
