@@ -7,7 +7,7 @@ const STOREYS: &[&[&str]] = &[
     &["samovar", "samovar-source"],
     &["samovar-testkit"],
     &["samovar-levels"],
-    &["samovar-demo", "samovar-server"],
+    &["samovar-demo", "samovar-erp", "samovar-server"],
     &["samovar-cli"],
     &["samovar-bench"],
     // Built before all others, so it uses none.

@@ -54,7 +54,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use samovar_core::{BoxFuture, Clock, Error, ErrorKind, Fate, SystemClock};
-use samovar_core::{Write, WriteError, Writer};
+use samovar_core::{Write, WriteError, WriteId, Writer};
 use serde_json::Value;
 
 use crate::postgres::rows::PostgresRows;
@@ -329,19 +329,33 @@ pub struct SqlWriter {
     deadline: Duration,
 }
 
+impl SqlWriter {
+    /// As [`Writer::write`], for who keeps values in a form of his own: which write it is, the key, and the value, or `None` for
+    /// a deletion. It begins at once.
+    pub fn write_values<'v>(
+        &self,
+        writes: impl IntoIterator<Item = (WriteId, &'v Arc<str>, Option<&'v Value>)>,
+    ) -> BoxFuture<'static, Vec<Result<(), WriteError>>> {
+        let plan = Arc::clone(&self.plan);
+        let puts = writes.into_iter().map(|(id, key, value)| Put::of(&plan, id, key, value));
+        let puts: Vec<Put> = puts.collect();
+        let many = puts.len();
+        let writing = self.backend.write(Arc::clone(&plan), puts);
+        Box::pin(async move {
+            // Only a thread that panicked does not say what became of them.
+            writing.await.unwrap_or_else(|wrong| {
+                vec![Err(write_error(Fate::Unknown, &plan.cache, wrong)); many]
+            })
+        })
+    }
+}
+
 impl Writer<Value> for SqlWriter {
     fn write<'a>(
         &'a self,
         writes: &'a [Write<Value>],
     ) -> BoxFuture<'a, Vec<Result<(), WriteError>>> {
-        let puts = writes.iter().map(|write| Put::of(&self.plan, write)).collect();
-        let writing = self.backend.write(Arc::clone(&self.plan), puts);
-        Box::pin(async move {
-            // Only a thread that panicked does not say what became of them.
-            writing.await.unwrap_or_else(|wrong| {
-                vec![Err(write_error(Fate::Unknown, &self.plan.cache, wrong)); writes.len()]
-            })
-        })
+        self.write_values(writes.iter().map(|write| (write.id, &write.key, write.value.as_deref())))
     }
 
     fn deadline(&self) -> Duration {

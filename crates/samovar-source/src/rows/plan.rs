@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use samovar_core::{Fate, Write, WriteError, WriteId};
+use samovar_core::{Fate, WriteError, WriteId};
 use serde_json::{Map, Value};
 
 use super::key::KeyPattern;
@@ -31,6 +31,8 @@ pub(crate) struct Parameter {
     /// Whether a key, or a part of one, is spelt as values of its type are: `07` is no whole number, or two keys
     /// would stand for one row.
     pub(crate) spells: fn(&str) -> bool,
+    /// Whether a field goes there as JSON, texts in quotes.
+    pub(crate) is_json: bool,
 }
 
 /// What a parameter takes.
@@ -60,9 +62,10 @@ pub(crate) enum Bound {
 }
 
 impl Bound {
-    fn of(value: &Value) -> Bound {
+    fn of(value: &Value, as_json: bool) -> Bound {
         match value {
             Value::Null => Bound::Null,
+            value if as_json => Bound::Text(value.to_string()),
             Value::Bool(truth) => Bound::Bool(*truth),
             Value::Number(number) => match (number.as_i64(), number.as_f64()) {
                 (Some(number), _) => Bound::Integer(number),
@@ -123,8 +126,10 @@ impl Statement {
                 self.wrong(format!("it does not look at the key: it must take {}", key.names()))
             );
         }
-        self.parameters =
-            takes.into_iter().map(|takes| Parameter { takes, spells: spelt_anyhow }).collect();
+        self.parameters = takes
+            .into_iter()
+            .map(|takes| Parameter { takes, spells: spelt_anyhow, is_json: false })
+            .collect();
         Ok(())
     }
 
@@ -145,7 +150,7 @@ impl Statement {
             match &parameter.takes {
                 Takes::Key => of_key(key),
                 Takes::Part(at) => of_key(parts.get(*at).copied().unwrap_or_default()),
-                Takes::Field(name) => fields.and_then(|fields| fields.get(name)).map(Bound::of).ok_or_else(|| {
+                Takes::Field(name) => fields.and_then(|fields| fields.get(name)).map(|value| Bound::of(value, parameter.is_json)).ok_or_else(|| {
                     format!("the value of {key:.80?} has no field {name:?}, which {} takes; null is a value", self.field)
                 }),
             }
@@ -240,23 +245,22 @@ pub(crate) struct Put {
 }
 
 impl Put {
-    pub(super) fn of(plan: &WritePlan, write: &Write<Value>) -> Put {
+    pub(super) fn of(plan: &WritePlan, id: WriteId, key: &Arc<str>, value: Option<&Value>) -> Put {
         let refused = |what: String| {
             let wrong = SourceError::new(SourceErrorKind::Value, what);
             write_error(Fate::Refused, &plan.cache, wrong)
         };
-        let bound = bind(plan, write).map_err(refused);
-        Put { id: write.id, key: Arc::clone(&write.key), is_delete: write.value.is_none(), bound }
+        let bound = bind(plan, key, value).map_err(refused);
+        Put { id, key: Arc::clone(key), is_delete: value.is_none(), bound }
     }
 }
 
-fn bind(plan: &WritePlan, write: &Write<Value>) -> Result<Vec<Bound>, String> {
-    let key = &*write.key;
+fn bind(plan: &WritePlan, key: &str, value: Option<&Value>) -> Result<Vec<Bound>, String> {
     let parts = plan
         .key
         .split(key)
         .ok_or_else(|| format!("the key {key:.80?} is not put together as write.key says"))?;
-    match write.value.as_deref() {
+    match value {
         Some(Value::Object(fields)) => plan.upsert.bind(key, &parts, Some(fields)),
         Some(_) => {
             Err(format!("the value of {key:.80?} is no object, whose fields could be written"))

@@ -156,9 +156,10 @@ async fn look(
     })
 }
 
-/// Takes in the types of the parameters, which say how keys are spelt.
+/// Takes in the types of the parameters, which say how keys are spelt and what is JSON.
 fn take_types(statement: &mut Statement, types: &[Type], made: String) {
     for (parameter, kind) in statement.parameters.iter_mut().zip(types) {
+        parameter.is_json = matches!(*kind, Type::JSON | Type::JSONB);
         parameter.spells = match Form::of(kind).map(|form| form.kind) {
             Some(Kind::Bool) => |key| Kind::Bool.spells(key),
             Some(Kind::Int2) => |key| Kind::Int2.spells(key),
