@@ -1,5 +1,5 @@
 //! A named cache: what is there. `keep`: what is put; `read`: get_or_load, `fetch`: its flights to the source; `many`:
-//! many keys at once.
+//! many keys at once; `unwritten`: what was written here and does not stand in the source yet.
 
 mod answer;
 mod early;
@@ -12,6 +12,7 @@ mod options;
 mod read;
 mod seen;
 mod throttle;
+mod unwritten;
 mod wait;
 
 use std::fmt;
@@ -19,11 +20,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use samovar_core::{Claim, Entry, Error, Key, Millis, Part, Tick, TierName, Token, Verdict};
+use samovar_core::{
+    Claim, Entry, Error, Key, Millis, Part, Tick, TierName, Token, Verdict, Writer,
+};
 
 pub use answer::{Answer, Found, Outcome};
 pub use load::{Load, LoadMany, Loaded};
 pub use options::{PutOptions, ReadOptions};
+pub(crate) use unwritten::{Kept, Unwritten, Waiting};
 
 use crate::codec::{Packer, Payload};
 use crate::counters::{CacheCounters, Event, Lookup};
@@ -41,15 +45,19 @@ use throttle::Throttle;
 
 /// A named cache of one type of value. Cheap to clone; made by [`crate::Samovar::cache`].
 pub struct Cache<V: Value> {
-    inner: Arc<Inner>,
-    policy: Arc<CachePolicy>,
-    counters: Arc<CacheCounters>,
+    pub(crate) inner: Arc<Inner>,
+    pub(crate) policy: Arc<CachePolicy>,
+    pub(crate) counters: Arc<CacheCounters>,
     packer: Packer,
     desk: Arc<Desk>,
     /// Those who look below memory.
     looks: Flights<Option<Seen<V>>>,
     /// Those who ask the source.
     loads: Flights<Answer<V>>,
+    /// Who writes to the source, if anybody does.
+    pub(crate) writer: Option<Arc<dyn Writer<V>>>,
+    /// Of a cache that is written back, or was.
+    pub(crate) unwritten: Option<Arc<Unwritten>>,
 }
 
 /// What a cache knows of its keys beside their values.
@@ -63,7 +71,11 @@ struct Desk {
 }
 
 impl<V: Value> Cache<V> {
-    pub(crate) fn new(inner: Arc<Inner>, policy: CachePolicy) -> Self {
+    pub(crate) fn new(
+        inner: Arc<Inner>,
+        policy: CachePolicy,
+        writer: Option<Arc<dyn Writer<V>>>,
+    ) -> Self {
         let counters = inner.counters.of_cache(&policy.name);
         let (looks, loads) = (Flights::new(inner.fence.clone()), Flights::new(inner.fence.clone()));
         let packer = Packer::counting(policy.compression, counters.sizes());
@@ -74,7 +86,8 @@ impl<V: Value> Cache<V> {
             boarding: Mutex::default(),
         };
         let (policy, desk) = (Arc::new(policy), Arc::new(desk));
-        Cache { inner, policy, counters, packer, desk, looks, loads }
+        let unwritten = inner.writes.of_cache(&policy);
+        Cache { inner, policy, counters, packer, desk, looks, loads, writer, unwritten }
     }
 
     /// The policy it was made with.
@@ -92,6 +105,9 @@ impl<V: Value> Cache<V> {
     ///
     /// A miss is not counted: who asks further counts it there.
     pub fn peek(&self, key: &str) -> Option<Found<V>> {
+        if let Some(written) = self.written_found(key) {
+            return written;
+        }
         let now = self.inner.clock.now();
         // The tick before the lookup: a mark that acts from here on belongs to later reads.
         let tick = self.inner.fence.tick();
@@ -176,6 +192,9 @@ impl<V: Value> Cache<V> {
     /// [`Cache::get_or_load`] alone. Parts that are refused are reported, never hidden. A tier that fails is counted
     /// and passed over.
     pub async fn get(&self, key: &str) -> Option<Found<V>> {
+        if let Some(written) = self.written_found(key) {
+            return written;
+        }
         let (now, tick) = (self.inner.clock.now(), self.inner.fence.tick());
         let key = self.key(key, now);
         let mut spare = None;
@@ -213,7 +232,7 @@ impl<V: Value> Cache<V> {
     }
 
     /// The key under which the tiers know what callers call so.
-    fn key(&self, id: &str, now: Millis) -> Key {
+    pub(crate) fn key(&self, id: &str, now: Millis) -> Key {
         Key::new(Arc::clone(&self.policy.name), self.desk.naming.stored(id, now))
     }
 
@@ -325,6 +344,8 @@ impl<V: Value> Clone for Cache<V> {
             desk: Arc::clone(&self.desk),
             looks: self.looks.clone(),
             loads: self.loads.clone(),
+            writer: self.writer.clone(),
+            unwritten: self.unwritten.clone(),
         }
     }
 }

@@ -145,11 +145,15 @@ pub enum Event {
     LogGap,
     /// The shared log was gone, and was founded again from here.
     LogFounded,
+    /// A write that was acknowledged failed at its source; it is tried again, or given up.
+    WriteFailed,
+    /// A write that was acknowledged was given up: it is a dead letter.
+    DeadLetter,
 }
 
 impl Event {
     /// All of them.
-    pub const ALL: [Event; 21] = [
+    pub const ALL: [Event; 23] = [
         Event::TierError,
         Event::TierSkipped,
         Event::Damaged,
@@ -171,6 +175,8 @@ impl Event {
         Event::LogTurned,
         Event::LogGap,
         Event::LogFounded,
+        Event::WriteFailed,
+        Event::DeadLetter,
     ];
 
     /// The name as people and metrics read it.
@@ -197,6 +203,8 @@ impl Event {
             Event::LogTurned => "log_turns",
             Event::LogGap => "log_gaps",
             Event::LogFounded => "log_foundings",
+            Event::WriteFailed => "writes_failed",
+            Event::DeadLetter => "dead_letters",
         }
     }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use samovar_core::{Error, ErrorKind};
 
-use crate::{fence, tier};
+use crate::{fence, tier, write};
 
 /// Says that a directory is ours, and in which format.
 const MARKER: &str = "samovar.format";
@@ -15,8 +15,17 @@ const FORMAT: u32 = 1;
 const LOCK: &str = "samovar.lock";
 
 /// Everything that [`clear`] may remove, the marker last: as long as anything is left, so is the marker.
-const OURS: [&str; 6] =
-    [tier::disk::FILE, "cache.redb.damaged", fence::MARKS_FILE, "marks.redb.damaged", LOCK, MARKER];
+const OURS: [&str; 9] = [
+    tier::disk::FILE,
+    "cache.redb.damaged",
+    fence::MARKS_FILE,
+    "marks.redb.damaged",
+    write::FILE,
+    "writes.journal.new",
+    "writes.journal.damaged",
+    LOCK,
+    MARKER,
+];
 
 /// A directory that this process holds; let go of when dropped.
 #[derive(Debug)]

@@ -60,7 +60,6 @@ pub mod fence;
 mod file;
 pub mod flight;
 mod jitter;
-#[cfg_attr(not(test), expect(dead_code, reason = "what keeps records in it comes next"))]
 mod journal;
 mod policy;
 mod random;
@@ -69,6 +68,7 @@ mod samovar;
 mod settings;
 pub mod tier;
 mod value;
+mod write;
 
 pub use crate::cache::{
     Answer, Cache, Found, Load, LoadMany, Loaded, Outcome, PutOptions, ReadOptions,
@@ -76,7 +76,8 @@ pub use crate::cache::{
 pub use crate::counters::{Counters, Event, Notice, Outcomes, Snapshot};
 pub use crate::directory::{Cleared, clear};
 pub use crate::fence::Fence;
-pub use crate::policy::{CachePolicy, KeyVersion, Problem, check};
+pub use crate::policy::{CachePolicy, KeyVersion, Problem, Strategy, check};
 pub use crate::samovar::{MarkOptions, Samovar};
 pub use crate::settings::{LowerTier, Settings, WrapLower};
 pub use crate::value::Value;
+pub use crate::write::{DeadLetter, WriteOptions, Written};

@@ -37,6 +37,11 @@ pub struct CachePolicy {
     pub key_prefix: Option<Arc<str>>,
     /// What its keys bear beside the key itself.
     pub version: KeyVersion,
+    /// What becomes of a [`crate::Cache::write`].
+    pub strategy: Strategy,
+    /// Under [`Strategy::WriteBack`] a write that failed so often is set aside as a dead letter
+    /// ([`crate::Samovar::dead_letters`]); 1 and more.
+    pub write_attempts: u32,
     /// Fresh for so long after the read of the source began.
     pub ttl: Duration,
     /// Memory answers for so long after it took an entry in, if that ends before `ttl`; then the tiers below are asked
@@ -83,6 +88,28 @@ pub struct CachePolicy {
     pub compression: CompressionPolicy,
 }
 
+/// What becomes of a [`crate::Cache::write`] and a [`crate::Cache::delete`]. The page `docs/policies.md` says what each
+/// promises, and what not.
+///
+/// ```
+/// # use samovar::{CachePolicy, Strategy};
+/// let policy = CachePolicy { strategy: Strategy::WriteThrough, ..CachePolicy::named("prices") };
+/// assert_eq!(CachePolicy::named("prices").strategy, Strategy::CacheAside);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Strategy {
+    /// The source is written, then the key is marked; the next read loads. Without a [`samovar_core::Writer`] the caller
+    /// has written the source, and the key is marked.
+    #[default]
+    CacheAside,
+    /// The source is written, then the key is marked, also if the process dies in between; the new value is kept.
+    /// Without a writer it is in every tier before the call returns.
+    WriteThrough,
+    /// The write is durable in a journal on this node before the call returns, and is written to the source after.
+    /// Without a writer it is kept in the tiers after. Needs a [`crate::Settings::data_dir`].
+    WriteBack,
+}
+
 /// What keys bear beside themselves. Marks cover a key whatever it bears.
 ///
 /// ```
@@ -110,6 +137,8 @@ impl CachePolicy {
             name: name.into(),
             key_prefix: None,
             version: KeyVersion::None,
+            strategy: Strategy::CacheAside,
+            write_attempts: 100,
             ttl: Duration::from_secs(3_600),
             memory_ttl: None,
             negative_ttl: Some(Duration::from_secs(60)),

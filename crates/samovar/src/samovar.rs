@@ -7,6 +7,7 @@ use futures_executor::block_on;
 use parking_lot::Mutex;
 use samovar_core::{
     Clock, Error, ErrorKind, Judge, Mark, MarkLog, Mode, Scope, Tier, TierName, Usage, Version,
+    Writer,
 };
 
 use crate::background::{Tasks, off_thread};
@@ -21,6 +22,7 @@ use crate::tier::breaker::{Breaker, BreakerOptions};
 use crate::tier::stack::Stack;
 use crate::tier::{self, DiskOptions, DiskTier, MemoryTier, leave_in_time};
 use crate::value::Value;
+use crate::write::{self, Writes};
 
 /// A tiered cache: memory, Redis, disk, and the fence that keeps them honest. Cheap to clone; lets go of its data
 /// directory when [`Samovar::close`]d, or some time after the last clone is dropped.
@@ -35,6 +37,9 @@ pub(crate) struct Inner {
     pub(crate) stack: Stack,
     pub(crate) counters: Arc<Counters>,
     pub(crate) jitter: Arc<Jitter>,
+    pub(crate) writes: Writes,
+    /// Whether there is a Redis.
+    has_redis: bool,
     log: Arc<dyn MarkLog>,
     /// Held while marks are accepted and handed to the log, so that they get their ticks and their numbers
     /// in one order.
@@ -46,6 +51,13 @@ pub(crate) struct Inner {
     tail: Tail,
     /// Last: let go of after everything above.
     held: Mutex<Option<Held>>,
+}
+
+impl Inner {
+    /// Whether what is cached outlives the process, though there be no directory.
+    pub(crate) fn outlives(&self) -> bool {
+        self.has_redis || self.fence.is_shared()
+    }
 }
 
 impl Drop for Inner {
@@ -106,7 +118,7 @@ impl Samovar {
         let chosen = settings.clone();
         // In this context too, and before anything is held: it connects later.
         let redis = open_redis(&settings, &counters, &tasks)?;
-        let (held, log, fence, disk, founded) =
+        let (held, log, fence, disk, founded, writes) =
             off_thread("samovar-open", move || open_parts(chosen, &said)).await?;
         // What Redis holds nobody knows; what stands there by this log was read before. A log that is shared has been
         // told all the while what happened.
@@ -124,12 +136,15 @@ impl Samovar {
         let memory = Arc::new(MemoryTier::new(settings.memory_max_bytes));
         let leaving = leave_in_time(Arc::downgrade(&memory), Arc::clone(&settings.clock));
         tasks.spawn(leaving);
+        let has_redis = redis.is_some();
         let inner = Inner {
             clock: settings.clock,
             fence,
             stack: Stack::new(memory, redis.into_iter().chain(disk).collect()),
             counters,
             jitter,
+            writes,
+            has_redis,
             log,
             accepting: Mutex::new(()),
             marker,
@@ -142,7 +157,17 @@ impl Samovar {
         if restarted {
             samovar.mark(vec![Scope::Everything], Mode::Expire, "restart").await?;
         }
+        write::recover(&samovar.inner).await;
         Ok(samovar)
+    }
+
+    /// The same, by what it is made of.
+    pub(crate) fn of(inner: Arc<Inner>) -> Samovar {
+        Samovar { inner }
+    }
+
+    pub(crate) fn inner(&self) -> &Arc<Inner> {
+        &self.inner
     }
 
     /// What tells the time here.
@@ -160,13 +185,57 @@ impl Samovar {
     ///
     /// What is wrong with the policy ([`CachePolicy::problems`]) is said as notices, and held to what is allowed.
     pub fn cache<V: Value>(&self, policy: CachePolicy) -> Cache<V> {
-        for problem in policy.problems() {
+        self.cache_of(policy, None)
+    }
+
+    /// The same, with who writes to its source: what [`Cache::write`] does then is the policy's
+    /// [`crate::Strategy`]. What was acknowledged under write-back before, also before a restart, is brought to the source
+    /// from here on; of several writers for one name, by the first.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use samovar::{CachePolicy, Samovar, Settings, Strategy};
+    /// # use samovar_core::{BoxFuture, Write, WriteError, Writer};
+    /// # struct Table;
+    /// # impl Writer<String> for Table {
+    /// #     fn write<'a>(&'a self, writes: &'a [Write<String>]) -> BoxFuture<'a, Vec<Result<(), WriteError>>> {
+    /// #         Box::pin(async move { writes.iter().map(|_| Ok(())).collect() })
+    /// #     }
+    /// # }
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # let data_dir = Some(directory.path().into());
+    /// # futures_executor::block_on(async {
+    /// let samovar = Samovar::open(Settings { data_dir, ..Settings::default() }).await?;
+    /// let policy = CachePolicy { strategy: Strategy::WriteBack, ..CachePolicy::named("names") };
+    /// let names = samovar.cache_with_writer(policy, Arc::new(Table));
+    /// let written = names.write("42", "Green tea".to_owned()).await?; // durable on this node
+    /// assert_eq!(*names.peek("42").expect("it is read from there").value, "Green tea");
+    /// # Ok::<(), samovar_core::Error>(())
+    /// # }).unwrap();
+    /// ```
+    pub fn cache_with_writer<V: Value>(
+        &self,
+        policy: CachePolicy,
+        writer: Arc<dyn Writer<V>>,
+    ) -> Cache<V> {
+        self.cache_of(policy, Some(writer))
+    }
+
+    fn cache_of<V: Value>(
+        &self,
+        policy: CachePolicy,
+        writer: Option<Arc<dyn Writer<V>>>,
+    ) -> Cache<V> {
+        let homeless = policy.homeless(self.inner.writes.has_home());
+        for problem in policy.problems().into_iter().chain(homeless) {
             self.inner.counters.say(self.inner.clock.now(), problem.to_string());
         }
         if let Some(max_bytes) = policy.max_bytes {
             self.inner.stack.memory().limit(&policy.name, max_bytes);
         }
-        Cache::new(Arc::clone(&self.inner), policy)
+        let cache = Cache::new(Arc::clone(&self.inner), policy, writer);
+        write::start(&cache);
+        cache
     }
 
     /// Invalidates what the scopes cover. Acts on this process before the first `await`; returns when the marks
@@ -261,10 +330,11 @@ impl Samovar {
         self.inner.tasks.close().await;
         // Redis has tasks of its own, which write what is queued.
         let tiers = self.inner.stack.close().await;
+        let writes = self.inner.writes.close().await;
         let log = self.inner.log.close().await;
         let tail = self.inner.tail.stop().await;
         drop(self.inner.held.lock().take());
-        tiers.and(log).and(tail)
+        tiers.and(writes).and(log).and(tail)
     }
 }
 
@@ -286,8 +356,8 @@ fn open_redis(
     Ok(Some(Arc::new(Breaker::around(tier, options, clock, counters, tasks.apart())?)))
 }
 
-/// Hold, log, fence, the disk, and whether the log is new. Blocks.
-type Parts = (Option<Held>, Arc<dyn MarkLog>, Fence, Option<LowerTier>, bool);
+/// Hold, log, fence, the disk, whether the log is new, and what is to be written. Blocks.
+type Parts = (Option<Held>, Arc<dyn MarkLog>, Fence, Option<LowerTier>, bool, Writes);
 
 fn open_parts(settings: Settings, counters: &Arc<Counters>) -> Result<Parts, Error> {
     let Settings { data_dir, clock, log, lower, marks_max, .. } = settings;
@@ -334,10 +404,13 @@ fn open_parts(settings: Settings, counters: &Arc<Counters>) -> Result<Parts, Err
             None => disk,
             Some(wrap) => wrap(disk, judge)?,
         };
-        Ok((fence, disk))
+        let (directory, max_bytes) = (data_dir.as_deref(), settings.journal_max_bytes);
+        let (writes, notices) = Writes::open(directory, max_bytes, Arc::clone(&clock))?;
+        notices.into_iter().for_each(|said| counters.say(clock.now(), said));
+        Ok((fence, disk, writes))
     };
     match open() {
-        Ok((fence, disk)) => Ok((held, log, fence, disk, founded)),
+        Ok((fence, disk, writes)) => Ok((held, log, fence, disk, founded, writes)),
         Err(error) => {
             // So that who tries again does not find its file still held.
             let _ = block_on(log.close());

@@ -29,6 +29,9 @@ pub struct Settings {
     pub memory_max_bytes: u64,
     /// The budget of the disk tier, all caches together, in bytes as the file allots them.
     pub disk_max_bytes: u64,
+    /// So many bytes of writes may stand in the journal at once (and in memory, beside its budget): beyond that, as while a
+    /// source is away for long, writes fail.
+    pub journal_max_bytes: u64,
     /// A Redis that keeps values between memory and disk. One that is away is passed over until it answers. In a build
     /// without the cargo feature `redis`, opening says so.
     pub redis: Option<RedisSettings>,
@@ -61,6 +64,7 @@ impl Default for Settings {
             data_dir: None,
             memory_max_bytes: 512 << 20,
             disk_max_bytes: 4 << 30,
+            journal_max_bytes: 64 << 20,
             redis: None,
             sweep_after: Some(Duration::from_secs(1)),
             marks_max: 100_000,
@@ -78,6 +82,7 @@ impl fmt::Debug for Settings {
             .field("data_dir", &self.data_dir)
             .field("memory_max_bytes", &self.memory_max_bytes)
             .field("disk_max_bytes", &self.disk_max_bytes)
+            .field("journal_max_bytes", &self.journal_max_bytes)
             .field("redis", &self.redis)
             .field("sweep_after", &self.sweep_after)
             .field("marks_max", &self.marks_max)

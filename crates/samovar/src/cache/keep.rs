@@ -44,8 +44,17 @@ impl<V: Value> Cache<V> {
         value
     }
 
-    /// Keeps a value, or that there is none.
+    /// Keeps a value, or that there is none, unless what was written here is newer.
     pub(super) fn fill(&self, key: &Key, entry: &Entry<Option<Arc<V>>>, below: bool) {
+        if self.is_written(Key::bare(&key.id)) {
+            self.inner.counters.count(Event::FillRefused, 1);
+        } else {
+            self.keep(key, entry, below);
+        }
+    }
+
+    /// Keeps a value, or that there is none.
+    pub(crate) fn keep(&self, key: &Key, entry: &Entry<Option<Arc<V>>>, below: bool) {
         let memory = self.inner.stack.memory();
         let mut late = false;
         if below || !self.policy.memory {
@@ -107,7 +116,7 @@ impl<V: Value> Cache<V> {
     }
 
     /// A lifetime, spread.
-    pub(super) fn spread(&self, lifetime: Lifetime) -> Lifetime {
+    pub(crate) fn spread(&self, lifetime: Lifetime) -> Lifetime {
         let spread = 1.0 + self.policy.jitter.clamp(0.0, 1.0) * self.inner.jitter.next();
         // Also where the jitter is no number.
         let spread = if spread.is_finite() { spread } else { 1.0 };

@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use samovar_core::{Error, ErrorKind, Key, Stamp};
 
 use super::Cache;
-use super::answer::{Answer, Found};
+use super::answer::{Answer, Found, Outcome};
 use super::fetch::touches;
 use super::load::{LoadMany, Loaded};
 use super::options::{ReadOptions, Terms};
@@ -186,6 +186,9 @@ impl<V: Value> Cache<V> {
         terms: &Terms,
     ) -> (Option<Seen<V>>, Result<(Answer<V>, bool), Option<Seen<V>>>) {
         let now = self.inner.clock.now();
+        if let Some(written) = self.written(Key::bare(&key.id)) {
+            return (None, Ok((self.answer(written, Outcome::Hit, now), false)));
+        }
         let skip = terms.options.skip_memory;
         let mut seen = if skip { None } else { self.look(&key.id, now, true) };
         let settled = self.settled(key, &seen, terms, true);

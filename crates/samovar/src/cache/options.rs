@@ -130,7 +130,7 @@ fn limit(time: Option<Duration>) -> Option<Duration> {
 impl CachePolicy {
     /// A lifetime before it is spread. The window holds the time of fail-safe too: readers of this cache know how much
     /// of it that is.
-    pub(super) fn lifetime(&self, ttl: Duration, stale_window: Option<Duration>) -> Lifetime {
+    pub(crate) fn lifetime(&self, ttl: Duration, stale_window: Option<Duration>) -> Lifetime {
         let stale_window = stale_window.unwrap_or(self.stale_window).saturating_add(self.fail_safe);
         Lifetime { ttl: ttl.min(LONGEST), stale_window: stale_window.min(LONGEST) }
     }

@@ -18,9 +18,9 @@ mod tests;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -30,9 +30,9 @@ use crate::background::Worker;
 use layout::RECORD;
 use scribe::{Append, Command, Scribe};
 
-/// What is told of a record: on the journal's thread, in the order of numbers. It must not block. Dropped without being
+/// What is told of a record, its number if it is durable: on the journal's thread, in the order of numbers. It must not block. Dropped without being
 /// called, the journal has ended; [`Journal::why`] says of what.
-pub(crate) type Told = Box<dyn FnOnce(Result<(), Error>) + Send>;
+pub(crate) type Told = Box<dyn FnOnce(Result<u64, Error>) + Send>;
 
 /// What a step on the disk may be made to fail with, by tests: a write may come so far first.
 pub(crate) type Faults = Box<dyn FnMut(Step) -> Option<(usize, std::io::Error)> + Send>;
@@ -84,6 +84,8 @@ pub(crate) struct Journal {
     bytes: Arc<AtomicU64>,
     /// The next number; held while a record is handed over, so that they come to the thread in order.
     next: Mutex<(u64, Sender<Command>)>,
+    /// What it died of: said before those whom it left without an answer find out.
+    broken: Arc<OnceLock<Error>>,
     worker: Worker,
 }
 
@@ -107,10 +109,16 @@ impl Journal {
         let bytes = Arc::new(AtomicU64::new(book.bytes()));
         let (send, inbox) = channel();
         let scribe = Scribe::new(path.to_owned(), book, Arc::clone(&bytes), clock, faults);
-        let worker = Worker::spawn("samovar-journal", move || scribe.run(&inbox), |_| {})?;
+        let broken = Arc::new(OnceLock::new());
+        let said = Arc::clone(&broken);
+        let run = move || {
+            let ended = scribe.run(&inbox);
+            ended.inspect_err(|error| drop(said.set(error.clone())))
+        };
+        let worker = Worker::spawn("samovar-journal", run, |_| {})?;
         let (path, node) = (path.to_owned(), header.node);
         let next = Mutex::new((header.next, send));
-        let journal = Journal { path, node, max_bytes, bytes, next, worker };
+        let journal = Journal { path, node, max_bytes, bytes, next, broken, worker };
         Ok(Opened { journal, records, notices })
     }
 
@@ -136,7 +144,9 @@ impl Journal {
                 format!("{} bytes in one record, allowed are {}", bytes.len(), layout::LARGEST);
             return Err(Error::new(ErrorKind::Invalid, text));
         }
-        let room = |bytes: u64| bytes.checked_add(size).filter(|after| *after <= self.max_bytes);
+        // What takes the place of another is always taken: it mostly needs no more room.
+        let fits = |after: &u64| *after <= self.max_bytes || instead.is_some();
+        let room = |bytes: u64| bytes.checked_add(size).filter(fits);
         let mut next = self.next.lock();
         if let Err(bytes) = self.bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room) {
             let text = format!(
@@ -160,7 +170,7 @@ impl Journal {
 
     /// Why the journal has ended, for who was not told.
     pub(crate) fn why(&self) -> Error {
-        self.worker.health().why()
+        self.broken.get().cloned().unwrap_or_else(|| self.worker.health().why())
     }
 
     /// Writes what was handed over, and stops.

@@ -190,7 +190,7 @@ impl Scribe {
         }
         self.book.standing.extend(places);
         for append in appends {
-            (append.told)(Ok(()));
+            (append.told)(Ok(append.number));
         }
         Ok(())
     }

@@ -41,7 +41,7 @@ impl Bench {
     }
 }
 
-type Answer = oneshot::Receiver<Result<(), Error>>;
+type Answer = oneshot::Receiver<Result<u64, Error>>;
 
 fn hand_over(journal: &Journal, bytes: &[u8], instead: Option<u64>) -> (u64, Answer) {
     let (send, answer) = oneshot::channel();
@@ -118,7 +118,9 @@ fn many_are_made_durable_by_one_sync() {
     let rest: Vec<Answer> = (0..50).map(|_| hand_over(&journal, b"more", None).1).collect();
     drop(go);
     block_on(first).unwrap().unwrap();
-    rest.into_iter().for_each(|answer| block_on(answer).unwrap().unwrap());
+    for answer in rest {
+        block_on(answer).unwrap().unwrap();
+    }
     assert_eq!(entered.try_iter().count(), 1, "one for all that came meanwhile");
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{CachePolicy, KeyVersion};
+use super::{CachePolicy, KeyVersion, Strategy};
 use crate::redis::RedisSettings;
 use crate::settings::Settings;
 
@@ -46,6 +46,7 @@ pub fn check(settings: &Settings, policies: &[CachePolicy]) -> Vec<Problem> {
     let mut problems = of_settings(settings);
     problems.extend(policies.iter().flat_map(CachePolicy::problems));
     for (at, policy) in policies.iter().enumerate() {
+        problems.extend(policy.homeless(settings.data_dir.is_some()));
         for earlier in &policies[..at] {
             if policy.name == earlier.name {
                 let text = format!("found {:?} twice, allowed is one policy for each", policy.name);
@@ -81,6 +82,14 @@ fn of_settings(settings: &Settings) -> Vec<Problem> {
 }
 
 impl CachePolicy {
+    /// Whether it keeps what must not be lost where nothing outlives the process.
+    pub(crate) fn homeless(&self, has_directory: bool) -> Option<Problem> {
+        let is_homeless = self.strategy == Strategy::WriteBack && !has_directory;
+        let text = "found WriteBack without a data_dir; what it acknowledges is kept there, so every write will fail";
+        let (cache, field) = (Some(Arc::clone(&self.name)), "strategy");
+        is_homeless.then(|| Problem { cache, field, text: text.to_owned() })
+    }
+
     /// What the full names of its keys begin with.
     pub(crate) fn prefix(&self) -> String {
         match &self.key_prefix {
@@ -121,6 +130,8 @@ impl CachePolicy {
         found.range("refresh_ahead", self.refresh_ahead, "between 0 and 1", between);
         let beta = |x: f64| x > 0.0 && x <= 100.0;
         found.range("early_expiry", self.early_expiry, "more than 0, up to 100", beta);
+        let attempts = f64::from(self.write_attempts);
+        found.range("write_attempts", Some(attempts), "1 and more", |x| x >= 1.0);
         found.range("priority", Some(f64::from(self.priority)), "0 to 100", |x| x <= 100.0);
         if self.memory_ttl.is_some_and(|memory| memory > self.ttl) {
             found.say(

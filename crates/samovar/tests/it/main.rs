@@ -21,3 +21,4 @@ mod redis;
 mod restart;
 mod support;
 mod tags;
+mod writes;

@@ -1,0 +1,203 @@
+//! What was acknowledged to writers of a cache and does not stand in its source yet: this node reads it from here.
+
+use std::any::Any;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use parking_lot::RwLock;
+use samovar_core::{Error, ErrorKind, Millis, Part, Parts, Stamp, Tags, TierName, Verdict};
+use tokio::sync::Notify;
+
+use super::Cache;
+use super::answer::Found;
+use super::seen::Seen;
+use crate::codec::Payload;
+use crate::counters::Lookup;
+use crate::value::Value;
+
+/// An acknowledged write, under its number in the journal.
+pub(crate) struct Waiting {
+    pub(crate) number: u64,
+    /// As callers know it.
+    pub(crate) key: Arc<str>,
+    /// `None`: it is deleted.
+    pub(crate) value: Option<Kept>,
+    pub(crate) ttl: Option<Duration>,
+    pub(crate) tags: Tags,
+    /// Whether it is to be written to a source.
+    pub(crate) has_writer: bool,
+    /// When it was accepted.
+    pub(crate) at: Millis,
+    /// How often it was tried in vain.
+    pub(crate) attempts: AtomicU32,
+}
+
+type Shared = Arc<dyn Any + Send + Sync>;
+
+/// A value: as it was given, or as it was found in the journal.
+pub(crate) enum Kept {
+    Given(Shared),
+    Found(Payload, OnceLock<Shared>),
+}
+
+impl Kept {
+    pub(crate) fn found(payload: Payload) -> Kept {
+        Kept::Found(payload, OnceLock::new())
+    }
+
+    pub(crate) fn value<V: Value>(&self) -> Result<Arc<V>, Error> {
+        let shared = match self {
+            Kept::Given(shared) => shared,
+            Kept::Found(payload, read) => match read.get() {
+                Some(shared) => shared,
+                None => {
+                    let none = || Error::new(ErrorKind::Format, "there is no value");
+                    let value = payload.read::<V>()?.ok_or_else(none)?;
+                    read.get_or_init(|| Arc::new(value))
+                }
+            },
+        };
+        let other = |_| Error::new(ErrorKind::Format, "it was written as another type");
+        Arc::clone(shared).downcast::<V>().map_err(other)
+    }
+}
+
+/// The acknowledged writes of one cache.
+#[derive(Default)]
+pub(crate) struct Unwritten {
+    /// How many there are, so that who reads mostly looks no further.
+    count: AtomicUsize,
+    writes: RwLock<Writes>,
+    came: Notify,
+}
+
+#[derive(Default)]
+struct Writes {
+    queue: BTreeMap<u64, Arc<Waiting>>,
+    /// The number of the last of each key.
+    last: HashMap<Arc<str>, u64>,
+}
+
+impl Unwritten {
+    /// Takes in a write that is durable.
+    pub(crate) fn add(&self, write: Waiting) {
+        let mut writes = self.writes.write();
+        let last = writes.last.entry(Arc::clone(&write.key)).or_default();
+        *last = write.number.max(*last);
+        writes.queue.insert(write.number, Arc::new(write));
+        self.count.store(writes.queue.len(), Ordering::Release);
+        drop(writes);
+        // Those for a writer and those without one are waited for apart.
+        self.came.notify_waiters();
+    }
+
+    /// A write that stands here no longer.
+    pub(crate) fn settle(&self, number: u64) {
+        let mut writes = self.writes.write();
+        if let Some(write) = writes.queue.remove(&number)
+            && writes.last.get(&write.key) == Some(&number)
+        {
+            writes.last.remove(&write.key);
+        }
+        self.count.store(writes.queue.len(), Ordering::Release);
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.count.load(Ordering::Acquire)
+    }
+
+    /// The last write of a key.
+    fn last(&self, key: &str) -> Option<Arc<Waiting>> {
+        if self.len() == 0 {
+            return None;
+        }
+        let writes = self.writes.read();
+        let number = writes.last.get(key)?;
+        writes.queue.get(number).cloned()
+    }
+
+    fn has(&self, key: &str) -> bool {
+        self.len() > 0 && self.writes.read().last.contains_key(key)
+    }
+
+    /// The first of those that `may` be taken, in order: at most so many, and of each key one. Waits until there are some.
+    pub(crate) async fn first(
+        &self,
+        most: usize,
+        may: impl Fn(&Waiting) -> bool,
+    ) -> Vec<Arc<Waiting>> {
+        loop {
+            // Told of whatever comes from here on.
+            let came = self.came.notified();
+            let first: Vec<_> = {
+                let writes = self.writes.read();
+                let mut keys = HashSet::new();
+                let first = writes.queue.values().filter(|write| may(write)).take(most);
+                first.take_while(|write| keys.insert(&write.key)).cloned().collect()
+            };
+            if !first.is_empty() {
+                return first;
+            }
+            came.await;
+        }
+    }
+}
+
+impl<V: Value> Cache<V> {
+    /// What was written under a key and does not stand in the source yet: a value, or that it was deleted.
+    #[inline]
+    pub(super) fn written(&self, key: &str) -> Option<Seen<V>> {
+        self.unwritten.as_ref()?.last(key).and_then(|write| self.as_seen(&write))
+    }
+
+    /// The same as what is found; `Some(None)`: it was deleted.
+    #[inline]
+    pub(super) fn written_found(&self, key: &str) -> Option<Option<Found<V>>> {
+        let seen = self.written(key)?;
+        let Seen { value, parts, tags, lifetime, tier, fresh_until, .. } = seen;
+        Some(value.map(|value| Found::clean(value, (&parts, &tags, lifetime), tier, fresh_until)))
+    }
+
+    /// Whether something that is read from the source is not to be kept, since what was written here is newer.
+    pub(crate) fn is_written(&self, key: &str) -> bool {
+        self.unwritten.as_ref().is_some_and(|unwritten| unwritten.has(key))
+    }
+
+    /// How many writes were acknowledged under [`crate::Strategy::WriteBack`] and do not stand in the source yet.
+    pub fn unwritten(&self) -> usize {
+        self.unwritten.as_ref().map_or(0, |unwritten| unwritten.len())
+    }
+
+    #[cold]
+    fn as_seen(&self, write: &Waiting) -> Option<Seen<V>> {
+        let now = self.inner.clock.now();
+        let value = match write.value.as_ref().map(Kept::value::<V>).transpose() {
+            Ok(value) => value,
+            Err(error) => {
+                let text = format!(
+                    "{}:{} stands in the journal and cannot be read: {error}",
+                    self.policy.name, write.key
+                );
+                self.inner.counters.say(now, text);
+                return None;
+            }
+        };
+        self.counters.count(TierName::Memory, Lookup::Hit);
+        // No mark drops it, and whatever the source says is older.
+        let stamp = Stamp::new(self.inner.fence.token(), now);
+        let lifetime = self.policy.lifetime(write.ttl.unwrap_or(self.policy.ttl), None);
+        Some(Seen {
+            value,
+            parts: Parts::from([Part { span: None, stamp }]),
+            tags: write.tags.clone(),
+            lifetime,
+            tier: TierName::Memory,
+            verdict: Verdict::Fresh,
+            reserve: Verdict::Fresh,
+            marked: false,
+            fresh_until: now.plus(lifetime.ttl),
+        })
+    }
+}

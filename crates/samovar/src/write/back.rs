@@ -1,0 +1,53 @@
+//! Write-back: a write is acknowledged once it stands in the journal.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+
+use samovar_core::Error;
+
+use super::record::{Head, Place, Record};
+use super::{WriteOptions, Written};
+use crate::cache::{Cache, Kept, Waiting};
+use crate::value::Value;
+
+impl<V: Value> Cache<V> {
+    pub(super) async fn accept(
+        &self,
+        key: &str,
+        value: Option<Arc<V>>,
+        options: WriteOptions,
+    ) -> Result<Written, Error> {
+        let writes = &self.inner.writes;
+        let unwritten = writes.of(&self.policy.name);
+        let WriteOptions { ttl, tags } = options;
+        let mut bytes = Vec::new();
+        if let Some(value) = &value {
+            value.encode(&mut bytes)?;
+        }
+        let place = Place { cache: Arc::clone(&self.policy.name), key: key.into() };
+        let head = Head {
+            place,
+            codec: value.as_ref().map(|_| V::CODEC.0),
+            ttl,
+            tags,
+            has_writer: self.writer.is_some(),
+            at: self.inner.clock.now(),
+        };
+        let record = Record::Write(head.clone());
+        // Before anybody is told: who is told reads it.
+        let taken = move |number| {
+            unwritten.add(Waiting {
+                number,
+                key: head.place.key,
+                value: value.map(|value| Kept::Given(value)),
+                ttl: head.ttl,
+                tags: head.tags,
+                has_writer: head.has_writer,
+                at: head.at,
+                attempts: AtomicU32::new(0),
+            });
+        };
+        let id = writes.record(record.encode(&bytes)?, None, taken).await?;
+        Ok(Written { id, version: None })
+    }
+}

@@ -1,0 +1,204 @@
+//! Which writes of this node are under way, by cache, and the journal in which they stand.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_channel::oneshot;
+use parking_lot::Mutex;
+use samovar_core::{Clock, Error, ErrorKind, WriteId};
+use tokio::sync::OnceCell;
+
+use super::letters::Letter;
+use super::record::{Head, Place, Record};
+use crate::background::off_thread;
+use crate::cache::{Kept, Unwritten, Waiting};
+use crate::codec::{Compression, Packed, Payload};
+use crate::journal::{Journal, Opened, Options, Told};
+use crate::policy::{CachePolicy, Strategy};
+use crate::random;
+
+/// The journal's file in the data directory.
+pub(crate) const FILE: &str = "writes.journal";
+const KIND: [u8; 8] = *b"writes\0\0";
+
+/// See the module.
+pub(crate) struct Writes {
+    path: Option<PathBuf>,
+    max_bytes: u64,
+    clock: Arc<dyn Clock>,
+    journal: OnceCell<Arc<Journal>>,
+    /// How writes are called that stand in no journal.
+    node: u64,
+    next: AtomicU64,
+    caches: Mutex<HashMap<Arc<str>, Arc<Unwritten>>>,
+    /// The caches whose writes are replayed, to a writer or without.
+    replayed: Mutex<HashSet<(Arc<str>, bool)>>,
+    pub(super) letters: Mutex<BTreeMap<u64, Letter>>,
+    /// What was being written when the process before this one ended.
+    intents: Mutex<Vec<(u64, Place, Duration)>>,
+}
+
+impl Writes {
+    /// The books of a directory, with what stands in its journal if there is one; and what is worth saying. Blocks.
+    pub(crate) fn open(
+        directory: Option<&Path>,
+        max_bytes: u64,
+        clock: Arc<dyn Clock>,
+    ) -> Result<(Writes, Vec<String>), Error> {
+        let path = directory.map(|directory| directory.join(FILE));
+        let writes = Writes {
+            path: path.clone(),
+            max_bytes,
+            clock: Arc::clone(&clock),
+            journal: OnceCell::new(),
+            node: random::number()?,
+            next: AtomicU64::new(1),
+            caches: Mutex::default(),
+            replayed: Mutex::default(),
+            letters: Mutex::default(),
+            intents: Mutex::default(),
+        };
+        let there = path.filter(|path| path.symlink_metadata().is_ok());
+        let Some(path) = there else { return Ok((writes, Vec::new())) };
+        let Opened { journal, records, mut notices } =
+            Journal::open(&path, Options::new(KIND, max_bytes), clock)?;
+        for record in records {
+            if let Err(error) = writes.take(record.number, &record.bytes) {
+                notices.push(format!("{}, record {}: {error}", path.display(), record.number));
+            }
+        }
+        // It was empty until now.
+        let _ = writes.journal.set(Arc::new(journal));
+        Ok((writes, notices))
+    }
+
+    /// Takes in a record that was found.
+    fn take(&self, number: u64, bytes: &Bytes) -> Result<(), Error> {
+        match Record::decode(bytes)? {
+            (Record::Write(head), value) => self.add(number, head, value),
+            (Record::Intent(place, deadline), _) => {
+                self.intents.lock().push((number, place, deadline));
+            }
+            (Record::Dead(head, death), value) => {
+                // It may be retried.
+                self.of(&head.place.cache);
+                self.letters.lock().insert(number, Letter { head, value, death });
+            }
+        }
+        Ok(())
+    }
+
+    /// A write that was found is to be replayed.
+    pub(super) fn add(&self, number: u64, head: Head, value: Bytes) {
+        let codec = head.codec();
+        let stored = |codec| {
+            let (compression, length) = (Compression::None, value.len() as u64);
+            Kept::found(Payload::stored(Some(codec), Packed { compression, length, bytes: value }))
+        };
+        self.of(&head.place.cache).add(Waiting {
+            number,
+            key: head.place.key,
+            value: codec.map(stored),
+            ttl: head.ttl,
+            tags: head.tags,
+            has_writer: head.has_writer,
+            at: head.at,
+            attempts: AtomicU32::new(0),
+        });
+    }
+
+    /// What a cache of this name has not written yet.
+    pub(super) fn of(&self, cache: &Arc<str>) -> Arc<Unwritten> {
+        Arc::clone(self.caches.lock().entry(Arc::clone(cache)).or_default())
+    }
+
+    /// The same, for a cache that is written back, or whose writes were found in the journal.
+    pub(crate) fn of_cache(&self, policy: &CachePolicy) -> Option<Arc<Unwritten>> {
+        if policy.strategy == Strategy::WriteBack {
+            return Some(self.of(&policy.name));
+        }
+        self.caches.lock().get(&policy.name).cloned()
+    }
+
+    /// Whether those writes of a cache that are for a writer, or those that are not, are to be replayed by who asks: the
+    /// first.
+    pub(crate) fn claim(&self, cache: &Arc<str>, for_writer: bool) -> bool {
+        self.replayed.lock().insert((Arc::clone(cache), for_writer))
+    }
+
+    /// What was being written when the process before this one ended.
+    pub(super) fn intents(&self) -> Vec<(u64, Place, Duration)> {
+        std::mem::take(&mut *self.intents.lock())
+    }
+
+    /// Whether there is a directory for a journal.
+    pub(crate) fn has_home(&self) -> bool {
+        self.path.is_some()
+    }
+
+    /// The name of a write that stands in no journal.
+    pub(super) fn passing(&self) -> WriteId {
+        WriteId { node: self.node, number: self.next.fetch_add(1, Ordering::Relaxed) }
+    }
+
+    /// The journal; made by who first needs it.
+    pub(super) async fn journal(&self) -> Result<&Arc<Journal>, Error> {
+        let make = || async {
+            let homeless = || {
+                let text = "this strategy keeps a journal, and there is no data_dir to keep it in: set Settings::data_dir";
+                Error::new(ErrorKind::Invalid, text)
+            };
+            let path = self.path.clone().ok_or_else(homeless)?;
+            let (options, clock) = (Options::new(KIND, self.max_bytes), Arc::clone(&self.clock));
+            let open = move || Journal::open(&path, options, clock);
+            off_thread("samovar-open", open).await.map(|opened| Arc::new(opened.journal))
+        };
+        self.journal.get_or_try_init(make).await
+    }
+
+    /// Records something, in the place of another record if one is named. Its number, once it is durable; `taken` is told
+    /// that before anybody else, and in the order of numbers, though the future be dropped.
+    pub(super) async fn record(
+        &self,
+        bytes: Bytes,
+        instead: Option<u64>,
+        taken: impl FnOnce(u64) + Send + 'static,
+    ) -> Result<WriteId, Error> {
+        let journal = self.journal().await?;
+        let (send, answer) = oneshot::channel();
+        let told: Told = Box::new(move |durable| {
+            if let Ok(number) = durable {
+                taken(number);
+            }
+            let _ = send.send(durable);
+        });
+        journal.append(bytes, instead, told)?;
+        let number = answer.await.unwrap_or_else(|_| Err(journal.why()))?;
+        Ok(WriteId { node: journal.node(), number })
+    }
+
+    /// Records that are done with.
+    pub(super) fn release(&self, numbers: Vec<u64>) {
+        if let Some(journal) = self.journal.get() {
+            journal.release(numbers);
+        }
+    }
+
+    /// The name of a record.
+    pub(super) fn id(&self, number: u64) -> WriteId {
+        let node = self.journal.get().map_or(self.node, |journal| journal.node());
+        WriteId { node, number }
+    }
+
+    /// Stops the journal.
+    pub(crate) async fn close(&self) -> Result<(), Error> {
+        match self.journal.get() {
+            Some(journal) => journal.close().await,
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! Writing: what becomes of a value that goes to the source through the cache.
+//!
+//! * `through`: the source is written, then the key is marked, whatever the source answered. Under write-through an
+//!   *intent* stands in the journal meanwhile: one that is found when the cache is opened again is marked.
+//! * `back`: the write stands in the journal and is acknowledged; this node reads it from there
+//!   ([`crate::Cache::unwritten`]). `replay`: it is brought to the source, in order, and leaves the journal once its mark is
+//!   durable and applied here. `letters`: what the source would not have.
+//!
+//! * `record`: what stands in the journal. `books`: which of it is whose.
+
+mod back;
+mod books;
+mod letters;
+mod record;
+mod replay;
+mod through;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use samovar_core::{Error, Tags, Version, WriteId};
+
+pub(crate) use books::{FILE, Writes};
+pub use letters::DeadLetter;
+pub(crate) use replay::start;
+pub(crate) use through::recover;
+
+use crate::cache::Cache;
+use crate::policy::Strategy;
+use crate::value::Value;
+
+/// How a value is written, where a call wants it otherwise than the policy of the cache.
+///
+/// ```
+/// # use samovar::WriteOptions;
+/// # use std::time::Duration;
+/// let brief = WriteOptions { ttl: Some(Duration::from_secs(5)), ..WriteOptions::default() };
+/// assert!(brief.tags.is_empty());
+/// ```
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct WriteOptions {
+    /// How long it is fresh where it is kept, in place of the policy's `ttl`.
+    pub ttl: Option<Duration>,
+    /// Its tags: a mark on any of them covers it.
+    pub tags: Tags,
+}
+
+/// A write that was acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// Which it is: what its [`samovar_core::Writer`] was or will be given, and how a dead letter is called.
+    pub id: WriteId,
+    /// The version of its mark; `None` under [`Strategy::WriteBack`], where that is yet to come.
+    pub version: Option<Version>,
+}
+
+impl<V: Value> Cache<V> {
+    /// Writes a value, by the [`Strategy`] of the policy. It is brought to its end though the future be dropped.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    ///
+    /// use samovar::{CachePolicy, Samovar, Settings, Strategy};
+    /// use samovar_core::{BoxFuture, Write, WriteError, Writer};
+    ///
+    /// struct Table;
+    ///
+    /// impl Writer<String> for Table {
+    ///     fn write<'a>(&'a self, writes: &'a [Write<String>]) -> BoxFuture<'a, Vec<Result<(), WriteError>>> {
+    ///         // INSERT … ON CONFLICT DO UPDATE …
+    ///         Box::pin(async move { writes.iter().map(|_| Ok(())).collect() })
+    ///     }
+    /// }
+    ///
+    /// # futures_executor::block_on(async {
+    /// let samovar = Samovar::open(Settings::default()).await?;
+    /// let policy = CachePolicy { strategy: Strategy::WriteThrough, ..CachePolicy::named("names") };
+    /// let names = samovar.cache_with_writer(policy, Arc::new(Table));
+    /// names.write("42", "Green tea".to_owned()).await?;
+    /// assert_eq!(*names.peek("42").expect("it was kept").value, "Green tea");
+    /// # Ok::<(), samovar_core::Error>(())
+    /// # }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// What its writer says, a [`samovar_core::WriteError`], is the error's source: by that a caller knows whether the
+    /// source may have it. Of kind [`samovar_core::ErrorKind::Timeout`] if the writer took longer than its deadline; of
+    /// kind [`samovar_core::ErrorKind::Storage`] if the journal or the log fails; [`samovar_core::ErrorKind::Invalid`] if
+    /// the strategy needs a `data_dir` and there is none.
+    pub async fn write(&self, key: &str, value: impl Into<Arc<V>>) -> Result<Written, Error> {
+        self.write_with(key, value, WriteOptions::default()).await
+    }
+
+    /// As [`Cache::write`], with options for this call.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn write_with(
+        &self,
+        key: &str,
+        value: impl Into<Arc<V>>,
+        options: WriteOptions,
+    ) -> Result<Written, Error> {
+        self.dispatch(key, Some(value.into()), options).await
+    }
+
+    /// Deletes a row, by the [`Strategy`] of the policy: as [`Cache::write`] does, with no value.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn delete(&self, key: &str) -> Result<Written, Error> {
+        self.dispatch(key, None, WriteOptions::default()).await
+    }
+
+    async fn dispatch(
+        &self,
+        key: &str,
+        value: Option<Arc<V>>,
+        options: WriteOptions,
+    ) -> Result<Written, Error> {
+        // What was acknowledged before is written before, though the strategy be another now.
+        if self.policy.strategy == Strategy::WriteBack || self.is_written(key) {
+            self.accept(key, value, options).await
+        } else {
+            self.write_now(key, value, options).await
+        }
+    }
+}

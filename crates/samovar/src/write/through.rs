@@ -1,0 +1,276 @@
+//! Write-through and cache-aside: the source is written, then the key is marked.
+
+use std::panic::AssertUnwindSafe;
+use std::pin::pin;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use futures_channel::oneshot;
+use futures_util::FutureExt;
+use futures_util::future::{Either, select};
+use samovar_core::{
+    Entry, Error, ErrorKind, Fate, Key, Mode, Part, Parts, Scope, Stamp, Tags, Tick, Version,
+    Write, WriteError, WriteId, Writer,
+};
+
+use super::record::{Place, Record};
+use super::{WriteOptions, Written};
+use crate::background::{closed, panic_text};
+use crate::cache::Cache;
+use crate::fence::Fence;
+use crate::jitter::back_off;
+use crate::policy::Strategy;
+use crate::samovar::{Inner, Samovar};
+use crate::value::Value;
+
+/// How long to wait after a mark failed; twice as long each time …
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// … up to here.
+const LAST_PAUSE: Duration = Duration::from_secs(5);
+
+impl<V: Value> Cache<V> {
+    /// Goes on in a task of its own, so that nobody who goes away leaves a written source without its mark.
+    pub(super) async fn write_now(
+        &self,
+        key: &str,
+        value: Option<Arc<V>>,
+        options: WriteOptions,
+    ) -> Result<Written, Error> {
+        let (cache, key) = (self.clone(), Arc::<str>::from(key));
+        let (send, answer) = oneshot::channel();
+        let tasks = &self.inner.tasks;
+        tasks.spawn(async move {
+            let written = match (cache.writer.clone(), cache.policy.strategy) {
+                (Some(writer), _) => cache.send_and_mark(&*writer, &key, value, options).await,
+                (None, Strategy::WriteThrough) => cache.keep_everywhere(&key, value, options).await,
+                (None, _) => cache.mark_written(&key).await.map(|version| Written {
+                    id: cache.inner.writes.passing(),
+                    version: Some(version),
+                }),
+            };
+            let _ = send.send(written);
+        });
+        answer.await.unwrap_or_else(|_| Err(closed()))
+    }
+
+    async fn send_and_mark(
+        &self,
+        writer: &dyn Writer<V>,
+        key: &Arc<str>,
+        value: Option<Arc<V>>,
+        options: WriteOptions,
+    ) -> Result<Written, Error> {
+        let (inner, is_through) = (&self.inner, self.policy.strategy == Strategy::WriteThrough);
+        let place = self.place(key);
+        let deadline = writer.deadline();
+        let intent = if is_through { self.intend(&place, deadline).await? } else { None };
+        let id = intent.unwrap_or_else(|| inner.writes.passing());
+
+        let token = inner.fence.token();
+        let read_at = inner.clock.now();
+        let began = inner.clock.elapsed();
+        let writes = [Write { id, key: Arc::clone(key), value: value.clone() }];
+        let mut answers = send(self, writer, &writes).await;
+        let answer = answers.pop().unwrap_or_else(|| Err(unanswered()));
+        let marked = self.mark_written(key).await;
+
+        let is_known = !matches!(&answer, Err(WriteError { fate: Fate::Unknown, .. }));
+        if let (Ok(()), Ok(version), true, Some(value)) = (&answer, &marked, is_through, value) {
+            let stamp = Stamp { version: *version, tick: inner.fence.tick(), read_at };
+            let key = self.key(key, read_at);
+            if marks_since(&inner.fence, token.tick, &key, &options.tags) == Some(1) {
+                self.keep_written(&key, value, &options, stamp);
+            }
+        }
+        let over = began.saturating_add(deadline).saturating_sub(inner.clock.elapsed());
+        match (is_known, &marked) {
+            (true, Ok(_)) => inner.writes.release(intent.iter().map(|id| id.number).collect()),
+            (true, Err(_)) => repeat(inner, place, Duration::ZERO, intent),
+            (false, _) => repeat(inner, place, over, intent),
+        }
+        if let Err(error) = answer {
+            let kind = match error.error.kind() {
+                ErrorKind::Timeout => ErrorKind::Timeout,
+                _ => ErrorKind::Source,
+            };
+            let text = format!("writing {}:{key}", self.policy.name);
+            return Err(Error::new(kind, text).because(error));
+        }
+        Ok(Written { id, version: Some(marked?) })
+    }
+
+    /// Says in the journal that a row is being written. `None`: nothing outlives the process that could be old.
+    async fn intend(&self, place: &Place, deadline: Duration) -> Result<Option<WriteId>, Error> {
+        let inner = &self.inner;
+        if !inner.writes.has_home() && !inner.outlives() {
+            return Ok(None);
+        }
+        let intent = Record::Intent(place.clone(), deadline).encode(&[])?;
+        inner.writes.record(intent, None, |_| {}).await.map(Some)
+    }
+
+    async fn mark_written(&self, key: &Arc<str>) -> Result<Version, Error> {
+        mark(&self.inner, &[self.place(key)]).await
+    }
+
+    pub(super) fn place(&self, key: &Arc<str>) -> Place {
+        Place { cache: Arc::clone(&self.policy.name), key: Arc::clone(key) }
+    }
+
+    /// Without a source: what is written is in every tier that the policy names.
+    async fn keep_everywhere(
+        &self,
+        key: &Arc<str>,
+        value: Option<Arc<V>>,
+        options: WriteOptions,
+    ) -> Result<Written, Error> {
+        let (inner, id) = (&self.inner, self.inner.writes.passing());
+        inner.stack.room().await?;
+        let version = self.mark_written(key).await?;
+        self.keep_or_remove(key, value, &options).await;
+        inner.stack.flush().await?;
+        Ok(Written { id, version: Some(version) })
+    }
+
+    /// Keeps what was written by all marks that have acted until now, or sees that nothing is kept.
+    pub(super) async fn keep_or_remove(
+        &self,
+        key: &str,
+        value: Option<Arc<V>>,
+        options: &WriteOptions,
+    ) {
+        let now = self.inner.clock.now();
+        let stamp = Stamp::new(self.inner.fence.token(), now);
+        let key = self.key(key, now);
+        match value {
+            Some(value) => self.keep_written(&key, value, options, stamp),
+            None => {
+                self.inner.stack.remove(&key, (&*self.inner.counters, &*self.counters)).await;
+            }
+        }
+    }
+
+    pub(super) fn keep_written(
+        &self,
+        key: &Key,
+        value: Arc<V>,
+        options: &WriteOptions,
+        stamp: Stamp,
+    ) {
+        let parts = Parts::from([Part { span: None, stamp }]);
+        let lifetime = self.policy.lifetime(options.ttl.unwrap_or(self.policy.ttl), None);
+        let (tags, lifetime) = (options.tags.clone(), self.spread(lifetime));
+        self.keep(key, &Entry { value: Some(value), parts, tags, lifetime }, false);
+    }
+}
+
+/// What a writer answers, one for each write. A panic, and what takes longer than its deadline, leaves unknown what was
+/// written.
+pub(super) async fn send<V: Value>(
+    cache: &Cache<V>,
+    writer: &dyn Writer<V>,
+    writes: &[Write<V>],
+) -> Vec<Result<(), WriteError>> {
+    let deadline = writer.deadline();
+    let call = pin!(AssertUnwindSafe(async { writer.write(writes).await }).catch_unwind());
+    let all = |kind, text: String| {
+        let error = WriteError::new(Fate::Unknown, Error::new(kind, text));
+        writes.iter().map(|_| Err(error.clone())).collect()
+    };
+    let ended = select(call, cache.inner.clock.sleep(deadline)).await;
+    let mut answers: Vec<_> = match ended {
+        Either::Left((Ok(answers), _)) => answers,
+        Either::Left((Err(panic), _)) => {
+            let text = panic_text(&*panic);
+            all(ErrorKind::Source, format!("the writer of {} panicked: {text}", cache.policy.name))
+        }
+        Either::Right(_) => all(
+            ErrorKind::Timeout,
+            format!("the writer of {} took longer than {deadline:?}", cache.policy.name),
+        ),
+    };
+    answers.resize_with(writes.len(), || Err(unanswered()));
+    answers
+}
+
+fn unanswered() -> WriteError {
+    let text = "the writer has not answered for this write";
+    WriteError::new(Fate::Unknown, Error::new(ErrorKind::Source, text))
+}
+
+/// How many marks have acted here since a tick that cover what stands under a key with these tags; `None`: more than can
+/// be told apart.
+pub(super) fn marks_since(fence: &Fence, tick: Tick, key: &Key, tags: &Tags) -> Option<usize> {
+    let count = std::cell::Cell::new(0);
+    let is_many = fence.acted_since(tick, |scope| {
+        count.set(count.get() + usize::from(scope.covers(key, tags)));
+        false
+    });
+    (!is_many).then(|| count.get())
+}
+
+/// Marks keys that were written.
+pub(super) async fn mark(inner: &Arc<Inner>, places: &[Place]) -> Result<Version, Error> {
+    let key = |place: &Place| Key::new(Arc::clone(&place.cache), Arc::clone(&place.key));
+    let scopes = places.iter().map(|place| Scope::Key(key(place))).collect();
+    Samovar::of(Arc::clone(inner)).mark(scopes, Mode::Remove, "written").await
+}
+
+/// Marks a key once more, after so long, until that is durable; then its intent may go.
+fn repeat(inner: &Arc<Inner>, place: Place, after: Duration, intent: Option<WriteId>) {
+    let clock = Arc::clone(&inner.clock);
+    let weak = Arc::downgrade(inner);
+    let tasks = &inner.tasks;
+    tasks.spawn(async move {
+        clock.sleep(after).await;
+        if until_marked(&weak, std::slice::from_ref(&place)).await
+            && let Some(inner) = weak.upgrade()
+        {
+            inner.writes.release(intent.iter().map(|id| id.number).collect());
+        }
+    });
+}
+
+/// Marks keys until that is durable. False if the cache was closed before.
+async fn until_marked(weak: &Weak<Inner>, places: &[Place]) -> bool {
+    let mut failures = 0;
+    loop {
+        let Some(inner) = weak.upgrade() else { return false };
+        let clock = Arc::clone(&inner.clock);
+        match mark(&inner, places).await {
+            Ok(_) => return true,
+            Err(error) if error.kind() == ErrorKind::Closed => return false,
+            Err(_) => {}
+        }
+        // Nothing is kept open while nothing is done.
+        drop(inner);
+        clock.sleep(back_off(FIRST_PAUSE, LAST_PAUSE, failures)).await;
+        failures += 1;
+    }
+}
+
+/// Marks what was being written when the process before this one ended: at once, and again when the source can no longer
+/// commit it.
+pub(crate) async fn recover(inner: &Arc<Inner>) {
+    let intents = inner.writes.intents();
+    if intents.is_empty() {
+        return;
+    }
+    let numbers: Vec<u64> = intents.iter().map(|(number, ..)| *number).collect();
+    let deadline = intents.iter().map(|(.., deadline)| *deadline).max().unwrap_or_default();
+    let places: Vec<Place> = intents.into_iter().map(|(_, place, _)| place).collect();
+    let text = format!("{} writes were under way when the process ended: marked", places.len());
+    inner.counters.say(inner.clock.now(), text);
+    // They act here at once; that they become durable, the second ones see to.
+    let _ = mark(inner, &places).await;
+    let (weak, clock) = (Arc::downgrade(inner), Arc::clone(&inner.clock));
+    let tasks = &inner.tasks;
+    tasks.spawn(async move {
+        clock.sleep(deadline).await;
+        if until_marked(&weak, &places).await
+            && let Some(inner) = weak.upgrade()
+        {
+            inner.writes.release(numbers);
+        }
+    });
+}
