@@ -161,7 +161,11 @@ pub(crate) fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Failure
 /// Says what has been done, with the position in the log of marks; as the server said it if JSON is wanted.
 pub(crate) fn done(answer: &[u8], json: bool, what: &str) -> Result<End, Failure> {
     let told: Value = read(answer)?;
-    let version = told["version"].as_str().unwrap_or("?");
-    crate::demo::say(&if json { told.to_string() } else { format!("{what}, at {version}") });
+    let told = match told["version"].as_str() {
+        _ if json => told.to_string(),
+        Some(version) => format!("{what}, at {version}"),
+        None => format!("{what}; the database gets it soon"),
+    };
+    crate::demo::say(&told);
     Ok(End::Done)
 }

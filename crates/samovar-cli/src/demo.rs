@@ -111,7 +111,7 @@ async fn work(
     let made = generate(database, shape, app).await?;
     let generated = clock.elapsed();
     let engine = host::engine(samovar.clone(), settings)?;
-    app.ready(engine.clone(), settings.caches(&samovar));
+    app.ready(engine.clone(), host::caches(&samovar, settings)?);
     let engine = made_engine.get_or_init(|| engine);
     let before_warming = clock.elapsed().saturating_sub(generated);
     let report = host::warm(engine).await?;

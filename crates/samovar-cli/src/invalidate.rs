@@ -29,6 +29,9 @@ pub(crate) struct InvalidateArgs {
     /// What becomes of it: `expire` lets it be served, labelled as stale, until it is read again
     #[arg(long, value_enum, default_value_t = Mode::Remove)]
     mode: Mode,
+    /// How soon what it covers is swept away and read again, beside others: 100 is first
+    #[arg(long, value_parser = clap::value_parser!(u8).range(0..=100))]
+    priority: Option<u8>,
     /// Why, for people
     #[arg(long)]
     reason: Option<String>,
@@ -66,6 +69,9 @@ pub(crate) fn invalidate(args: &InvalidateArgs) -> Result<End, Failure> {
     body["mode"] = mode.into();
     if let Some(reason) = &args.reason {
         body["reason"] = Value::from(reason.as_str());
+    }
+    if let Some(priority) = args.priority {
+        body["priority"] = priority.into();
     }
     let client = Client::new(&args.server)?;
     let answer = client.send(Method::POST, "/api/invalidate", body.to_string())?;

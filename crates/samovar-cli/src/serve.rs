@@ -77,7 +77,7 @@ async fn serve(args: &ServeArgs) -> Result<(), Failure> {
     let (memory, disk) = (settings.memory_max_bytes, settings.disk_max_bytes);
     let samovar = host::open(settings.data.clone(), memory, disk, settings.redis.clone()).await?;
     let engine = host::engine(samovar.clone(), &settings)?;
-    let caches = settings.caches(&samovar);
+    let caches = host::caches(&samovar, &settings)?;
     let app = App::new(labels, Tokens { change: token.clone(), read });
     app.ready(engine.clone(), caches);
     let port = args.port.unwrap_or(settings.listen.port());

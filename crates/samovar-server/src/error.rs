@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use samovar_core::{Error, ErrorKind};
+use samovar_core::{Error, ErrorKind, Fate, WriteError};
 use serde::Serialize;
 
 /// What a caller is told when a request cannot be answered.
@@ -35,6 +35,8 @@ pub(crate) enum Refusal {
     NotCached,
     /// The source has no such row.
     NoRow,
+    /// The database would not have what was to be written, and never will: why.
+    Unwritable(Error),
     /// A load of this failed a moment ago; the source is asked again after so long.
     Resting(Error, Duration),
     /// The door is not opened by this method.
@@ -94,6 +96,15 @@ impl Refusal {
         Refusal::Field { field, found: cut(found), allowed: allowed.into() }
     }
 
+    /// Why something was not written: the writer's word for it is the cause.
+    pub(crate) fn of_write(failed: Error) -> Refusal {
+        let cause = std::error::Error::source(&failed).and_then(|cause| cause.downcast_ref());
+        match cause {
+            Some(WriteError { fate: Fate::Refused, .. }) => Refusal::Unwritable(failed),
+            _ => Refusal::Failed(failed),
+        }
+    }
+
     /// A named cache that there is not.
     pub(crate) fn no_cache<'a>(found: &str, known: impl Iterator<Item = &'a str>) -> Refusal {
         let known: Vec<&str> = known.collect();
@@ -125,6 +136,7 @@ impl Refusal {
             Refusal::NoCache { .. } => (StatusCode::NOT_FOUND, "no_such_cache"),
             Refusal::NotCached => (StatusCode::NOT_FOUND, "not_cached"),
             Refusal::NoRow => (StatusCode::NOT_FOUND, "no_such_row"),
+            Refusal::Unwritable(_) => (StatusCode::UNPROCESSABLE_ENTITY, "unwritable"),
             Refusal::Resting(..) => (StatusCode::SERVICE_UNAVAILABLE, "throttled"),
             Refusal::Failed(failed) => match failed.kind() {
                 ErrorKind::Invalid => (StatusCode::BAD_REQUEST, "bad_request"),
@@ -167,7 +179,7 @@ impl Refusal {
             }
             Refusal::NotCached => "the cache has nothing under this key, and loads nothing".into(),
             Refusal::NoRow => "the source has no such row".into(),
-            Refusal::Resting(failed, _) => failed.to_string(),
+            Refusal::Unwritable(failed) | Refusal::Resting(failed, _) => failed.to_string(),
             Refusal::MethodNotAllowed => "this takes the methods that the header Allow names".into(),
             Refusal::NotAcceptable(allowed) => {
                 format!("no media type that the header Accept allows can be given; there are {allowed}")

@@ -18,7 +18,7 @@ pub(crate) async fn invalidate(
 ) -> Result<Json<Value>, Refusal> {
     let (engine, caches) = (app.engine()?, app.caches()?);
     let known: Vec<&str> = caches.names().chain(LEVELS).collect();
-    let Invalidation { scope, mode, reason } = ask::invalidate(&body?, &known)?;
-    let version = engine.samovar().mark(vec![scope], mode, &reason).await?;
+    let Invalidation { scope, options } = ask::invalidate(&body?, &known)?;
+    let version = engine.samovar().mark_with(vec![scope], options).await?;
     Ok(Json(json!({ "version": version.to_string() })))
 }

@@ -32,7 +32,7 @@ use axum::routing::{MethodRouter, get, post};
 use tower::util::MapResponseLayer;
 
 pub use app::{App, Labels, Tokens};
-pub use caches::{Caches, Document, Loader};
+pub use caches::{Backing, Caches, Document, Loader};
 pub use settings::{
     CacheSettings, DISK_MAX_BYTES, DatasetSettings, Environment, MEMORY_MAX_BYTES, Place, Problem,
     Settings, SourceSettings, is_token,

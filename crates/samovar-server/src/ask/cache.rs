@@ -2,7 +2,8 @@
 
 use axum::extract::Path;
 use axum::extract::rejection::PathRejection;
-use samovar_core::{Key, Mode, Pattern, Scope};
+use samovar::MarkOptions;
+use samovar_core::{Key, Mark, Mode, Pattern, Scope};
 use serde::Deserialize;
 use serde::de::Deserializer;
 
@@ -60,8 +61,7 @@ pub(crate) fn keys(body: &[u8]) -> Result<Vec<String>, Refusal> {
 #[derive(Debug)]
 pub(crate) struct Invalidation {
     pub(crate) scope: Scope,
-    pub(crate) mode: Mode,
-    pub(crate) reason: String,
+    pub(crate) options: MarkOptions,
 }
 
 #[derive(Deserialize)]
@@ -81,6 +81,8 @@ struct InvalidateBody {
     mode: Mode,
     #[serde(default, deserialize_with = "given")]
     reason: Option<String>,
+    #[serde(default, deserialize_with = "given")]
+    priority: Option<f64>,
 }
 
 #[derive(Deserialize)]
@@ -97,7 +99,7 @@ fn given<'a, D: Deserializer<'a>, T: Deserialize<'a>>(from: D) -> Result<Option<
 
 /// Reads the body of `/api/invalidate`. `known` are the caches that there are.
 pub(crate) fn invalidate(body: &[u8], known: &[&str]) -> Result<Invalidation, Refusal> {
-    let InvalidateBody { key, pattern, tag, cache, all, mode, reason } = json(body)?;
+    let InvalidateBody { key, pattern, tag, cache, all, mode, reason, priority } = json(body)?;
     let is_known = |name: &str| match known.contains(&name) {
         true => Ok(()),
         false => Err(Refusal::field("cache", name, known.join(", "))),
@@ -135,7 +137,14 @@ pub(crate) fn invalidate(body: &[u8], known: &[&str]) -> Result<Invalidation, Re
     };
     let reason = reason.unwrap_or_else(|| "asked over HTTP".into());
     text("reason", &reason)?;
-    Ok(Invalidation { scope, mode, reason })
+    let usual = MarkOptions::because(reason);
+    // JSON knows one kind of number: 5.0 is 5.
+    let priority = priority.unwrap_or(f64::from(usual.priority));
+    if priority.fract() != 0.0 || !(0.0..=f64::from(Mark::PRIORITY_MAX)).contains(&priority) {
+        let allowed = format!("a whole number from 0 to {}", Mark::PRIORITY_MAX);
+        return Err(Refusal::field("priority", &priority.to_string(), allowed));
+    }
+    Ok(Invalidation { scope, options: MarkOptions { mode, priority: priority as u8, ..usual } })
 }
 
 #[cfg(test)]
@@ -167,10 +176,20 @@ mod tests {
             r#"{"all":true,"mode":"drop"}"#,
             r#"{"all":true,"key":null}"#,
             r#"{"all":true,"reason":""}"#,
+            r#"{"all":true,"priority":101}"#,
+            r#"{"all":true,"priority":0.5}"#,
             &long,
         ] {
             assert!(scope(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn how_urgent_it_is_may_be_said() {
+        let priority = |body: &str| invalidate(body.as_bytes(), &[]).unwrap().options.priority;
+        assert_eq!(priority(r#"{"all":true}"#), Mark::PRIORITY);
+        assert_eq!(priority(r#"{"all":true,"priority":5}"#), 5);
+        assert_eq!(priority(r#"{"all":true,"priority":100.0}"#), 100);
     }
 
     #[test]

@@ -38,6 +38,12 @@ impl Document {
         &self.0.bytes
     }
 
+    /// What it says.
+    pub(crate) fn json(&self) -> Json {
+        // It was read when it was made, or was put by such a one; what another program put there and is none is `null`.
+        serde_json::from_slice(self.bytes()).unwrap_or_default()
+    }
+
     /// 128 bits over its bytes.
     pub(crate) fn tag(&self) -> u128 {
         self.0.tag

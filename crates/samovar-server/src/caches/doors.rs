@@ -10,7 +10,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use samovar::{Answer, LoadMany, Loaded, Outcome, ReadOptions};
-use samovar_core::{Error, ErrorKind, Millis, TierName, Verdict};
+use samovar_core::{Error, ErrorKind, Millis, TierName, Verdict, Version};
 use serde_json::{Value, json};
 
 use super::status::{CACHE_STATUS, Status};
@@ -151,10 +151,10 @@ pub(crate) async fn put(
     let document = Document::read(body?)
         .map_err(|wrong| Refusal::Body(format!("the body is no JSON document: {wrong}")))?;
     let tag = etag(document.tag());
-    let version = named.put(&key, document).await?;
+    let version = named.put(&key, document).await.map_err(Refusal::of_write)?;
     let headers = [(header::ETAG, tag)];
-    let mut response = (headers, Json(json!({ "version": version.to_string() }))).into_response();
-    tell(&mut response, Status::Stored);
+    let mut response = (headers, written(version)).into_response();
+    tell(&mut response, if named.keeps() { Status::Stored } else { Status::Dropped });
     Ok(response)
 }
 
@@ -166,10 +166,16 @@ pub(crate) async fn delete(
 ) -> Result<Response, Refusal> {
     let (cache, key) = ask::cached(asked)?;
     unconditional(&headers)?;
-    let version = app.caches()?.of(&cache)?.delete(&key).await?;
-    let mut response = Json(json!({ "version": version.to_string() })).into_response();
+    let named = app.caches()?.of(&cache)?;
+    let version = named.delete(&key).await.map_err(Refusal::of_write)?;
+    let mut response = written(version).into_response();
     tell(&mut response, Status::Dropped);
     Ok(response)
+}
+
+/// Where in the log of marks a change stands; `null` if it is yet to be written back.
+fn written(version: Option<Version>) -> Json<Value> {
+    Json(json!({ "version": version.map(|version| version.to_string()) }))
 }
 
 /// A condition that is not kept would be a lost update: between several servers nobody could keep it.

@@ -1,12 +1,11 @@
 //! Rows of a database as the documents of caches, also if the database is away when the server starts.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use samovar::Loaded;
-use samovar_core::{Error, ErrorKind, Write, WriteId, Writer};
+use samovar_core::{BoxFuture, Error, ErrorKind, Fate, Write, WriteError, Writer};
 use samovar_source::rows::{LoadSql, RowDatabase, RowOptions, SqlLoader, SqlWriter, WriteSql};
 use samovar_source::{SourceError, SourceErrorKind};
 use serde_json::Value;
@@ -123,33 +122,43 @@ fn source_failed(what: &'static str, wrong: SourceError) -> Error {
     Error::new(kind, what).because(wrong)
 }
 
-/// Writes documents as rows. Cheap to clone.
-#[derive(Clone)]
+/// Writes documents as rows.
 pub(crate) struct RowWriter {
     late: Late<SqlWriter>,
-    node: u64,
-    numbers: Arc<AtomicU64>,
+    deadline: Duration,
 }
 
 impl RowWriter {
-    pub(crate) fn new(late: Late<SqlWriter>) -> RowWriter {
-        // Another with every start: so its numbers may begin anew.
-        let node = RandomState::new().build_hasher().finish();
-        RowWriter { late, node, numbers: Arc::default() }
+    pub(crate) fn new(late: Late<SqlWriter>, options: RowOptions) -> RowWriter {
+        RowWriter { late, deadline: options.write_deadline }
+    }
+}
+
+impl Writer<Document> for RowWriter {
+    fn write<'a>(
+        &'a self,
+        writes: &'a [Write<Document>],
+    ) -> BoxFuture<'a, Vec<Result<(), WriteError>>> {
+        Box::pin(async move {
+            let writer = match self.late.get().await {
+                Ok(writer) => writer,
+                Err(away) => {
+                    let error = source_failed("the rows could not be written", away);
+                    return vec![Err(WriteError::new(Fate::NotWritten, error)); writes.len()];
+                }
+            };
+            let json = |document: &Arc<Document>| Arc::new(document.json());
+            let row = |write: &Write<Document>| Write {
+                id: write.id,
+                key: Arc::clone(&write.key),
+                value: write.value.as_ref().map(json),
+            };
+            let rows: Vec<Write<Value>> = writes.iter().map(row).collect();
+            writer.write(&rows).await
+        })
     }
 
-    /// Writes a row, or deletes it.
-    pub(super) async fn one(&self, key: &str, document: Option<Document>) -> Result<(), Error> {
-        let what = "the row could not be written";
-        let writer = self.late.get().await.map_err(|wrong| source_failed(what, wrong))?;
-        let number = self.numbers.fetch_add(1, Ordering::Relaxed) + 1;
-        let id = WriteId { node: self.node, number };
-        let value = document.map(|document| Arc::new(document.json()));
-        let written = writer.write(&[Write { id, key: key.into(), value }]).await;
-        match written.into_iter().next() {
-            Some(Ok(())) => Ok(()),
-            Some(Err(wrong)) => Err(Error::new(ErrorKind::Source, what).because(wrong)),
-            None => Err(Error::new(ErrorKind::Source, what)),
-        }
+    fn deadline(&self) -> Duration {
+        self.deadline
     }
 }

@@ -27,9 +27,9 @@ pub(super) enum Status {
     Many,
     /// Some of many keys were not there.
     Partial,
-    /// It was put.
+    /// It was put here.
     Stored,
-    /// It was taken away.
+    /// It was taken away, or written to the database.
     Dropped,
     /// It was not there, and could not be had.
     Refused(&'static str),

@@ -1,10 +1,12 @@
 //! The tables `[caches.NAME]`: named caches, each with its policy.
 
 use samovar::codec::{Compression, CompressionPolicy};
-use samovar::{CachePolicy, KeyVersion, check};
+use samovar::{CachePolicy, KeyVersion, Strategy, check};
 use samovar_levels::LEVELS;
+use samovar_source::rows::{LoadSql, WriteSql};
 
 use super::raw::{Reader, Table};
+use super::rows;
 
 /// There are no more of them.
 const MAX_CACHES: usize = 200;
@@ -18,6 +20,10 @@ const RESERVED: [&str; 2] = ["warmup", "stats"];
 pub struct CacheSettings {
     /// How it keeps its entries, and how it treats its source. Its name is in there.
     pub policy: CachePolicy,
+    /// What reads the rows that it holds, of the source's database.
+    pub load: Option<LoadSql>,
+    /// What writes them.
+    pub write: Option<WriteSql>,
 }
 
 pub(super) fn caches(reader: &mut Reader, mut all: Table) -> Vec<CacheSettings> {
@@ -60,7 +66,9 @@ fn agree(reader: &mut Reader, caches: &[CacheSettings]) {
     // Names are judged above.
     let policies: Vec<CachePolicy> =
         levels.chain(named.filter(|policy| !LEVELS.contains(&&*policy.name))).collect();
-    for problem in check(&samovar::Settings::default(), &policies) {
+    // As it will be served.
+    let settings = samovar::Settings { data_dir: Some("".into()), ..samovar::Settings::default() };
+    for problem in check(&settings, &policies) {
         let Some(cache) = &problem.cache else { continue };
         if problem.field == "name" {
             continue;
@@ -77,6 +85,7 @@ fn agree(reader: &mut Reader, caches: &[CacheSettings]) {
 
 fn cache(reader: &mut Reader, mut table: Table, name: &str) -> CacheSettings {
     let own = CachePolicy::named(name);
+    let (load, write) = (rows::load(reader, &mut table), rows::write(reader, &mut table));
     let version = version(reader, &mut table);
     let compression = compression(reader, &mut table);
     let number = |table: &mut Table, reader: &mut Reader, field: &str| {
@@ -87,6 +96,13 @@ fn cache(reader: &mut Reader, mut table: Table, name: &str) -> CacheSettings {
     let policy = CachePolicy {
         key_prefix: table.text(reader, "key_prefix").map(Into::into),
         version,
+        strategy: strategy(reader, &mut table),
+        write_attempts: table.number(
+            reader,
+            "write_attempts",
+            own.write_attempts.into(),
+            1..=i64::from(u32::MAX),
+        ) as u32,
         ttl: table.duration(reader, "ttl", own.ttl),
         memory_ttl: table.limit(reader, "memory_ttl", own.memory_ttl),
         negative_ttl: table.limit(reader, "negative_ttl", own.negative_ttl),
@@ -115,7 +131,16 @@ fn cache(reader: &mut Reader, mut table: Table, name: &str) -> CacheSettings {
         reader.problem(&table.path(""), "a cache that is kept nowhere", allowed);
     }
     table.finish(reader);
-    CacheSettings { policy }
+    CacheSettings { policy, load, write }
+}
+
+fn strategy(reader: &mut Reader, table: &mut Table) -> Strategy {
+    let words = ["cache-aside", "write-through", "write-back"];
+    match &*table.word(reader, "strategy", words[0], &words) {
+        "write-through" => Strategy::WriteThrough,
+        "write-back" => Strategy::WriteBack,
+        _ => Strategy::CacheAside,
+    }
 }
 
 /// `version = "v2"`, `version = 2`, or `version = { period = "1h" }`.

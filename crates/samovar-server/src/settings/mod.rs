@@ -7,6 +7,7 @@ mod environment;
 mod lines;
 mod raw;
 mod redis;
+mod rows;
 mod rules;
 mod source;
 mod values;

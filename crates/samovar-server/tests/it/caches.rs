@@ -81,7 +81,7 @@ impl Shop {
             }
             .boxed()
         });
-        let caches = Caches::open(&samovar, &settings.caches, |_| Some(Arc::clone(&loader)));
+        let caches = Caches::open(&samovar, &settings.caches, |_| Arc::clone(&loader).into());
         let app = App::new(Labels::from(&settings), Tokens::default());
         app.ready(engine, caches);
         Shop { app: router(app), clock, next, _directory: directory }

@@ -59,7 +59,7 @@ fn a_day_with_a_cache() {
         assert_eq!(run(&server, &["get", "notes", "a/b"]).code, Some(3), "{scope:?}");
     }
     run(&server, &["put", "notes", "a/b", "1"]);
-    let stale = run(&server, &["invalidate", "--tag", "t", "--mode", "expire"]);
+    let stale = run(&server, &["invalidate", "--tag", "t", "--mode", "expire", "--priority", "90"]);
     assert!(stale.out.contains("what bears t is served as stale"), "{stale:?}");
     assert_eq!(run(&server, &["get", "notes", "a/b"]).code, Some(0));
 
@@ -87,6 +87,7 @@ fn what_goes_wrong_is_said_and_has_a_code() {
         (with(&["get", "notes", ""]), 1, "keys"),
         (with(&["get", "notes"]), 2, "KEYS"),
         (with(&["invalidate"]), 2, "--pattern"),
+        (with(&["invalidate", "--all", "--priority", "101"]), 2, "0..=100"),
         (with(&["invalidate", "--all", "--cache", "notes"]), 2, "cannot be used with"),
         (with(&["invalidate", "--cache", "note"]), 1, "found \"note\""),
         (with(&["stats", "--server", "ftp://here"]), 1, "--server: found \"ftp://here\""),
