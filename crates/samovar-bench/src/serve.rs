@@ -8,7 +8,7 @@ use axum::body::Bytes;
 use axum::http::header;
 use axum::routing::get;
 use samovar_levels::Stores;
-use samovar_server::{App, Labels, Tokens};
+use samovar_server::{App, Caches, Labels, Tokens};
 use tokio::net::TcpListener;
 
 use crate::load::{Connection, per_second};
@@ -89,7 +89,7 @@ pub(crate) async fn ours(shop: &Shop) -> Outcome<SocketAddr> {
     engine.warm().await?;
     child::quiet(&engine).await;
     let app = App::new(Labels::from(&settings), Tokens::default());
-    app.ready(engine);
+    app.ready(engine, Caches::default());
     serve(samovar_server::router(app)).await
 }
 

@@ -10,7 +10,9 @@ use clap::Args;
 use samovar::Samovar;
 use samovar_demo::Shape;
 use samovar_levels::{Engine, WarmReport};
-use samovar_server::{App, DISK_MAX_BYTES, Labels, MEMORY_MAX_BYTES, Place, Settings, Tokens};
+use samovar_server::{
+    App, DISK_MAX_BYTES, Environment, Labels, MEMORY_MAX_BYTES, Place, Settings, Tokens,
+};
 use serde_json::{Map, Value, json};
 
 use crate::host::{self, Failure, Host};
@@ -62,7 +64,8 @@ const CONFIG: &str = include_str!("../../../recipes/demo/samovar.toml");
 
 async fn demo(args: &DemoArgs) -> Result<(), Failure> {
     let shape = Shape { stores: args.stores, rows_per_store: args.rows, ..Shape::default() };
-    let mut settings = Settings::parse(CONFIG, &args.data).map_err(|problems| {
+    let environment = Environment::default();
+    let mut settings = Settings::read(CONFIG, &args.data, &environment).map_err(|problems| {
         let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
         Failure(format!(
             "the demo's own configuration is wrong; this is a bug: {}",
@@ -107,8 +110,8 @@ async fn work(
     let begun = clock.elapsed();
     let made = generate(database, shape, app).await?;
     let generated = clock.elapsed();
-    let engine = host::engine(samovar, settings)?;
-    app.ready(engine.clone());
+    let engine = host::engine(samovar.clone(), settings)?;
+    app.ready(engine.clone(), host::caches(&samovar, settings)?);
     let engine = made_engine.get_or_init(|| engine);
     let before_warming = clock.elapsed().saturating_sub(generated);
     let report = host::warm(engine).await?;

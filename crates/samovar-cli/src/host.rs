@@ -11,7 +11,7 @@ use samovar::Samovar;
 use samovar::fence::{RedisLog, RedisLogOptions};
 use samovar::redis::RedisSettings;
 use samovar_levels::{Engine, WarmReport};
-use samovar_server::App;
+use samovar_server::{App, Caches};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -169,6 +169,23 @@ pub(crate) fn engine(
         eprintln!("samovar: {away}; going on with what is kept");
     };
     Ok(settings.engine(samovar, away)?)
+}
+
+/// The configured caches; says so if their database is away, and every mistake in their statements.
+pub(crate) fn caches(
+    samovar: &Samovar,
+    settings: &samovar_server::Settings,
+) -> Result<Caches, Failure> {
+    let away = |away: &samovar_source::SourceError| {
+        eprintln!("samovar: {away}; caches load once it is there");
+    };
+    settings.caches(samovar, away).map_err(|wrong| {
+        let lines: Vec<String> = wrong.iter().map(|wrong| format!("  {wrong}")).collect();
+        Failure(format!(
+            "the statements of the caches do not fit the database:\n{}",
+            lines.join("\n")
+        ))
+    })
 }
 
 /// Warms up, with a bar on the terminal.

@@ -1,11 +1,17 @@
 //! The samovar command line: one file for each command.
 
 mod clear;
+mod client;
+mod delete;
 mod demo;
+mod get;
 mod host;
 mod import;
 mod init;
+mod invalidate;
+mod put;
 mod serve;
+mod stats;
 
 use std::process::ExitCode;
 
@@ -21,6 +27,11 @@ enum Cli {
     Serve(serve::ServeArgs),
     Import(import::ImportArgs),
     Init(init::InitArgs),
+    Get(get::GetArgs),
+    Put(put::PutArgs),
+    Delete(delete::DeleteArgs),
+    Invalidate(invalidate::InvalidateArgs),
+    Stats(stats::StatsArgs),
     /// Empty a data directory of what is ours
     Clear(clear::ClearArgs),
 }
@@ -31,6 +42,11 @@ fn main() -> ExitCode {
         Cli::Serve(args) => serve::run(&args),
         Cli::Import(args) => import::run(args),
         Cli::Init(args) => init::run(&args),
+        Cli::Get(args) => client::ended(get::get(&args)),
+        Cli::Put(args) => client::ended(put::put(&args)),
+        Cli::Delete(args) => client::ended(delete::delete(&args)),
+        Cli::Invalidate(args) => client::ended(invalidate::invalidate(&args)),
+        Cli::Stats(args) => client::ended(stats::stats(&args)),
         Cli::Clear(args) => clear::run(&args),
     }
 }

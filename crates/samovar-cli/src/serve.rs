@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::Args;
 use samovar_levels::{Engine, WarmReport};
-use samovar_server::{App, Labels, Settings, Tokens};
+use samovar_server::{App, Environment, Labels, Settings, Tokens};
 
 use crate::demo::{as_token, say};
 use crate::host::{self, Failure, Host};
@@ -42,7 +42,11 @@ fn configured(path: &Path) -> Result<Settings, Failure> {
     let text = std::fs::read_to_string(path)
         .map_err(|failed| Failure(format!("cannot read the configuration {shown}: {failed}")))?;
     let directory = path.parent().unwrap_or(Path::new("."));
-    Settings::parse(&text, directory).map_err(|problems| {
+    let read = match Environment::beside(directory) {
+        Ok(environment) => Settings::read(&text, directory, &environment),
+        Err(wrong) => Err(vec![wrong]),
+    };
+    read.map_err(|problems| {
         let lines: Vec<String> = problems.iter().map(|problem| format!("  {problem}")).collect();
         let count = problems.len();
         let what = if count == 1 { "mistake" } else { "mistakes" };
@@ -72,9 +76,10 @@ async fn serve(args: &ServeArgs) -> Result<(), Failure> {
     let labels = Labels::from(&settings);
     let (memory, disk) = (settings.memory_max_bytes, settings.disk_max_bytes);
     let samovar = host::open(settings.data.clone(), memory, disk, settings.redis.clone()).await?;
-    let engine = host::engine(samovar, &settings)?;
+    let engine = host::engine(samovar.clone(), &settings)?;
+    let caches = host::caches(&samovar, &settings)?;
     let app = App::new(labels, Tokens { change: token.clone(), read });
-    app.ready(engine.clone());
+    app.ready(engine.clone(), caches);
     let port = args.port.unwrap_or(settings.listen.port());
     let listen = SocketAddr::new(settings.listen.ip(), port);
     let server = Host::start(listen, token.as_deref(), settings.allowed_hosts, app).await?;

@@ -36,8 +36,8 @@ mod variance;
 
 pub use distinct::STANDARD_ERROR as DISTINCT_ERROR;
 pub use engine::{
-    Answer, BLOCK_ROWS, Body, Dataset, Encoded, Encoding, Engine, EngineCounters, Lifetimes,
-    Member, Members, Missing, PAYS, Phase, ProductMetrics, Queried, WarmReport, Warmth,
+    Answer, BLOCK_ROWS, Body, Dataset, Encoded, Encoding, Engine, EngineCounters, LEVELS,
+    Lifetimes, Member, Members, Missing, PAYS, Phase, ProductMetrics, Queried, WarmReport, Warmth,
 };
 pub use health::{DecliningRule, Health, HealthRules, MarginRule, StarRule};
 pub use proof::{Level, Proof, State};

@@ -12,19 +12,18 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use samovar_core::{Error, ErrorKind, Millis};
 use samovar_levels::{
-    Answer, Better, Encoded, Encoding, Engine, Level, Missing, Phase, Proof, Selection, Stores,
-    id_order,
+    Answer, Better, Encoded, Encoding, Engine, Missing, Phase, Proof, Selection, Stores, id_order,
 };
 use serde_json::{Value, json};
 
 use crate::app::App;
 use crate::ask::{self, Asked};
+use crate::caches::{CACHE_STATUS, level_status};
 use crate::encoding;
 use crate::error::Refusal;
 use crate::questions::{Head, Question, value};
 
 const PROOF: HeaderName = HeaderName::from_static("samovar-proof");
-const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
 /// `GET /api/diagnosis`
@@ -121,12 +120,7 @@ pub(crate) fn tell(
 ) -> Response {
     let Sent { body: Encoded { bytes, .. }, encoding, proof, .. } = sent;
     let etag = head.map_or("", |head| head.etag.to_str().unwrap_or(""));
-    let unchanged = asked
-        .get_all(header::IF_NONE_MATCH)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .any(|tag| tag.trim().trim_start_matches("W/") == etag || tag.trim() == "*");
+    let unchanged = is_unchanged(asked, etag);
     let mut headers = HeaderMap::with_capacity(HEADERS);
     if let Some(head) = head {
         headers.insert(header::ETAG, head.etag.clone());
@@ -153,7 +147,7 @@ pub(crate) fn tell(
     if let Some(name) = encoding::name(encoding) {
         set(header::CONTENT_ENCODING, name);
     }
-    set(CACHE_STATUS, cache_status(proof.level));
+    headers.insert(CACHE_STATUS, level_status(proof.level));
     let mut response = match unchanged {
         true => StatusCode::NOT_MODIFIED.into_response(),
         false => Response::new(HttpBody::from(bytes)),
@@ -165,14 +159,11 @@ pub(crate) fn tell(
 /// No answer has more headers: the map never grows.
 const HEADERS: usize = 12;
 
-/// Whether the answer was cached, and how far (RFC 9211).
-fn cache_status(level: Level) -> &'static str {
-    match level {
-        Level::Result => "samovar; hit; detail=result",
-        Level::Metrics => "samovar; hit; detail=metrics",
-        Level::Raw => "samovar; hit; detail=raw",
-        Level::Source => "samovar; fwd=miss",
-    }
+/// Whether the caller says that it has the body of this tag.
+pub(crate) fn is_unchanged(asked: &HeaderMap, etag: &str) -> bool {
+    let lists = asked.get_all(header::IF_NONE_MATCH).iter().filter_map(|list| list.to_str().ok());
+    let mut tags = lists.flat_map(|list| list.split(','));
+    tags.any(|tag| tag.trim().trim_start_matches("W/") == etag || tag.trim() == "*")
 }
 
 /// `GET /api/dataset`

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use samovar_levels::Engine;
 
+use crate::caches::Caches;
 use crate::error::Refusal;
 use crate::questions::Questions;
 use crate::settings::Settings;
@@ -50,7 +51,7 @@ struct Inner {
     labels: Labels,
     tokens: Tokens,
     hosts: OnceLock<Arc<[String]>>,
-    engine: OnceLock<Engine>,
+    engine: OnceLock<(Engine, Caches)>,
     questions: Questions,
     generated: AtomicU64,
     to_generate: AtomicU64,
@@ -91,14 +92,19 @@ impl App {
         self.inner.to_generate.store(total, Ordering::Relaxed);
     }
 
-    /// From now on questions are answered by this engine. A second call changes nothing.
-    pub fn ready(&self, engine: Engine) {
+    /// From now on questions are answered by this engine, and keys by these caches beside it. A second call changes
+    /// nothing.
+    pub fn ready(&self, engine: Engine, caches: Caches) {
         // An engine that is already there stays.
-        let _ = self.inner.engine.set(engine);
+        let _ = self.inner.engine.set((engine, caches));
     }
 
     pub(crate) fn engine(&self) -> Result<&Engine, Refusal> {
-        self.inner.engine.get().ok_or(Refusal::Preparing)
+        self.inner.engine.get().map(|(engine, _)| engine).ok_or(Refusal::Preparing)
+    }
+
+    pub(crate) fn caches(&self) -> Result<&Caches, Refusal> {
+        self.inner.engine.get().map(|(_, caches)| caches).ok_or(Refusal::Preparing)
     }
 
     pub(crate) fn questions(&self) -> &Questions {

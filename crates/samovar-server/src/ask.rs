@@ -1,5 +1,6 @@
 //! Requests in words: selections, questions and events, with their limits.
 
+mod cache;
 mod list;
 mod query;
 
@@ -14,6 +15,7 @@ use serde_json::{Map, Value};
 
 use crate::error::Refusal;
 
+pub(crate) use cache::{Invalidation, cached, invalidate, keys, no_text};
 use list::list;
 pub(crate) use query::query;
 

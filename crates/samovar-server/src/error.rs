@@ -1,9 +1,11 @@
 //! The only place that chooses an HTTP status.
 
+use std::time::Duration;
+
 use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use samovar_core::{Error, ErrorKind};
+use samovar_core::{Error, ErrorKind, Fate, WriteError};
 use serde::Serialize;
 
 /// What a caller is told when a request cannot be answered.
@@ -27,6 +29,16 @@ pub(crate) enum Refusal {
     Misdirected,
     /// There is no such door.
     NotFound,
+    /// There is no such named cache: what was asked for, and what there is.
+    NoCache { found: String, allowed: String },
+    /// A cache that loads nothing has nothing under the key.
+    NotCached,
+    /// The source has no such row.
+    NoRow,
+    /// The database would not have what was to be written, and never will: why.
+    Unwritable(Error),
+    /// A load of this failed a moment ago; the source is asked again after so long.
+    Resting(Error, Duration),
     /// The door is not opened by this method.
     MethodNotAllowed,
     /// None of the media types that would do can be given: those that can.
@@ -81,11 +93,31 @@ struct Told<'a> {
 impl Refusal {
     /// A field's complaint, with what was found cut to a length that cannot flood anything.
     pub(crate) fn field(field: &'static str, found: &str, allowed: impl Into<String>) -> Refusal {
-        let mut short: String = found.chars().take(80).collect();
-        if short.len() < found.len() {
-            short.push('…');
+        Refusal::Field { field, found: cut(found), allowed: allowed.into() }
+    }
+
+    /// Why something was not written: the writer's word for it is the cause.
+    pub(crate) fn of_write(failed: Error) -> Refusal {
+        let cause = std::error::Error::source(&failed).and_then(|cause| cause.downcast_ref());
+        match cause {
+            Some(WriteError { fate: Fate::Refused, .. }) => Refusal::Unwritable(failed),
+            _ => Refusal::Failed(failed),
         }
-        Refusal::Field { field, found: short, allowed: allowed.into() }
+    }
+
+    /// A named cache that there is not.
+    pub(crate) fn no_cache<'a>(found: &str, known: impl Iterator<Item = &'a str>) -> Refusal {
+        let known: Vec<&str> = known.collect();
+        let allowed = match known.is_empty() {
+            true => "none: the configuration has no table [caches.NAME]".to_owned(),
+            false => known.join(", "),
+        };
+        Refusal::NoCache { found: cut(found), allowed }
+    }
+
+    /// The word for what went wrong.
+    pub(crate) fn code(&self) -> &'static str {
+        self.status().1
     }
 
     fn status(&self) -> (StatusCode, &'static str) {
@@ -101,16 +133,25 @@ impl Refusal {
             Refusal::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
             Refusal::NotAcceptable(_) => (StatusCode::NOT_ACCEPTABLE, "not_acceptable"),
             Refusal::Changed => (StatusCode::CONFLICT, "changed"),
+            Refusal::NoCache { .. } => (StatusCode::NOT_FOUND, "no_such_cache"),
+            Refusal::NotCached => (StatusCode::NOT_FOUND, "not_cached"),
+            Refusal::NoRow => (StatusCode::NOT_FOUND, "no_such_row"),
+            Refusal::Unwritable(_) => (StatusCode::UNPROCESSABLE_ENTITY, "unwritable"),
+            Refusal::Resting(..) => (StatusCode::SERVICE_UNAVAILABLE, "throttled"),
             Refusal::Failed(failed) => match failed.kind() {
                 ErrorKind::Invalid => (StatusCode::BAD_REQUEST, "bad_request"),
                 ErrorKind::Source => (StatusCode::BAD_GATEWAY, "source_failed"),
+                ErrorKind::Timeout => (StatusCode::GATEWAY_TIMEOUT, "timeout"),
+                ErrorKind::Throttled => (StatusCode::SERVICE_UNAVAILABLE, "throttled"),
+                ErrorKind::Away => (StatusCode::SERVICE_UNAVAILABLE, "away"),
                 ErrorKind::Closed => (StatusCode::SERVICE_UNAVAILABLE, "closing"),
                 _ => (StatusCode::INTERNAL_SERVER_ERROR, "failed"),
             },
         }
     }
 
-    fn message(&self) -> String {
+    /// What went wrong, in a sentence.
+    pub(crate) fn message(&self) -> String {
         match self {
             Refusal::Field { field, found, allowed } => {
                 format!("{field}: found {found:?}, allowed is {allowed}")
@@ -133,6 +174,12 @@ impl Refusal {
                     .into()
             }
             Refusal::NotFound => "there is nothing here".into(),
+            Refusal::NoCache { found, allowed } => {
+                format!("there is no cache {found:?}; there are: {allowed}")
+            }
+            Refusal::NotCached => "the cache has nothing under this key, and loads nothing".into(),
+            Refusal::NoRow => "the source has no such row".into(),
+            Refusal::Unwritable(failed) | Refusal::Resting(failed, _) => failed.to_string(),
             Refusal::MethodNotAllowed => "this takes the methods that the header Allow names".into(),
             Refusal::NotAcceptable(allowed) => {
                 format!("no media type that the header Accept allows can be given; there are {allowed}")
@@ -146,6 +193,20 @@ impl Refusal {
     }
 }
 
+/// Never zero: that would be at once.
+fn whole_seconds(time: Duration) -> u64 {
+    time.as_secs() + u64::from(time.subsec_nanos() > 0 || time.is_zero())
+}
+
+/// No longer than what cannot flood anything.
+fn cut(found: &str) -> String {
+    let mut short: String = found.chars().take(80).collect();
+    if short.len() < found.len() {
+        short.push('…');
+    }
+    short
+}
+
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let (status, code) = self.status();
@@ -153,6 +214,9 @@ impl IntoResponse for Refusal {
         let (field, found, allowed) = match &self {
             Refusal::Field { field, found, allowed } => {
                 (Some(*field), Some(&**found), Some(&**allowed))
+            }
+            Refusal::NoCache { found, allowed } => {
+                (Some("cache"), Some(&**found), Some(&**allowed))
             }
             _ => (None, None, None),
         };
@@ -162,6 +226,15 @@ impl IntoResponse for Refusal {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         match self {
             Refusal::Preparing => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+            Refusal::Resting(_, rest) => {
+                headers.insert(header::RETRY_AFTER, whole_seconds(rest).into());
+            }
+            Refusal::Failed(failed)
+                if matches!(failed.kind(), ErrorKind::Throttled | ErrorKind::Away) =>
+            {
+                // As long as a policy of the levels has them rest.
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
             }
             Refusal::NoToken(_) => {

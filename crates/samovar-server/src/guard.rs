@@ -6,7 +6,7 @@
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::{HeaderMap, HeaderName, header};
+use axum::http::{HeaderMap, HeaderName, Method, header};
 use axum::middleware::Next;
 use axum::response::Response;
 
@@ -36,15 +36,57 @@ pub(crate) async fn tells_figures(
     Ok(next.run(request).await)
 }
 
+/// Lets a request through that may read figures, and says what it asks in a body of JSON. One whose method has no body is
+/// told which methods there are.
+pub(crate) async fn asks_by_body(
+    State(app): State<App>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Refusal> {
+    may_read(app.tokens(), peer(&request), request.headers())?;
+    if *request.method() == Method::POST {
+        is_json(request.headers())?;
+    }
+    Ok(next.run(request).await)
+}
+
+/// Lets a request through that may do what its method does: read figures, or change state.
+pub(crate) async fn tells_or_changes(
+    State(app): State<App>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Refusal> {
+    let (method, headers) = (request.method(), request.headers());
+    if method.is_safe() {
+        may_read(app.tokens(), peer(&request), headers)?;
+    } else {
+        may_ask_to_change(app.tokens(), peer(&request), headers)?;
+        // A page asks before it deletes at another origin, too: there need be no body for that.
+        if *method == Method::PUT {
+            is_json(headers)?;
+        }
+    }
+    Ok(next.run(request).await)
+}
+
 /// Where a request comes from, if whoever serves the router tells: who does not is nobody's neighbour.
 fn peer(request: &Request) -> Option<IpAddr> {
     let info = request.extensions().get::<ConnectInfo<SocketAddr>>();
     info.map(|ConnectInfo(peer)| peer.ip())
 }
 
-/// With a token: the right bearer, from anywhere. Without: from here, by no foreign page. Bodies are JSON, which a
-/// foreign page cannot send without asking first.
+/// Who may change state, by a body that is JSON.
 fn may_change(tokens: &Tokens, peer: Option<IpAddr>, headers: &HeaderMap) -> Result<(), Refusal> {
+    may_ask_to_change(tokens, peer, headers)?;
+    is_json(headers)
+}
+
+/// With a token: the right bearer, from anywhere. Without: from here, by no foreign page.
+fn may_ask_to_change(
+    tokens: &Tokens,
+    peer: Option<IpAddr>,
+    headers: &HeaderMap,
+) -> Result<(), Refusal> {
     if let Some(token) = &tokens.change {
         if !bears(headers, [Some(token.as_str())]) {
             return Err(Refusal::NoToken(Need::Change));
@@ -58,6 +100,11 @@ fn may_change(tokens: &Tokens, peer: Option<IpAddr>, headers: &HeaderMap) -> Res
             }
         }
     }
+    Ok(())
+}
+
+/// Bodies are JSON, which a foreign page cannot send without asking first.
+fn is_json(headers: &HeaderMap) -> Result<(), Refusal> {
     let json = text(headers, &header::CONTENT_TYPE)
         .and_then(|kind| kind.split(';').next())
         .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"));

@@ -10,10 +10,12 @@ mod api;
 mod app;
 mod ask;
 mod background;
+mod caches;
 mod encoding;
 mod error;
 mod guard;
 mod host;
+mod invalidate;
 mod openapi;
 mod ops;
 mod page;
@@ -30,9 +32,10 @@ use axum::routing::{MethodRouter, get, post};
 use tower::util::MapResponseLayer;
 
 pub use app::{App, Labels, Tokens};
+pub use caches::{Backing, Caches, Document, Loader};
 pub use settings::{
-    DISK_MAX_BYTES, DatasetSettings, MEMORY_MAX_BYTES, Place, Problem, Settings, SourceSettings,
-    is_token,
+    CacheSettings, DISK_MAX_BYTES, DatasetSettings, Environment, MEMORY_MAX_BYTES, Place, Problem,
+    Settings, SourceSettings, is_token,
 };
 
 /// Bodies of requests may have so many bytes.
@@ -48,7 +51,12 @@ pub fn router(app: App) -> Router {
         Who::Readers => {
             door.route_layer(middleware::from_fn_with_state(app.clone(), guard::tells_figures))
         }
-        // Only they take bodies.
+        Who::Askers => door
+            .layer(DefaultBodyLimit::max(MAX_BODY))
+            .route_layer(middleware::from_fn_with_state(app.clone(), guard::asks_by_body)),
+        Who::Both => door
+            .layer(DefaultBodyLimit::max(MAX_BODY))
+            .route_layer(middleware::from_fn_with_state(app.clone(), guard::tells_or_changes)),
         Who::Changers => door
             .layer(DefaultBodyLimit::max(MAX_BODY))
             .route_layer(middleware::from_fn_with_state(app.clone(), guard::changes_state)),
@@ -69,12 +77,16 @@ enum Who {
     Everybody,
     /// Who may read figures.
     Readers,
+    /// Who may read figures, and asks in a body.
+    Askers,
+    /// By the method: who may read figures, and who may change state.
+    Both,
     /// Who may change state, and so may read.
     Changers,
 }
 
 /// Every door but the page's. `openapi.json` describes each.
-fn doors() -> [(&'static str, Who, MethodRouter<App>); 11] {
+fn doors() -> [(&'static str, Who, MethodRouter<App>); 14] {
     [
         ("/healthz", Who::Everybody, get(ops::healthz)),
         ("/readyz", Who::Everybody, get(ops::readyz)),
@@ -88,6 +100,13 @@ fn doors() -> [(&'static str, Who, MethodRouter<App>); 11] {
         // It tells figures, too.
         ("/api/refresh", Who::Changers, post(api::refresh)),
         ("/api/events/{event}", Who::Changers, post(api::event)),
+        ("/api/invalidate", Who::Changers, post(invalidate::invalidate)),
+        (
+            "/api/cache/{cache}/{key}",
+            Who::Both,
+            get(caches::get).put(caches::put).delete(caches::delete),
+        ),
+        ("/api/cache/{cache}/_get", Who::Askers, post(caches::get_many)),
         ("/api/stats/reset", Who::Changers, post(ops::reset)),
     ]
 }

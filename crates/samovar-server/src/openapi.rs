@@ -7,7 +7,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use samovar_levels::Dimension;
+use samovar_levels::{Dimension, LEVELS};
 use serde_json::{Value, json};
 
 use crate::app::App;
@@ -44,6 +44,14 @@ fn document(app: &App) -> Value {
         ] {
             let told = json!({ "type": "string", "enum": words });
             fill(&format!("/components/schemas/{name}"), told);
+        }
+    }
+    if let Ok(caches) = app.caches() {
+        let names: Vec<&str> = caches.names().collect();
+        let known: Vec<&str> = names.iter().copied().chain(LEVELS).collect();
+        fill("/components/schemas/AnyCacheName", json!({ "type": "string", "enum": known }));
+        if !names.is_empty() {
+            fill("/components/schemas/CacheName", json!({ "type": "string", "enum": names }));
         }
     }
     let tokens = app.tokens();
@@ -85,7 +93,8 @@ mod tests {
                 let guarded = (told("401"), told("403"));
                 let expected = match who {
                     Who::Everybody => (false, false),
-                    Who::Readers => (true, false),
+                    Who::Readers | Who::Askers => (true, false),
+                    Who::Both => (true, method != "get"),
                     Who::Changers => (true, true),
                 };
                 assert_eq!(guarded, expected, "{method} {path}");

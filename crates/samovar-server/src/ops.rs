@@ -13,7 +13,8 @@ use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::Registry;
-use samovar_core::TierName;
+use samovar::Snapshot;
+use samovar_core::{TierName, Usage};
 use samovar_levels::{Engine, EngineCounters};
 use serde_json::{Map, Value, json};
 
@@ -48,8 +49,9 @@ pub(crate) async fn stats(State(app): State<App>) -> Result<Response, Refusal> {
         engine.counters().snapshot().into_iter().map(|(name, n)| (name.into(), n.into())).collect();
     let of = |name: &str| counted.get(name).and_then(Value::as_u64).unwrap_or(0);
     let (requests, hits) = (of("requests"), of("hits"));
-    let mut usage = Map::new();
-    for (tier, used) in engine.samovar().usage() {
+    let (mut usage, all) = (Map::new(), engine.samovar().usage());
+    let by_tier = engine.samovar().counters().snapshot();
+    for (tier, used) in &all {
         let total = used.total();
         let levels: Map<String, Value> = used
             .caches
@@ -71,9 +73,10 @@ pub(crate) async fn stats(State(app): State<App>) -> Result<Response, Refusal> {
     let body = json!({
         "notices": notices,
         "total_requests": requests,
-        "hit_rate": if requests == 0 { Value::Null } else { (hits as f64 / requests as f64).into() },
+        "hit_rate": rate(hits, requests),
         "counters": counted,
-        "lookups": lookups(engine),
+        "lookups": lookups(&by_tier),
+        "caches": by_cache(&by_tier, &all),
         "tiers": usage,
         "refreshing": engine.refreshing(),
     });
@@ -81,18 +84,67 @@ pub(crate) async fn stats(State(app): State<App>) -> Result<Response, Refusal> {
 }
 
 /// Hits, misses and the like, by tier and level.
-fn lookups(engine: &Engine) -> Value {
+fn lookups(counted: &Snapshot) -> Value {
     let mut tiers: Map<String, Value> = Map::new();
-    for (cache, by_tier) in engine.samovar().counters().snapshot().lookups {
+    for (cache, by_tier) in &counted.lookups {
         for (tier, found) in by_tier {
             let tier = tiers.entry(tier.as_str()).or_insert_with(|| json!({}));
-            tier[&*cache] = json!({
+            tier[&**cache] = json!({
                 "hits": found.hits, "stale": found.stale,
                 "misses": found.misses, "refused": found.refused,
             });
         }
     }
     Value::Object(tiers)
+}
+
+/// What was counted, cache by cache and tier by tier.
+fn by_cache(counted: &Snapshot, usage: &[(TierName, Usage)]) -> Value {
+    let caches = counted.lookups.iter().map(|(cache, by_tier)| {
+        let kept = |name: TierName| {
+            let of = usage.iter().find(|(tier, _)| *tier == name);
+            of.and_then(|(_, used)| used.caches.get(cache)).copied().unwrap_or_default()
+        };
+        let (mut answered, mut fence_rejections) = (0, 0);
+        let mut tiers = Map::new();
+        for (tier, of) in by_tier {
+            answered += of.hits + of.stale;
+            fence_rejections += of.refused;
+            let kept = kept(*tier);
+            let told = json!({
+                "hits": of.hits, "stale": of.stale, "misses": of.misses, "refused": of.refused,
+                "sets": of.sets, "deletes": of.deletes,
+                "hit_rate": rate(of.hits + of.stale, of.hits + of.stale + of.misses + of.refused),
+                "entries": kept.entries, "bytes": kept.bytes,
+            });
+            tiers.insert(tier.as_str().into(), told);
+        }
+        // Every lookup begins in memory.
+        let first = counted.of(cache, TierName::Memory);
+        let total = first.hits + first.stale + first.misses + first.refused;
+        let (here, sizes) = (kept(TierName::Memory), counted.sizes.get(cache).copied());
+        let sizes = sizes.unwrap_or_default();
+        let told = json!({
+            "total_requests": total,
+            "hit_rate": rate(answered.min(total), total),
+            "local_cache_size": { "entries": here.entries, "bytes": here.bytes },
+            "fence_rejections": fence_rejections,
+            "compression": {
+                "values": sizes.values, "compressed": sizes.compressed,
+                "plain_bytes": sizes.plain, "stored_bytes": sizes.stored,
+                // What a stored byte stands for.
+                "ratio": rate(sizes.plain, sizes.stored),
+            },
+            "tiers": tiers,
+        });
+        (cache.to_string(), told)
+    });
+    Value::Object(caches.collect())
+}
+
+/// `null`: of nothing there is no share.
+fn rate(part: u64, of: u64) -> Value {
+    if of == 0 { Value::Null } else { (part as f64 / of as f64).into() }
 }
 
 /// `POST /api/stats/reset`

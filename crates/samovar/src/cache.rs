@@ -49,7 +49,7 @@ use throttle::Throttle;
 pub struct Cache<V: Value> {
     pub(crate) inner: Arc<Inner>,
     pub(crate) policy: Arc<CachePolicy>,
-    counters: Arc<CacheCounters>,
+    pub(crate) counters: Arc<CacheCounters>,
     packer: Packer,
     desk: Arc<Desk>,
     /// Those who look below memory.
@@ -332,7 +332,7 @@ impl<V: Value> Cache<V> {
     /// order. To invalidate, use [`crate::Samovar::mark`].
     pub async fn remove(&self, key: &str) -> bool {
         let key = self.key(key, self.inner.clock.now());
-        self.inner.stack.remove(&key, &self.inner.counters).await
+        self.inner.stack.remove(&key, (&*self.inner.counters, &*self.counters)).await
     }
 
     fn age(&self, read_at: Millis) -> Duration {

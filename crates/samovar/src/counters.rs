@@ -16,13 +16,15 @@ use tally::Tally;
 /// How many notices are kept.
 const NOTICES: usize = 100;
 
-/// What became of lookups in a tier.
+/// What became of lookups in a tier, and what was done there.
 #[derive(Debug, Default)]
 struct Lookups {
     hits: Tally,
     stale: Tally,
     misses: Tally,
     refused: Tally,
+    sets: AtomicU64,
+    deletes: AtomicU64,
 }
 
 /// What became of lookups in a tier, at one moment.
@@ -36,6 +38,10 @@ pub struct Outcomes {
     pub misses: u64,
     /// Found, and refused in some part.
     pub refused: u64,
+    /// Entries handed to the tier: put, loaded, or found in another tier.
+    pub sets: u64,
+    /// Keys that the tier was told to forget.
+    pub deletes: u64,
 }
 
 /// How one lookup ended.
@@ -79,6 +85,16 @@ impl CacheCounters {
             Lookup::Refused => &of.refused,
         };
         counter.add();
+    }
+
+    /// A tier was handed an entry.
+    pub(crate) fn set(&self, tier: TierName) {
+        self.of(tier).sets.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A tier was told to forget a key.
+    pub(crate) fn deleted(&self, tier: TierName) {
+        self.of(tier).deletes.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -255,6 +271,8 @@ impl Counters {
             stale: of.stale.sum(),
             misses: of.misses.sum(),
             refused: of.refused.sum(),
+            sets: read(&of.sets),
+            deletes: read(&of.deletes),
         };
         // Redis is spoken of where it was asked.
         let asked = |(tier, of): &(TierName, Outcomes)| {
@@ -278,6 +296,9 @@ impl Counters {
             for of in [&cache.memory, &cache.redis, &cache.disk] {
                 for counter in [&of.hits, &of.stale, &of.misses, &of.refused] {
                     counter.reset();
+                }
+                for counter in [&of.sets, &of.deletes] {
+                    counter.store(0, Ordering::Relaxed);
                 }
             }
             *cache.sizes.lock() = Sizes::default();

@@ -120,6 +120,7 @@ fn every_door_takes_the_methods_described_and_no_other() {
     let (_demo, server) = demo();
     for (path, described) in document(&server)["paths"].as_object().unwrap() {
         let path = path.replace("{event}", "orders_changed");
+        let path = path.replace("{cache}", "notes").replace("{key}", "42");
         let mut methods: Vec<String> =
             described.as_object().unwrap().keys().map(|method| method.to_uppercase()).collect();
         if methods.iter().any(|method| method == "GET") {
@@ -127,11 +128,17 @@ fn every_door_takes_the_methods_described_and_no_other() {
             let head = ask(&server, "HEAD", &path, &[]);
             assert!(head.body.is_empty() && head.status != 405, "HEAD {path}: {}", head.status);
         }
+        methods.sort();
         for other in ["DELETE", "TRACE", "PUT"] {
+            if methods.iter().any(|method| method == other) {
+                continue;
+            }
             let refused = ask(&server, other, &path, &[RELAYED]);
             assert_eq!(refused.status, 405, "{other} {path}");
             assert_eq!(refused.json()["error"]["code"], "method_not_allowed");
-            assert_eq!(refused.header("Allow"), methods.join(","), "{path}");
+            let mut allowed: Vec<&str> = refused.header("Allow").split(',').collect();
+            allowed.sort_unstable();
+            assert_eq!(allowed, methods, "{path}");
         }
     }
     let described = ask(&server, "GET", "/api/openapi.json", &[RELAYED, TOKEN]);

@@ -31,8 +31,13 @@ pub(crate) fn poll<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 pub(crate) fn samovar(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_samovar"));
     command.args(arguments);
-    for name in ["SAMOVAR_TOKEN", "SAMOVAR_READ_TOKEN", "SAMOVAR_SOURCE_URL", "SAMOVAR_REDIS_URLS"]
-    {
+    for name in [
+        "SAMOVAR_TOKEN",
+        "SAMOVAR_READ_TOKEN",
+        "SAMOVAR_SERVER",
+        "SAMOVAR_SOURCE_URL",
+        "SAMOVAR_REDIS_URLS",
+    ] {
         command.env_remove(name);
     }
     command

@@ -73,6 +73,10 @@ pub const PAYS: f64 = 1.5;
 /// Rows to a block of raw, about, unless told otherwise.
 pub const BLOCK_ROWS: u64 = 16_000;
 
+/// The names of the caches that an engine keeps its levels in: no other cache beside it may be called so.
+pub const LEVELS: [&str; 8] =
+    [LIST, BLOCKS[0], BLOCKS[1], BLOCKS[2], "results", "heat", "cut", "shape"];
+
 /// How long the entries of each level are fresh, and for how long after that they are still served, labelled.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Lifetimes {
@@ -189,16 +193,17 @@ impl Engine {
             ..CachePolicy::named(name)
         };
         let here = |policy| CachePolicy { redis: false, ..policy };
+        let [list, raw, metrics, products, results, heat, cut, shape] = LEVELS;
         let caches = Caches {
-            members: samovar.cache(policy(LIST, lifetimes.metrics)),
+            members: samovar.cache(policy(list, lifetimes.metrics)),
             // Rows, and figures by product, are many and read by whoever asked for them first.
-            raw: samovar.cache(here(policy("raw", lifetimes.raw))),
-            metrics: samovar.cache(policy("metrics", lifetimes.metrics)),
-            products: samovar.cache(here(policy("products", lifetimes.metrics))),
-            results: samovar.cache(policy("results", lifetimes.results)),
-            heat: samovar.cache(here(policy("heat", FOR_LONG))),
-            cut: samovar.cache(policy("cut", FOR_LONG)),
-            shape: samovar.cache(policy("shape", FOR_LONG)),
+            raw: samovar.cache(here(policy(raw, lifetimes.raw))),
+            metrics: samovar.cache(policy(metrics, lifetimes.metrics)),
+            products: samovar.cache(here(policy(products, lifetimes.metrics))),
+            results: samovar.cache(policy(results, lifetimes.results)),
+            heat: samovar.cache(here(policy(heat, FOR_LONG))),
+            cut: samovar.cache(policy(cut, FOR_LONG)),
+            shape: samovar.cache(policy(shape, FOR_LONG)),
         };
         let fence = samovar.fence().clone();
         let shape = (FORMAT, dataset.schema.fingerprint(), dataset.fingerprint);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use samovar::Samovar;
 use samovar_levels::{BLOCK_ROWS, Column, Dataset, Engine, fingerprint};
+use samovar_source::rows::RowOptions;
 use samovar_source::{
     ColumnKind, Limits, PostgresSource, Source, SourceColumn, SourceError, SourceErrorKind,
     SqliteSource,
@@ -11,6 +12,7 @@ use samovar_source::{
 
 use super::awaited::Awaited;
 use super::{Place, Settings};
+use crate::caches::{Backing, Caches, Database, Late, RowWriter};
 
 impl Settings {
     /// The engine over the configured source, with its levels in `samovar`. Needs a tokio runtime around it.
@@ -35,6 +37,49 @@ impl Settings {
             Err(wrong) => return Err(wrong),
         };
         Ok(self.engine_over(samovar, source))
+    }
+
+    /// The configured caches, with their entries in `samovar`; what they have not they read from the source's database,
+    /// where that is said. Blocks while the statements are checked.
+    ///
+    /// A database that cannot be reached is told to `away`, and asked again with every load.
+    ///
+    /// # Errors
+    /// What the database says of each statement that cannot be; each begins with its field.
+    pub fn caches(
+        &self,
+        samovar: &Samovar,
+        away: impl FnOnce(&SourceError),
+    ) -> Result<Caches, Vec<SourceError>> {
+        let options = RowOptions { timeout: self.source.timeout, ..RowOptions::default() };
+        let database = Database::new(self.source.place.clone(), options);
+        let (mut wrong, mut unreachable) = (Vec::new(), None);
+        // One that does not answer is not waited for once for each cache.
+        let mut check = |open: &dyn Fn() -> Result<(), SourceError>| {
+            if unreachable.is_none() {
+                match open() {
+                    Err(e) if e.kind() == SourceErrorKind::Unreachable => unreachable = Some(e),
+                    checked => wrong.extend(checked.err()),
+                }
+            }
+        };
+        let caches = Caches::open(samovar, &self.caches, |cache| {
+            let name = &cache.policy.name;
+            let loader = cache.load.as_ref().map(|load| database.loader(name, load));
+            let writer = cache.write.as_ref().map(|write| database.writer(name, write));
+            if let Some(loader) = &loader {
+                check(&|| loader.now());
+            }
+            if let Some(writer) = &writer {
+                check(&|| writer.now());
+            }
+            let writer = writer.map(|late| Arc::new(RowWriter::new(late, options)) as _);
+            Backing { loader: loader.map(Late::into_loader), writer }
+        });
+        if let Some(unreachable) = unreachable {
+            away(&unreachable);
+        }
+        if wrong.is_empty() { Ok(caches) } else { Err(wrong) }
     }
 
     /// The configured source.

@@ -1,17 +1,20 @@
 //! The one file that configures a server: read raw, validated whole, all mistakes told at once.
 
 mod awaited;
+mod caches;
 mod engine;
+mod environment;
 mod lines;
 mod raw;
 mod redis;
+mod rows;
 mod rules;
 mod source;
 mod values;
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use jiff::tz::TimeZone;
 use samovar::redis::RedisSettings;
@@ -22,6 +25,8 @@ use samovar_levels::{
 use samovar_source::DateKind;
 
 use crate::guard;
+pub use caches::CacheSettings;
+pub use environment::Environment;
 use raw::{Reader, Table};
 pub use source::{Place, SourceSettings};
 
@@ -30,6 +35,8 @@ pub use source::{Place, SourceSettings};
 pub struct Problem {
     /// The line, counted from 1, where the field stands, or the table that lacks it; `None` if neither is there.
     pub line: Option<usize>,
+    /// The variable of the environment that says it in place of the file.
+    pub variable: Option<String>,
     /// The table and field, as `source.path` or `measure[2].sum`.
     pub field: String,
     /// What stands there.
@@ -42,6 +49,9 @@ impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(line) = self.line {
             write!(f, "line {line}, ")?;
+        }
+        if let Some(variable) = &self.variable {
+            write!(f, "environment variable {variable}, ")?;
         }
         write!(f, "{}: found {}; allowed is {}", self.field, self.found, self.allowed)
     }
@@ -105,6 +115,8 @@ pub struct Settings {
     pub health: HealthRules,
     /// When a day stands out.
     pub standouts: StandoutRules,
+    /// The named caches, by their names.
+    pub caches: Vec<CacheSettings>,
 }
 
 /// Budget of the memory tier unless configured: 512 MB.
@@ -115,7 +127,8 @@ pub const DISK_MAX_BYTES: u64 = 4 << 30;
 const MAX_MEASURES: usize = 32;
 
 impl Settings {
-    /// Reads a configuration (TOML). Relative paths in it count from `directory`.
+    /// Reads a configuration (TOML), with what the environment of this process says in place of it. Relative paths in it
+    /// count from `directory`.
     ///
     /// # Errors
     /// Every mistake in it, in the order of their lines; last those about what is not there at all.
@@ -140,9 +153,23 @@ impl Settings {
     /// let problems = Settings::parse("listne = 1", "/".as_ref()).unwrap_err();
     /// assert_eq!((problems[0].line, &*problems[0].field), (Some(1), "listne"));
     /// ```
-    pub fn parse(text: &str, directory: &std::path::Path) -> Result<Settings, Vec<Problem>> {
+    pub fn parse(text: &str, directory: &Path) -> Result<Settings, Vec<Problem>> {
+        Settings::read(text, directory, &Environment::of_process())
+    }
+
+    /// As [`Settings::parse`], with an environment of the caller's.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn read(
+        text: &str,
+        directory: &Path,
+        environment: &Environment,
+    ) -> Result<Settings, Vec<Problem>> {
         let mut reader = Reader::default();
-        let Some(mut root) = reader.open(text) else { return Err(reader.into_problems()) };
+        let Some(mut root) = reader.open(text, environment) else {
+            return Err(reader.into_problems());
+        };
         let listen =
             root.parsed(&mut reader, "listen", "an address and port, as 127.0.0.1:8051", |text| {
                 text.parse::<SocketAddr>().ok()
@@ -171,6 +198,8 @@ impl Settings {
         let health = rules::health(&mut reader, table);
         let table = root.table(&mut reader, "standouts", false);
         let standouts = rules::standouts(&mut reader, table, &dataset.schema);
+        let table = root.table(&mut reader, "caches", false);
+        let caches = caches::caches(&mut reader, table);
         root.finish(&mut reader);
         for (field, token) in [("token", &token), ("read_token", &read_token)] {
             if token.as_deref().is_some_and(|token| !is_token(token)) {
@@ -185,10 +214,7 @@ impl Settings {
             reader.problem("allowed_hosts", &format!("{wrong:?}"), allowed);
         }
         let listen = listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8051)));
-        if !listen.ip().is_loopback()
-            && token.is_none()
-            && std::env::var_os("SAMOVAR_TOKEN").is_none()
-        {
+        if !listen.ip().is_loopback() && token.is_none() {
             reader.problem(
                 "listen",
                 &listen.to_string(),
@@ -212,6 +238,7 @@ impl Settings {
             lifetimes,
             health,
             standouts,
+            caches,
         })
     }
 }

@@ -1,10 +1,12 @@
 //! Reading TOML field by field, collecting every mistake on the way.
 
+use std::collections::HashMap;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use toml::Value;
 
+use super::environment::Environment;
 use super::lines::Lines;
 use super::{Problem, values};
 
@@ -12,25 +14,30 @@ use super::{Problem, values};
 #[derive(Default)]
 pub(super) struct Reader {
     lines: Lines,
+    /// By field: the variable of the environment that says it.
+    variables: HashMap<String, String>,
     pub(super) problems: Vec<Problem>,
 }
 
 impl Reader {
     pub(super) fn problem(&mut self, field: &str, found: &str, allowed: &str) {
-        let line = self.lines.of(field);
+        let variable = self.variables.get(field).cloned();
+        let line = if variable.is_some() { None } else { self.lines.of(field) };
         let [field, found, allowed] = [field, found, allowed].map(String::from);
-        self.problems.push(Problem { line, field, found, allowed });
+        self.problems.push(Problem { line, variable, field, found, allowed });
     }
 
-    /// The root table, or a problem that tells the line.
-    pub(super) fn open(&mut self, text: &str) -> Option<Table> {
+    /// The root table with what the environment says in place of it, or a problem that tells the line.
+    pub(super) fn open(&mut self, text: &str, environment: &Environment) -> Option<Table> {
         match text.parse::<toml::Table>() {
-            Ok(fields) => {
+            Ok(mut fields) => {
                 self.lines = Lines::read(text);
+                self.variables = environment.lay_over(&mut fields, &mut self.problems);
                 Some(Table { name: String::new(), fields, given: true })
             }
             Err(wrong) => {
                 self.problems.push(Problem {
+                    variable: None,
                     line: wrong.span().map(|span| super::lines::line_at(text, span.start)),
                     field: "the file".into(),
                     found: wrong.message().into(),
@@ -73,6 +80,30 @@ impl Table {
 
     pub(super) fn has(&self, field: &str) -> bool {
         self.fields.contains_key(field)
+    }
+
+    /// Forgets a field that the environment alone says and that would mean nothing here.
+    pub(super) fn pass_over(&mut self, reader: &Reader, field: &str) {
+        if reader.variables.contains_key(&self.path(field)) {
+            self.fields.remove(field);
+        }
+    }
+
+    /// The names of all fields.
+    pub(super) fn names(&self) -> Vec<String> {
+        self.fields.keys().cloned().collect()
+    }
+
+    /// What is there under a name that is no text: a variable of the environment says it as TOML would.
+    fn take(&mut self, reader: &Reader, field: &str) -> Option<Value> {
+        let value = self.fields.remove(field)?;
+        match &value {
+            Value::String(text) if reader.variables.contains_key(&self.path(field)) => {
+                let read = format!("read = {text}").parse::<toml::Table>().ok();
+                Some(read.and_then(|mut table| table.remove("read")).unwrap_or(value))
+            }
+            _ => Some(value),
+        }
     }
 
     fn wrong(&self, reader: &mut Reader, field: &str, found: &Value, allowed: &str) {
@@ -156,6 +187,12 @@ impl Table {
         field: &str,
         allowed: &str,
     ) -> Vec<String> {
+        if let Some(Value::String(text)) = self.fields.get(field)
+            && reader.variables.contains_key(&self.path(field))
+        {
+            let words = text.split(',').map(|word| Value::from(word.trim())).collect();
+            self.fields.insert(field.into(), Value::Array(words));
+        }
         let count = self.fields.get(field).and_then(Value::as_array).map_or(0, Vec::len);
         self.words(reader, field, count, allowed)
     }
@@ -167,7 +204,7 @@ impl Table {
         default: i64,
         range: RangeInclusive<i64>,
     ) -> i64 {
-        let Some(value) = self.fields.remove(field) else { return default };
+        let Some(value) = self.take(reader, field) else { return default };
         match value.as_integer() {
             Some(number) if range.contains(&number) => number,
             _ => {
@@ -188,7 +225,7 @@ impl Table {
         default: f64,
         range: RangeInclusive<f64>,
     ) -> f64 {
-        let Some(value) = self.fields.remove(field) else { return default };
+        let Some(value) = self.take(reader, field) else { return default };
         let number = value.as_float().or_else(|| value.as_integer().map(|n| n as f64));
         match number {
             Some(number) if range.contains(&number) => number,
@@ -208,6 +245,68 @@ impl Table {
     ) -> Duration {
         let allowed = "a duration that is not zero, as \"90s\", \"24h\" or \"7d\"";
         self.parsed(reader, field, allowed, values::duration).unwrap_or(default)
+    }
+
+    /// Whether a table stands there.
+    pub(super) fn is_table(&self, field: &str) -> bool {
+        self.fields.get(field).is_some_and(Value::is_table)
+    }
+
+    /// Drops a field that was complained about.
+    pub(super) fn drop_field(&mut self, field: &str) {
+        self.fields.remove(field);
+    }
+
+    /// A text, or a whole number as its digits.
+    pub(super) fn label(
+        &mut self,
+        reader: &mut Reader,
+        field: &str,
+        allowed: &str,
+    ) -> Option<String> {
+        match self.fields.remove(field)? {
+            Value::String(text) if !text.trim().is_empty() => Some(text),
+            Value::Integer(number) => Some(number.to_string()),
+            other => {
+                self.wrong(reader, field, &other, allowed);
+                None
+            }
+        }
+    }
+
+    /// True or false.
+    pub(super) fn flag(&mut self, reader: &mut Reader, field: &str, default: bool) -> bool {
+        let Some(value) = self.take(reader, field) else { return default };
+        value.as_bool().unwrap_or_else(|| {
+            self.wrong(reader, field, &value, "true or false");
+            default
+        })
+    }
+
+    /// A duration that may be zero.
+    pub(super) fn window(
+        &mut self,
+        reader: &mut Reader,
+        field: &str,
+        default: Duration,
+    ) -> Duration {
+        let allowed = "a duration, as \"0s\", \"90s\" or \"24h\"";
+        self.parsed(reader, field, allowed, values::window).unwrap_or(default)
+    }
+
+    /// A duration, or that there is none.
+    pub(super) fn limit(
+        &mut self,
+        reader: &mut Reader,
+        field: &str,
+        default: Option<Duration>,
+    ) -> Option<Duration> {
+        let allowed = "a duration that is not zero, as \"500ms\" or \"90s\", or \"none\"";
+        let read = |text: &str| match text {
+            "none" => Some(None),
+            _ => values::duration(text).map(Some),
+        };
+        self.parsed(reader, field, allowed, read).unwrap_or(default)
     }
 
     pub(super) fn bytes(&mut self, reader: &mut Reader, field: &str, default: u64) -> u64 {

@@ -6,29 +6,21 @@ use samovar::redis::{RedisSettings, RedisTls, Secret};
 
 use super::raw::{Reader, Table};
 
-/// The addresses, in place of those in the file: they may hold a password.
-const URLS: &str = "SAMOVAR_REDIS_URLS";
-
 const FORM: &str =
     "redis://user:password@host:port, or rediss:// for TLS; several with commas between them";
 
-/// `None` if there is no such table and no address in the environment either.
+/// `None` if there is no such table.
 pub(super) fn redis(
     reader: &mut Reader,
     mut table: Table,
     directory: &Path,
 ) -> Option<RedisSettings> {
-    let given = std::env::var(URLS).ok().filter(|urls| !urls.trim().is_empty());
-    if !table.is_given() && given.is_none() {
+    if !table.is_given() {
         return None;
     }
     let kinds = ["standalone", "sentinel", "cluster"];
     let kind = table.word(reader, "kind", "standalone", &kinds);
-    let written = match given {
-        Some(_) => table.text(reader, "urls"),
-        None => Some(table.needed(reader, "urls", FORM)),
-    };
-    let urls = given.or(written).unwrap_or_default();
+    let urls = table.needed(reader, "urls", FORM);
     let urls: Vec<&str> = urls.split(',').map(str::trim).filter(|url| !url.is_empty()).collect();
     let master = match &*kind {
         "sentinel" => table.needed(reader, "master", "what the sentinels call the primary"),

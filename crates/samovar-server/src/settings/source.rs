@@ -7,9 +7,6 @@ use samovar_source::PostgresOptions;
 
 use super::raw::{Reader, Table};
 
-/// Names the address of the PostgreSQL database, and wins over the configuration: an address may hold a password.
-const URL: &str = "SAMOVAR_SOURCE_URL";
-
 /// Where the rows come from.
 #[derive(Clone, Debug)]
 pub struct SourceSettings {
@@ -46,6 +43,8 @@ pub(super) fn source(reader: &mut Reader, mut table: Table, directory: &Path) ->
         Place::Postgres(postgres(reader, &mut table, directory))
     } else {
         let path = table.needed(reader, "path", "the path of a SQLite database");
+        // An environment may be there for other commands, too.
+        table.pass_over(reader, "url");
         Place::Sqlite(directory.join(path))
     };
     let settings = SourceSettings {
@@ -64,12 +63,7 @@ pub(super) fn source(reader: &mut Reader, mut table: Table, directory: &Path) ->
 
 fn postgres(reader: &mut Reader, table: &mut Table, directory: &Path) -> PostgresOptions {
     let form = "postgres://user:password@host:port/database?sslmode=require";
-    let given = std::env::var(URL).ok();
-    let written = match given {
-        Some(_) => table.text(reader, "url"),
-        None => Some(table.needed(reader, "url", form)),
-    };
-    let mut options = PostgresOptions::new(given.or(written).unwrap_or_default());
+    let mut options = PostgresOptions::new(table.needed(reader, "url", form));
     options.ca_file = table.text(reader, "ca_file").map(|path| directory.join(path));
     // What is wrong is not quoted: it may be the password.
     if !options.url.is_empty() && options.place().is_none() {

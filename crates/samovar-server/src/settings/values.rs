@@ -6,9 +6,14 @@ use jiff::{Span, SpanRelativeTo};
 
 /// A duration above zero in jiff's friendly form, as `90s`, `24h`, `1h 30m`, `7d`; a day is 24 hours.
 pub(super) fn duration(text: &str) -> Option<Duration> {
+    window(text).filter(|duration| !duration.is_zero())
+}
+
+/// The same, and zero.
+pub(super) fn window(text: &str) -> Option<Duration> {
     let span: Span = text.parse().ok()?;
     let duration = span.to_duration(SpanRelativeTo::days_are_24_hours()).ok()?;
-    Duration::try_from(duration).ok().filter(|duration| !duration.is_zero())
+    Duration::try_from(duration).ok()
 }
 
 /// A number of bytes above zero: digits and a unit. `KB`, `MB`, `GB`, `TB` count in 1,024s, as memory does.
@@ -36,6 +41,7 @@ mod tests {
         assert_eq!(duration("24h"), Some(Duration::from_secs(86_400)));
         assert_eq!(duration("7d"), Some(Duration::from_secs(7 * 86_400)));
         assert_eq!(duration("1h 30m"), Some(Duration::from_secs(5_400)));
+        assert_eq!((window("0s"), window("-3s")), (Some(Duration::ZERO), None));
         assert_eq!((duration("0s"), duration("soon"), duration("-3s")), (None, None, None));
         assert_eq!(bytes("512 MB"), Some(512 << 20));
         assert_eq!(bytes("4gb"), Some(4 << 30));

@@ -7,5 +7,6 @@
     reason = "what fails here fails the test; what it measures is worth reading"
 )]
 
+mod caches;
 mod iowa;
 mod iowa_sql;

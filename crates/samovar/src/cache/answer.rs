@@ -204,6 +204,8 @@ pub struct Answer<V> {
     pub stamp: Stamp,
     /// How long ago that was; zero if the clock has gone backwards.
     pub age: Duration,
+    /// When its lifetime ends, or ended; `None`: it is kept nowhere.
+    pub fresh_until: Option<Millis>,
     /// Beside [`Outcome::Throttled`] and [`Outcome::Failed`]: why it is not fresh.
     pub problem: Option<Error>,
 }
@@ -221,6 +223,7 @@ impl<V> fmt::Debug for Answer<V> {
             .field("tier", &self.tier)
             .field("stamp", &self.stamp)
             .field("age", &self.age)
+            .field("fresh_until", &self.fresh_until)
             .field("problem", &self.problem)
             .finish_non_exhaustive()
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use samovar_core::{Entry, Key, Millis, Tick, Verdict};
+use samovar_core::{Entry, Key, Millis, Tick, TierName, Verdict};
 
 use super::Cache;
 use super::answer::Found;
@@ -64,7 +64,7 @@ impl<V: Value> Cache<V> {
                 inner.counters.count(Event::Damaged, 1);
                 let text = format!("{key} cannot be read from {tier}: {error}; dropped");
                 inner.counters.say(now, text);
-                inner.stack.remove(key, &inner.counters).await;
+                inner.stack.remove(key, (&*inner.counters, &*self.counters)).await;
                 return None;
             }
         };
@@ -74,7 +74,7 @@ impl<V: Value> Cache<V> {
         if !self.rule(&mut found, &key.id, survey, Tick(0), now) {
             return None;
         }
-        inner.stack.promote(&self.policy, key, tier, &entry);
+        inner.stack.promote(&self.policy, key, tier, &entry, &self.counters);
         if fills && self.policy.memory {
             self.promote(key, in_memory, found.reserve, now);
         }
@@ -92,6 +92,7 @@ impl<V: Value> Cache<V> {
             };
             self.verdict(key, held.claim()) <= verdict && !(held.is_over(now) || is_earlier())
         };
+        self.counters.set(TierName::Memory);
         self.inner.stack.memory().keep(key, entry, self.memory_until(now), stays);
     }
 }

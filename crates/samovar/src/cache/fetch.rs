@@ -176,20 +176,23 @@ impl<V: Value> Cache<V> {
                 (known.value(), Some(terms.lifetime(ttl)))
             }
         };
+        let mut fresh_until = None;
         match lifetime.filter(|_| is_kept) {
             Some(lifetime) => {
                 let (tags, lifetime) = (tags.and(&terms.options.tags)?, self.spread(lifetime));
                 let entry = Entry { value: value.clone(), parts, tags, lifetime };
                 self.fill(key, &entry, terms.options.skip_memory);
+                fresh_until = Some(stamp.read_at.plus(lifetime.ttl));
             }
             // What stood there is not what the source says.
             None if previous.is_some() || self.has_below() => {
-                self.inner.stack.remove(key, &self.inner.counters).await;
+                self.inner.stack.remove(key, (&*self.inner.counters, &*self.counters)).await;
             }
             None => {}
         }
         let age = self.age(stamp.read_at);
-        Ok(Answer { value, outcome: Outcome::Loaded, tier: None, stamp, age, problem: None })
+        let outcome = Outcome::Loaded;
+        Ok(Answer { value, outcome, tier: None, stamp, age, fresh_until, problem: None })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use samovar_core::{Claim, Entry, Key, Lifetime, Millis, Parts, Tick};
+use samovar_core::{Claim, Entry, Key, Lifetime, Millis, Parts, Tick, TierName};
 
 use super::Cache;
 use super::options::PutOptions;
@@ -72,6 +72,7 @@ impl<V: Value> Cache<V> {
         } else {
             let shared = in_memory(entry.value.as_ref());
             let stays = |held: &Held| self.stays(key, held, entry.claim());
+            self.counters.set(TierName::Memory);
             late = !memory.keep(key, entry.with(shared), self.memory_until(now), stays);
         }
         if late {
@@ -98,7 +99,10 @@ impl<V: Value> Cache<V> {
             None => Ok(Payload::absent()),
         };
         match payload {
-            Ok(payload) => self.inner.stack.put_below(&self.policy, key, &entry.with(payload)),
+            Ok(payload) => {
+                let entry = entry.with(payload);
+                self.inner.stack.put_below(&self.policy, key, &entry, &self.counters);
+            }
             Err(error) => {
                 self.inner.counters.count(Event::FillDropped, 1);
                 let now = self.inner.clock.now();

@@ -246,7 +246,8 @@ impl<V: Value> Cache<V> {
         };
         let age = now.since(stamp.read_at).unwrap_or_default();
         let (value, tier) = (seen.value(), Some(seen.tier));
-        Answer { value, outcome, tier, stamp, age, problem: None }
+        let fresh_until = Some(seen.fresh_until());
+        Answer { value, outcome, tier, stamp, age, fresh_until, problem: None }
     }
 
     /// What is given in place of what could not be loaded, if there is anything.

@@ -153,15 +153,24 @@ impl Stack {
         key: &Key,
         found: TierName,
         entry: &Entry<Payload>,
+        counted: &CacheCounters,
     ) {
         for tier in self.lower(policy).take_while(|tier| tier.name() != found) {
+            counted.set(tier.name());
             tier.put(key, entry.clone());
         }
     }
 
     /// Hands an entry to the tiers below that the policy names, all with the same bytes.
-    pub(crate) fn put_below(&self, policy: &CachePolicy, key: &Key, entry: &Entry<Payload>) {
+    pub(crate) fn put_below(
+        &self,
+        policy: &CachePolicy,
+        key: &Key,
+        entry: &Entry<Payload>,
+        counted: &CacheCounters,
+    ) {
         for tier in self.lower(policy) {
+            counted.set(tier.name());
             tier.put(key, entry.clone());
         }
     }
@@ -184,15 +193,18 @@ impl Stack {
     }
 
     /// Forgets a key everywhere, from the bottom up: so nothing is promoted that was forgotten above.
-    pub(crate) async fn remove(&self, key: &Key, counters: &Counters) -> bool {
+    pub(crate) async fn remove(&self, key: &Key, counted: (&Counters, &CacheCounters)) -> bool {
+        let (counters, of_cache) = counted;
         let mut removed = false;
         for tier in self.lower.iter().rev() {
+            of_cache.deleted(tier.name());
             match tier.remove(key).await {
                 Ok(there) => removed |= there,
                 Err(error) if error.kind() == ErrorKind::Away => {}
                 Err(_) => counters.count(Event::TierError, 1),
             }
         }
+        of_cache.deleted(TierName::Memory);
         // Memory gives its answer at once.
         removed | self.memory.remove(key).await.unwrap_or(false)
     }

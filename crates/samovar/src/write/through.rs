@@ -147,7 +147,7 @@ impl<V: Value> Cache<V> {
         match value {
             Some(value) => self.keep_written(&key, value, options, stamp),
             None => {
-                self.inner.stack.remove(&key, &self.inner.counters).await;
+                self.inner.stack.remove(&key, (&*self.inner.counters, &*self.counters)).await;
             }
         }
     }

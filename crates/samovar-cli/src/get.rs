@@ -1,0 +1,88 @@
+//! `samovar get`: what is cached under keys.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use clap::Args;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use serde_json::value::RawValue;
+use ureq::http::Method;
+
+use crate::client::{Client, End, ServerArgs, encoded, read};
+use crate::demo::say;
+use crate::host::Failure;
+
+/// So many keys are asked for at once.
+const AT_ONCE: usize = 1_000;
+
+/// Print what a running server's cache has under keys, or loads for them
+///
+/// One key: its document. Several: a line of JSON for each that there is. Exit code 3 if one is not there.
+#[derive(Args, Debug)]
+pub(crate) struct GetArgs {
+    /// The cache
+    cache: String,
+    /// The keys
+    #[arg(required = true)]
+    keys: Vec<String>,
+    /// Print one JSON object: values, absent, errors
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+/// As the server tells it; documents are handed on byte for byte.
+#[derive(Default, Deserialize, Serialize)]
+struct Documents {
+    values: BTreeMap<String, Box<RawValue>>,
+    absent: BTreeSet<String>,
+    errors: BTreeMap<String, Failed>,
+}
+
+#[derive(Deserialize, Serialize)]
+struct Failed {
+    code: String,
+    message: String,
+}
+
+pub(crate) fn get(args: &GetArgs) -> Result<End, Failure> {
+    let client = Client::new(&args.server)?;
+    let mut known = BTreeSet::new();
+    let keys: Vec<&String> = args.keys.iter().filter(|key| known.insert(key.as_str())).collect();
+    let mut all = Documents::default();
+    for keys in keys.chunks(AT_ONCE) {
+        let path = format!("/api/cache/{}/_get", encoded(&args.cache));
+        let answer = client.send(Method::POST, &path, json!({ "keys": keys }).to_string())?;
+        let some: Documents = read(&answer)?;
+        all.values.extend(some.values);
+        all.absent.extend(some.absent);
+        all.errors.extend(some.errors);
+    }
+    if args.json {
+        // What was read as JSON is JSON.
+        say(&serde_json::to_string(&all)?);
+    } else {
+        print(&keys, &all);
+    }
+    if let Some((key, Failed { message, .. })) = all.errors.first_key_value() {
+        return Err(Failure(format!("{key}: {message}")));
+    }
+    Ok(if all.absent.is_empty() { End::Done } else { End::Absent })
+}
+
+fn print(keys: &[&String], all: &Documents) {
+    for key in keys {
+        match all.values.get(*key) {
+            Some(document) if keys.len() == 1 => say(document.get()),
+            // A line break in JSON is never within a text.
+            Some(document) => say(&format!(
+                "{{\"key\":{},\"value\":{}}}",
+                json!(key),
+                document.get().replace(['\n', '\r'], " ")
+            )),
+            None if all.absent.contains(*key) => eprintln!("samovar: nothing under {key:?}"),
+            None => {}
+        }
+    }
+}

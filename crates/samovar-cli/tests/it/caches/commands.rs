@@ -1,0 +1,112 @@
+//! `get`, `put`, `delete`, `invalidate` and `stats`.
+
+use std::io::Write;
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+
+use super::{Shop, run};
+use crate::server::{Ended, samovar};
+
+fn json_of(ended: &Ended) -> Value {
+    serde_json::from_str(&ended.out).unwrap_or_else(|_| panic!("no JSON: {ended:?}"))
+}
+
+#[test]
+fn a_day_with_a_cache() {
+    let shop = Shop::new("[caches.notes]");
+    let server = shop.start();
+    let put = run(&server, &["put", "notes", "a/b", "{\"price\": 4.990}"]);
+    assert_eq!(put.code, Some(0), "{}", put.err);
+    assert!(put.out.starts_with("notes:a/b is put, at "), "{}", put.out);
+    let got = run(&server, &["get", "notes", "a/b"]);
+    assert_eq!((got.code, &*got.out), (Some(0), "{\"price\": 4.990}\n"));
+
+    // From standard input.
+    let mut command = samovar(&["put", "notes", "2", "-"]);
+    command.env("SAMOVAR_SERVER", server.url()).stdin(Stdio::piped()).stdout(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"[1,\n2]").unwrap();
+    assert!(child.wait().unwrap().success());
+
+    let some = run(&server, &["get", "notes", "2", "a/b", "none"]);
+    assert_eq!(some.code, Some(3));
+    let lines =
+        "{\"key\":\"2\",\"value\":[1, 2]}\n{\"key\":\"a/b\",\"value\":{\"price\": 4.990}}\n";
+    assert_eq!(some.out, lines);
+    assert!(some.err.contains("nothing under \"none\""), "{}", some.err);
+    let told = run(&server, &["get", "notes", "2", "none", "--json"]);
+    assert_eq!(told.code, Some(3));
+    assert_eq!(
+        json_of(&told),
+        json!({ "values": { "2": [1, 2] }, "absent": ["none"], "errors": {} })
+    );
+
+    let gone = run(&server, &["delete", "notes", "2", "--json"]);
+    assert!(json_of(&gone)["version"].is_string());
+    assert_eq!(run(&server, &["get", "notes", "2"]).code, Some(3));
+
+    for scope in [
+        &["--key", "notes", "a/b"][..],
+        &["--pattern", "notes:a*"],
+        &["--cache", "notes"],
+        &["--all"],
+    ] {
+        run(&server, &["put", "notes", "a/b", "1"]);
+        let gone = run(&server, &[&["invalidate", "--reason", "a test"], scope].concat());
+        assert_eq!(gone.code, Some(0), "{}", gone.err);
+        assert!(gone.out.contains("is served no more, at "), "{}", gone.out);
+        assert_eq!(run(&server, &["get", "notes", "a/b"]).code, Some(3), "{scope:?}");
+    }
+    run(&server, &["put", "notes", "a/b", "1"]);
+    let stale = run(&server, &["invalidate", "--tag", "t", "--mode", "expire", "--priority", "90"]);
+    assert!(stale.out.contains("what bears t is served as stale"), "{stale:?}");
+    assert_eq!(run(&server, &["get", "notes", "a/b"]).code, Some(0));
+
+    let table = run(&server, &["stats"]).out;
+    assert!(table.contains("notes") && table.contains("  memory"), "{table}");
+    let told = json_of(&run(&server, &["stats", "--json"]));
+    assert!(told["caches"]["notes"]["total_requests"].as_u64().unwrap() > 5);
+    assert_eq!(run(&server, &["stats", "--reset"]).out, "all counters are zero\n");
+    let told = json_of(&run(&server, &["stats", "--json"]));
+    assert_eq!(told["caches"]["notes"]["total_requests"], 0);
+}
+
+#[test]
+fn what_goes_wrong_is_said_and_has_a_code() {
+    let shop = Shop::new("token = 'open-sesame'\n[caches.notes]");
+    let server = shop.start();
+    let url = server.url();
+    let with =
+        |arguments: &[&str]| run(&server, &[arguments, &["--token", "open-sesame"]].concat());
+    for (ended, code, words) in [
+        (run(&server, &["put", "notes", "1", "1"]), 1, "give it by --token or SAMOVAR_TOKEN"),
+        (with(&["put", "notes", "1", "tea"]), 1, "the body is no JSON document"),
+        (with(&["put", "note", "1", "1"]), 1, "there is no cache \"note\"; there are: notes"),
+        (with(&["get", "note", "1"]), 1, "there is no cache \"note\""),
+        (with(&["get", "notes", ""]), 1, "keys"),
+        (with(&["get", "notes"]), 2, "KEYS"),
+        (with(&["invalidate"]), 2, "--pattern"),
+        (with(&["invalidate", "--all", "--priority", "101"]), 2, "0..=100"),
+        (with(&["invalidate", "--all", "--cache", "notes"]), 2, "cannot be used with"),
+        (with(&["invalidate", "--cache", "note"]), 1, "found \"note\""),
+        (with(&["stats", "--server", "ftp://here"]), 1, "--server: found \"ftp://here\""),
+        (
+            with(&["stats", "--server", "http://127.0.0.1:1"]),
+            1,
+            "is `samovar serve` running there?",
+        ),
+    ] {
+        assert_eq!(ended.code, Some(code), "{ended:?}");
+        assert!(ended.err.contains(words), "{words}: {}", ended.err);
+        assert!(!ended.err.contains("open-sesame"), "{}", ended.err);
+    }
+    assert_eq!(with(&["put", "notes", "1", "1"]).code, Some(0));
+
+    // What the environment does not say, the file .env does.
+    let env = format!("SAMOVAR_SERVER={url}\nSAMOVAR_TOKEN=open-sesame\n");
+    std::fs::write(shop.path().join(".env"), env).unwrap();
+    let mut command = samovar(&["put", "notes", "2", "2"]);
+    let put = Ended::of(command.current_dir(shop.path()));
+    assert_eq!(put.code, Some(0), "{}", put.err);
+}
