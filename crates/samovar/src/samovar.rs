@@ -270,7 +270,9 @@ impl Samovar {
     pub async fn close(&self) -> Result<(), Error> {
         let inner = &self.inner;
         let fence = &inner.fence;
-        if fence.is_shared() && fence.standing() == Standing::Connected {
+        // Where there is no journal, this is their last chance.
+        let may_come = fence.standing() == Standing::Connected || fence.journal().is_none();
+        if fence.is_shared() && may_come {
             let _ = select(pin!(fence.rests()), inner.clock.sleep(LAST)).await;
         }
         inner.tasks.close().await;

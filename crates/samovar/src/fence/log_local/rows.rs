@@ -172,3 +172,28 @@ impl<'a, 't> Scopes<'a, 't> {
             .try_for_each(|(scope, floor)| self.change(&scope, |kept| raise(kept, floor)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_from_before_there_were_priorities_are_read() {
+        let of = |seq, priority| {
+            let mark = samovar_testkit::log::mark(7, Scope::Everything, Mode::Expire, 5);
+            Stored { seq, mark: Mark { priority, ..mark } }
+        };
+        // Two marks: number, name, scope, mode, time, reason.
+        let one = |seq| [&[seq, 7, 3, 1, 10, 4][..], b"test"].concat();
+        let once = [vec![2], one(8), one(9)].concat();
+        let read = |row: &[u8]| -> Vec<(u64, Mark)> {
+            let row = read_row(row).unwrap().into_iter();
+            row.map(|stored| (stored.seq, stored.mark)).collect()
+        };
+        let usual = [of(8, Mark::PRIORITY), of(9, Mark::PRIORITY)];
+        assert_eq!(read(&once), usual.map(|stored| (stored.seq, stored.mark)));
+        let ranked = vec![of(8, 0), of(9, 100)];
+        let row = [vec![RANKED], encode(&ranked).unwrap()].concat();
+        assert_eq!(read(&row), ranked.into_iter().map(|s| (s.seq, s.mark)).collect::<Vec<_>>());
+    }
+}

@@ -88,6 +88,19 @@ fn what_is_not_sent_by_the_end_stands_in_the_journal() {
     assert_eq!(marked(&redis), ["k"]);
 }
 
+#[test]
+fn what_is_being_sent_again_has_a_moment_before_the_end() {
+    let server = Server::launch(&Setup::new()).unwrap();
+    let redis = alone(&server);
+    found(&redis);
+    let a = start(&redis, Settings::default());
+    server.pause().unwrap();
+    assert!(a.mark("k").is_err());
+    server.resume().unwrap();
+    block_on(a.samovar.close()).unwrap();
+    assert!(marked(&redis).contains(&"k".to_owned()));
+}
+
 const DIRECTORY: &str = "SAMOVAR_TEST_AWAY_DIRECTORY";
 const REDIS: &str = "SAMOVAR_TEST_AWAY_REDIS";
 
@@ -351,4 +364,20 @@ fn a_node_that_the_log_has_left_behind_takes_everything_for_invalidated_and_says
     assert!(said.iter().any(|notice| notice.text.contains("let go of")), "{said:?}");
     node.put("k");
     assert!(node.has("k"), "what is read from then on is served");
+}
+
+#[test]
+fn what_too_few_replicas_have_confirmed_is_not_acknowledged() {
+    let servers = Sentinels::launch(&Setup::new().durable()).unwrap();
+    let redis = RedisSettings::sentinel(servers.name(), servers.urls()).unwrap();
+    found(&redis);
+    let options = RedisLogOptions { replicas: 2, ..SHORT };
+    let node = Node::on(open(&redis, options), Settings::default());
+    node.put("k");
+    until("both replicas have it", || node.mark("other").is_ok());
+    until("the lease holds", || standing(&node) == Standing::Connected);
+    servers.cut_off(1).unwrap();
+    assert!(node.mark("k").is_err());
+    assert!(!node.has("k"), "it is in force here");
+    until("the lease is over", || standing(&node) == Standing::CutOff);
 }
