@@ -90,6 +90,7 @@ impl Leases {
         let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1);
         let count = cmd("INCR").arg(format!("{}_leases", inner.namespace)).take();
         let set = cmd("SET").arg(&name).arg(token).arg("NX").arg("PX").arg(millis).take();
+        let mut attempt = Attempt { leases: self, name: &name, token, is_open: true };
         // The number first: so a holder that was late with it has the smaller one.
         let mut answers = inner.connection.ask(vec![vec![count], vec![set]]).await.into_iter();
         let mut next = || -> Result<Value, Error> {
@@ -101,6 +102,8 @@ impl Leases {
         let Value::Int(number) = number else {
             return Err(Error::new(ErrorKind::Storage, "redis: the number of a lease is none"));
         };
+        attempt.is_open = false;
+        drop(attempt);
         if taken == Value::Nil {
             return Ok(None);
         }
@@ -159,6 +162,25 @@ impl Leases {
         let (done, going) = oneshot::channel();
         own.going = Some(going.shared());
         Some(Going { leases: self.clone(), name: name.to_vec(), token, _done: done })
+    }
+}
+
+/// A lease that was asked for. Who goes away before the answer, or is given none, may have it without knowing.
+struct Attempt<'a> {
+    leases: &'a Leases,
+    name: &'a [u8],
+    token: u64,
+    is_open: bool,
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        if self.is_open {
+            let (leases, back) = (self.leases.clone(), give_back(self.name, self.token));
+            self.leases.inner.tasks.spawn(async move {
+                let _ = leases.inner.connection.one(back).await;
+            });
+        }
     }
 }
 
@@ -287,6 +309,20 @@ mod tests {
         assert_eq!(server.cli(&["EXISTS", "t:_lease:c:k"]).unwrap(), "1");
         drop(held);
         drop(await_it(&one));
+    }
+
+    #[test]
+    fn who_goes_away_before_the_answer_keeps_nobody_waiting() {
+        let server = Server::launch(&Setup::new()).unwrap();
+        let [one, other] = [leases(&server), leases(&server)];
+        drop(take(&one, LONG).unwrap());
+        let key = Key::new("c", "k");
+        // Sent, and dropped before the answer is looked at.
+        server.pause().unwrap();
+        let asked = one.take(&key, LONG).now_or_never();
+        server.resume().unwrap();
+        assert!(asked.is_none(), "it waited for an answer");
+        drop(await_it(&other));
     }
 
     #[test]

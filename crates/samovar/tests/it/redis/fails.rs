@@ -9,7 +9,7 @@ use samovar::codec::Payload;
 use samovar::redis::RedisSettings;
 use samovar::tier::RedisTier;
 use samovar::{Cache, CachePolicy, Event, Samovar, Settings};
-use samovar_core::{Clock, Entry, Key, SystemClock, Tier, TierName};
+use samovar_core::{Clock, Entry, Error, ErrorKind, Key, SystemClock, Tier, TierName};
 use samovar_testkit::redis::{Cluster, Sentinels, Server, Setup};
 use samovar_testkit::tier::Subject;
 use tempfile::tempdir;
@@ -97,6 +97,66 @@ fn no_read_fails_whatever_becomes_of_redis() {
     let counted = samovar.counters().snapshot();
     assert!(counted.event(Event::TierSkipped) > 0, "{counted:?}");
     assert_eq!(counted.event(Event::Damaged), 0);
+    let _ = block_on(samovar.close());
+}
+
+/// The source is down all the while: whatever is there must come from memory or disk.
+#[test]
+fn what_memory_or_disk_holds_is_given_whatever_becomes_of_redis() {
+    let (server, directory) = (launch(), tempdir().unwrap());
+    let redis = RedisSettings {
+        response_timeout: Duration::from_millis(100),
+        connect_timeout: Duration::from_millis(100),
+        ..at(&server)
+    };
+    let samovar = real(redis, Some(directory.path()));
+    let policy =
+        |name| CachePolicy { stale_window: Duration::from_secs(3_600), ..CachePolicy::named(name) };
+    // The one asks below at nearly every read, the other always.
+    let memory_ttl = Some(Duration::from_millis(1));
+    let in_memory = CachePolicy { memory_ttl, disk: false, ..policy("memory") };
+    let on_disk = CachePolicy { memory: false, ..policy("disk") };
+    let caches = [in_memory, on_disk].map(|policy| samovar.cache::<String>(policy));
+    for cache in &caches {
+        for id in 0..50 {
+            cache.put(&id.to_string(), value(id), crate::support::whole(&samovar));
+        }
+    }
+    block_on(samovar.flush()).unwrap();
+    let (stop, reads) = (AtomicBool::new(false), AtomicU64::new(0));
+    thread::scope(|threads| {
+        for cache in &caches {
+            let (stop, reads) = (&stop, &reads);
+            threads.spawn(move || {
+                for round in 0.. {
+                    if stop.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    let down =
+                        |_| async { Err::<String, _>(Error::new(ErrorKind::Source, "down")) };
+                    let id = round % 50;
+                    let answer = block_on(cache.get_or_load(&id.to_string(), down)).unwrap();
+                    assert_eq!(answer.value.as_deref(), Some(&value(id)), "{answer:?}");
+                    reads.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        let goes_on = || {
+            let before = reads.load(Ordering::Relaxed);
+            until("reads", || reads.load(Ordering::Relaxed) > before + 200);
+        };
+        let _stop = Stop(&stop);
+        for _ in 0..2 {
+            goes_on();
+            server.kill().unwrap();
+            goes_on();
+            server.start_empty().unwrap();
+            goes_on();
+            server.pause().unwrap();
+            goes_on();
+            server.resume().unwrap();
+        }
+    });
     let _ = block_on(samovar.close());
 }
 
