@@ -78,6 +78,8 @@ impl Engine {
         if is_stale {
             self.inner.queue.push_list();
         }
+        // Whoever is cut off from a shared log labels whatever is served, and reads nothing again for that.
+        let is_stale = is_stale || found.cut_off;
         Some(Listed { is_stale, until: found.fresh_until(), members: found.value() })
     }
 
