@@ -82,7 +82,8 @@ async fn serve(args: &ServeArgs) -> Result<(), Failure> {
     let work = async {
         let report = warm_at_last(&engine).await;
         let warm = report.fully_warm.as_secs_f64();
-        eprintln!("warm: {} stores, {} lines in {warm:.1} s", report.stores, report.lines);
+        let about = if report.estimated { "about " } else { "" };
+        eprintln!("warm: {} stores, {about}{} lines in {warm:.1} s", report.stores, report.lines);
         if report.failed > 0 {
             eprintln!("{} stores could not be read; trying again", report.failed);
         }

@@ -104,6 +104,18 @@ pub trait Tier: Send + Sync + 'static {
         })
     }
 
+    /// What was handed over under a key and still waits to be written; `Some(None)`: that it is removed. Told without
+    /// asking whatever is behind the tier, so it says nothing of whether that is in order. `None`: it is to be asked.
+    fn waiting(&self, _key: &Key) -> Option<Option<Entry<Self::Value>>> {
+        None
+    }
+
+    /// Returns when what was handed over under a key before has been written, or has failed to be: from then on others
+    /// find it, if anybody does.
+    fn written<'a>(&'a self, _key: &'a Key) -> BoxFuture<'a, ()> {
+        Box::pin(std::future::ready(()))
+    }
+
     /// Hands over an entry, in place of what stood under the key. Never waits: a `get` that begins
     /// afterwards finds it, unless the tier has turned it down (budget, failure, or the fence refuses it).
     /// Durable after [`Tier::flush`].

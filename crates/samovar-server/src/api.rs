@@ -227,6 +227,7 @@ pub(crate) async fn dataset(State(app): State<App>) -> Response {
                     Value::Null,
                     |(first, last)| json!({ "first": first.to_string(), "last": last.to_string() }),
                 );
+                told["lines_are_estimated"] = members.estimated.into();
                 told["unplaced_lines"] = members.unplaced.into();
                 told["product_metrics"] = json!({
                     "kept": members.product_metrics,

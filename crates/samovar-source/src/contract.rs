@@ -115,7 +115,7 @@ pub struct Store {
     pub id: Arc<str>,
     /// Its name, if the source has one.
     pub name: Option<Arc<str>>,
-    /// Number of its lines.
+    /// Number of its lines, or about that ([`Inventory::estimated`]).
     pub lines: u64,
     /// The first day that has lines.
     pub first: Day,
@@ -131,6 +131,8 @@ pub struct Inventory {
     /// Lines without a store or without a day: in no partition, so in no answer; told, so that they are
     /// not lost in silence.
     pub unplaced: u64,
+    /// Whether [`Store::lines`] are what the source reckons with: to count them would take long.
+    pub estimated: bool,
 }
 
 /// Which stores to read.

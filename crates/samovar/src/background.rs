@@ -6,6 +6,7 @@
 //!   connection needs of a runtime is then what it needs anywhere else in the caller's program.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 
@@ -13,6 +14,7 @@ use futures_channel::oneshot;
 use parking_lot::Mutex;
 use samovar_core::{Error, ErrorKind};
 use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -126,27 +128,79 @@ pub(crate) struct Tasks {
     handle: Handle,
     running: TaskTracker,
     stop: CancellationToken,
-    /// The runtime, if the caller has none.
-    _own: Arc<Own>,
+    home: Arc<Home>,
+}
+
+/// Where tasks run.
+#[derive(Debug)]
+struct Home {
+    /// Runs there for as long as the caller's runtime does.
+    canary: Option<Canary>,
+    /// The runtime, if the caller has none, or none any more.
+    own: OnceLock<Own>,
+}
+
+#[derive(Debug)]
+struct Canary {
+    task: AbortHandle,
+    is_dead: Arc<AtomicBool>,
+}
+
+impl Canary {
+    fn on(handle: &Handle) -> Canary {
+        struct Dies(Arc<AtomicBool>);
+        impl Drop for Dies {
+            fn drop(&mut self) {
+                self.0.store(true, Ordering::Relaxed);
+            }
+        }
+        let is_dead = Arc::<AtomicBool>::default();
+        let dies = Dies(Arc::clone(&is_dead));
+        let task = handle.spawn(async move {
+            let _dies = dies;
+            std::future::pending::<()>().await;
+        });
+        Canary { task: task.abort_handle(), is_dead }
+    }
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        if let Some(canary) = &self.canary {
+            canary.task.abort();
+        }
+    }
 }
 
 impl Tasks {
-    /// Tasks on the runtime in whose context this is called; else on a runtime of their own, with one thread.
+    /// Tasks on the runtime in whose context this is called, for as long as that is there; else on a runtime of their
+    /// own, with one thread.
     pub(crate) fn new() -> Result<Tasks, Error> {
-        let (handle, own) = match Handle::try_current() {
-            Ok(handle) => (handle, None),
+        let (handle, canary, own) = match Handle::try_current() {
+            Ok(handle) => (handle.clone(), Some(Canary::on(&handle)), OnceLock::new()),
             Err(_) => {
-                let mut builder = Builder::new_multi_thread();
-                let runtime =
-                    builder.worker_threads(1).thread_name("samovar-tasks").enable_all().build();
-                let runtime = runtime.map_err(|e| {
-                    Error::new(ErrorKind::Storage, "starting a runtime for tasks").because(e)
-                })?;
-                (runtime.handle().clone(), Some(runtime))
+                let own = Own::new()?;
+                (own.handle.clone(), None, OnceLock::from(own))
             }
         };
         let (running, stop) = (TaskTracker::new(), CancellationToken::new());
-        Ok(Tasks { handle, running, stop, _own: Arc::new(Own(own)) })
+        Ok(Tasks { handle, running, stop, home: Arc::new(Home { canary, own }) })
+    }
+
+    /// The runtime that they run on.
+    fn handle(&self) -> &Handle {
+        let is_gone = |canary: &Canary| canary.is_dead.load(Ordering::Relaxed);
+        if self.home.canary.as_ref().is_none_or(|canary| !is_gone(canary)) {
+            return &self.handle;
+        }
+        if self.home.own.get().is_none()
+            && let Ok(own) = Own::new()
+        {
+            // Of two that come at once, one has theirs.
+            let _ = self.home.own.set(own);
+        }
+        // Where the system gives no thread, nothing can go on in the background.
+        self.home.own.get().map_or(&self.handle, |own| &own.handle)
     }
 
     /// Runs a future to its end, or until the tasks are closed: it is then dropped where it waits. What it is for
@@ -156,19 +210,19 @@ impl Tasks {
         let task = async move {
             let _ = stop.run_until_cancelled_owned(task).await;
         };
-        self.running.spawn_on(task, &self.handle);
+        self.running.spawn_on(task, self.handle());
     }
 
     /// The runtime that they run on, for what has to be polled in its context.
     #[cfg(any(feature = "redis", test))]
     pub(crate) fn runtime(&self) -> &Handle {
-        &self.handle
+        self.handle()
     }
 
     /// Tasks on the same runtime that are closed apart from these.
     pub(crate) fn apart(&self) -> Tasks {
         let (running, stop) = (TaskTracker::new(), CancellationToken::new());
-        Tasks { handle: self.handle.clone(), running, stop, _own: Arc::clone(&self._own) }
+        Tasks { handle: self.handle.clone(), running, stop, home: Arc::clone(&self.home) }
     }
 
     /// Stops all tasks, and those that come later at once, without waiting for them.
@@ -187,11 +241,25 @@ impl Tasks {
 /// A runtime of our own. Wherever its last owner is dropped, it must not wait for its threads there: that would be
 /// a panic within another runtime.
 #[derive(Debug)]
-struct Own(Option<Runtime>);
+struct Own {
+    handle: Handle,
+    runtime: Option<Runtime>,
+}
+
+impl Own {
+    fn new() -> Result<Own, Error> {
+        let mut builder = Builder::new_multi_thread();
+        let runtime = builder.worker_threads(1).thread_name("samovar-tasks").enable_all().build();
+        let runtime = runtime.map_err(|e| {
+            Error::new(ErrorKind::Storage, "starting a runtime for tasks").because(e)
+        })?;
+        Ok(Own { handle: runtime.handle().clone(), runtime: Some(runtime) })
+    }
+}
 
 impl Drop for Own {
     fn drop(&mut self) {
-        if let Some(runtime) = self.0.take() {
+        if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
     }
@@ -229,6 +297,19 @@ mod tests {
         let mut done = does_its_work(&tasks);
         assert_eq!(done.try_recv(), Ok(None), "nobody drives it yet");
         assert_eq!(runtime.block_on(done), Ok(true));
+    }
+
+    #[test]
+    fn tasks_outlive_the_callers_runtime() {
+        let runtime = Builder::new_current_thread().build().unwrap();
+        let tasks = {
+            let _context = runtime.enter();
+            Tasks::new().unwrap()
+        };
+        drop(runtime);
+        assert_eq!(block_on(does_its_work(&tasks)), Ok(true), "on a runtime of our own");
+        assert_eq!(block_on(does_its_work(&tasks.apart())), Ok(true));
+        block_on(tasks.close());
     }
 
     #[test]

@@ -1,7 +1,9 @@
-//! A named cache: what is there. `keep`: what is put; `read`: get_or_load, `fetch`: its flights to the source; `many`:
-//! many keys at once; `unwritten`: what was written here and does not stand in the source yet.
+//! A named cache: what is there. `below`: what lies below memory; `keep`: what is put; `read`: get_or_load, `fetch`: its
+//! flights to the source, `turn`: of which of several nodes; `many`: many keys at once; `unwritten`: what was written here
+//! and does not stand in the source yet.
 
 mod answer;
+mod below;
 mod early;
 mod fetch;
 mod keep;
@@ -12,6 +14,7 @@ mod options;
 mod read;
 mod seen;
 mod throttle;
+mod turn;
 mod unwritten;
 mod wait;
 
@@ -21,7 +24,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use samovar_core::{
-    Claim, Entry, Error, Key, Millis, Part, Tick, TierName, Token, Verdict, Writer,
+    BoxFuture, Claim, Error, Key, Millis, Part, Tick, TierName, Token, Verdict, Writer,
 };
 
 pub use answer::{Answer, Found, Outcome};
@@ -29,14 +32,13 @@ pub use load::{Load, LoadMany, Loaded};
 pub use options::{PutOptions, ReadOptions};
 pub(crate) use unwritten::{Kept, Unwritten, Waiting};
 
-use crate::codec::{Packer, Payload};
-use crate::counters::{CacheCounters, Event, Lookup};
+use crate::codec::Packer;
+use crate::counters::{CacheCounters, Lookup};
 use crate::fence::Survey;
 use crate::flight::Flights;
 use crate::policy::CachePolicy;
 use crate::samovar::Inner;
-use crate::tier::stack::{Below, shared};
-use crate::tier::{Held, Shared, is_late};
+use crate::tier::Held;
 use crate::value::Value;
 use early::Early;
 use naming::Naming;
@@ -70,6 +72,9 @@ struct Desk {
     boarding: Mutex<()>,
 }
 
+/// What memory answers; else the key as it is stored, and what may be given if nothing better lies below.
+type InMemory<V> = Result<Option<Found<V>>, (Key, Option<Found<V>>)>;
+
 impl<V: Value> Cache<V> {
     pub(crate) fn new(
         inner: Arc<Inner>,
@@ -101,7 +106,7 @@ impl<V: Value> Cache<V> {
     }
 
     /// What memory holds, judged. Synchronous; a hit on an entry that no mark has come near since the last
-    /// time costs about a hundred nanoseconds. `None` if it is not there, or nothing of it may ever be served again.
+    /// time costs little more than the lookup. `None` if it is not there, or nothing of it may ever be served again.
     ///
     /// A miss is not counted: who asks further counts it there.
     pub fn peek(&self, key: &str) -> Option<Found<V>> {
@@ -109,48 +114,80 @@ impl<V: Value> Cache<V> {
             return written;
         }
         let now = self.inner.clock.now();
-        // The tick before the lookup: a mark that acts from here on belongs to later reads.
-        let tick = self.inner.fence.tick();
         let id = self.desk.naming.stored(key, now);
-        let held = self.inner.stack.memory().find(&self.policy.name, &id)?;
-        let value = held.value().value::<V>()?;
-        self.judge_held(&id, &held, value, tick, now).filter(|found| !found.is_spent)
+        self.look(&id, now, false)?.found().filter(|found| !found.is_spent)
     }
 
-    fn judge_held<T>(
+    /// What memory holds, judged: a value, or that there is none.
+    fn look(&self, id: &str, now: Millis, counts: bool) -> Option<Seen<V>> {
+        match self.glance(id, now) {
+            Ok(seen) => Some(seen),
+            Err(held) => self.look_closer(id, held, now, counts),
+        }
+    }
+
+    /// What memory holds, if it is fresh and no mark has come near it since the last time: most reads end here. Else
+    /// what stands there.
+    #[inline]
+    fn glance(&self, id: &str, now: Millis) -> Result<Seen<V>, Option<Arc<Held>>> {
+        // The tick before the lookup: a mark that acts from here on belongs to later reads.
+        let tick = self.inner.fence.tick();
+        let held = self.inner.stack.memory().find(&self.policy.name, id).ok_or(None)?;
+        let is_value = held.value().get::<V>().is_some();
+        if (is_value || held.value().get::<Absent>().is_some())
+            && held.clean() >= tick
+            && held.is_young(now)
+        {
+            self.counters.count(TierName::Memory, Lookup::Hit);
+            return Ok(Seen::new(Found::clean(held, TierName::Memory), !is_value));
+        }
+        Err(Some(held))
+    }
+
+    /// What a glance has not settled.
+    fn look_closer(
         &self,
         id: &str,
-        held: &Arc<Held>,
-        value: Arc<T>,
-        tick: Tick,
+        held: Option<Arc<Held>>,
         now: Millis,
-    ) -> Option<Found<T>> {
-        let claimed = (held.parts(), held.tags(), held.lifetime());
-        let mut found = Found::clean(value, claimed, TierName::Memory, held.fresh_until());
-        if held.clean() >= tick && held.is_young(now) {
-            self.counters.count(TierName::Memory, Lookup::Hit);
-            return Some(found);
+        counts: bool,
+    ) -> Option<Seen<V>> {
+        let Some(held) = held else {
+            if counts {
+                self.counters.count(TierName::Memory, Lookup::Miss);
+            }
+            return None;
+        };
+        let is_absent = held.value().get::<V>().is_none();
+        if is_absent {
+            held.value().get::<Absent>()?;
         }
+        self.judge_held(id, held, now).map(|found| Seen::new(found, is_absent))
+    }
+
+    fn judge_held(&self, id: &str, held: Arc<Held>, now: Millis) -> Option<Found<V>> {
         let (cache, clean) = (&self.policy.name, held.clean());
         let survey = self.inner.fence.survey(cache, id, held.claim(), clean, now);
         if survey.dead {
-            self.inner.stack.memory().forget(held);
+            self.inner.stack.memory().forget(&held);
         } else if !survey.marked {
             held.set_clean(survey.tick);
         }
+        let is_over = held.is_over(now);
+        let mut found = Found::clean(held, TierName::Memory);
         let lives = self.rule(&mut found, id, survey, clean, now);
-        if found.verdict == Verdict::Fresh && held.is_over(now) {
+        if found.verdict == Verdict::Fresh && is_over {
             // By memory's own time alone: the tiers below may have it anew.
             (found.verdict, found.reserve) = (Verdict::Stale, Verdict::Stale);
-            found.verdicts = Some(vec![Verdict::Stale; found.parts.len()].into());
+            found.verdicts = Some(vec![Verdict::Stale; found.parts().len()].into());
         }
         lives.then_some(found)
     }
 
     /// Takes in the verdicts on what was found, and counts them. False if nothing of it may ever be served again.
-    fn rule<T>(
+    fn rule(
         &self,
-        found: &mut Found<T>,
+        found: &mut Found<V>,
         id: &str,
         survey: Survey,
         clean: Tick,
@@ -158,33 +195,41 @@ impl<V: Value> Cache<V> {
     ) -> bool {
         let is_dead = survey.dead;
         found.reserve = survey.verdict;
-        let fail_safe = self.policy.fail_safe;
-        let survey = if survey.verdict == Verdict::Fresh || fail_safe.is_zero() {
-            survey
-        } else {
-            let mut lifetime = found.lifetime;
-            lifetime.stale_window = lifetime.stale_window.saturating_sub(fail_safe);
-            let claim = Claim { parts: &found.parts, tags: &found.tags, lifetime };
-            self.inner.fence.survey(&self.policy.name, id, claim, clean, now)
-        };
-        found.rule(survey, found.tier, &self.counters);
+        let survey = self.without_reserve(survey, found.claim(), id, clean, now);
+        found.rule(survey, &self.counters);
         !is_dead
     }
 
-    /// What memory holds, judged: a value, or that there is none.
-    fn look(&self, id: &str, now: Millis, counts: bool) -> Option<Seen<V>> {
-        let tick = self.inner.fence.tick();
-        let Some(held) = self.inner.stack.memory().find(&self.policy.name, id) else {
-            if counts {
-                self.counters.count(TierName::Memory, Lookup::Miss);
-            }
-            return None;
-        };
-        if let Some(value) = held.value().value::<V>() {
-            return self.judge_held(id, &held, value, tick, now).map(Seen::from);
+    /// What a survey comes to without the time of fail-safe, which is part of every stored window.
+    fn without_reserve(
+        &self,
+        survey: Survey,
+        mut claim: Claim<'_>,
+        id: &str,
+        clean: Tick,
+        now: Millis,
+    ) -> Survey {
+        let fail_safe = self.policy.fail_safe;
+        if survey.verdict == Verdict::Fresh || fail_safe.is_zero() {
+            return survey;
         }
-        let absent = held.value().value::<Absent>()?;
-        self.judge_held(id, &held, absent, tick, now).map(Seen::absent)
+        let window = &mut claim.lifetime.stale_window;
+        *window = window.saturating_sub(fail_safe);
+        self.inner.fence.survey(&self.policy.name, id, claim, clean, now)
+    }
+
+    /// What was found a while ago, as it stands now: marks may have acted, and time has passed. `None` if nothing of it
+    /// may be served any more.
+    fn again(&self, key: &Key, mut seen: Seen<V>) -> Option<Seen<V>> {
+        let now = self.inner.clock.now();
+        let survey = self.inner.fence.survey(&key.cache, &key.id, seen.claim(), Tick(0), now);
+        if survey.dead {
+            return None;
+        }
+        let reserve = survey.verdict;
+        let survey = self.without_reserve(survey, seen.claim(), &key.id, Tick(0), now);
+        seen.worsen(reserve, survey);
+        Some(seen)
     }
 
     /// What is there, judged: in memory, else below; what is found below is then kept in memory too. `None` if
@@ -195,31 +240,52 @@ impl<V: Value> Cache<V> {
         if let Some(written) = self.written_found(key) {
             return written;
         }
-        let (now, tick) = (self.inner.clock.now(), self.inner.fence.tick());
-        let key = self.key(key, now);
-        let mut spare = None;
-        match self.inner.stack.memory().find(&key.cache, &key.id) {
-            Some(held) => {
-                if let Some(value) = held.value().value::<V>() {
-                    let found = self.judge_held(&key.id, &held, value, tick, now);
-                    match found.filter(|found| !found.is_spent) {
-                        Some(found) if self.may_be_newer_below(found.verdict, found.marked) => {
-                            spare = Some(found);
-                        }
-                        None => {}
-                        found => return found,
-                    }
-                } else if let Some(absent) = held.value().value::<Absent>()
-                    && let Some(found) = self.judge_held(&key.id, &held, absent, tick, now)
-                    && found.verdict == Verdict::Fresh
-                {
-                    return None;
-                }
-            }
-            None => self.counters.count(TierName::Memory, Lookup::Miss),
+        let now = self.inner.clock.now();
+        match self.glance(&self.desk.naming.stored(key, now), now) {
+            Ok(seen) => seen.found(),
+            Err(held) => self.get_on(key, held, now).await,
         }
-        let below = self.seek_below(&key).await;
-        below.and_then(|(_, found)| found).filter(|found| !found.is_spent).or(spare)
+    }
+
+    /// A read that a glance into memory does not settle. Boxed, so that a hit carries none of it.
+    fn get_on<'a>(
+        &'a self,
+        key: &str,
+        held: Option<Arc<Held>>,
+        now: Millis,
+    ) -> BoxFuture<'a, Option<Found<V>>> {
+        match self.in_memory_closer(key, held, now) {
+            Ok(found) => Box::pin(std::future::ready(found)),
+            Err((key, spare)) => Box::pin(self.get_below(key, spare)),
+        }
+    }
+
+    fn in_memory(&self, key: &str, now: Millis) -> InMemory<V> {
+        match self.glance(&self.desk.naming.stored(key, now), now) {
+            Ok(seen) => Ok(seen.found()),
+            Err(held) => self.in_memory_closer(key, held, now),
+        }
+    }
+
+    fn in_memory_closer(&self, key: &str, held: Option<Arc<Held>>, now: Millis) -> InMemory<V> {
+        let key = self.key(key, now);
+        let spare = match self.look_closer(&key.id, held, now, true) {
+            Some(seen) if seen.verdict == Verdict::Fresh => return Ok(seen.found()),
+            Some(seen) if seen.is_spent || seen.is_absent() => None,
+            Some(seen) if !self.may_be_newer_below(seen.verdict, seen.marked) => {
+                return Ok(seen.found());
+            }
+            spare => spare.and_then(Seen::found),
+        };
+        match self.has_below() {
+            true => Err((key, spare)),
+            false => Ok(spare),
+        }
+    }
+
+    async fn get_below(&self, key: Key, spare: Option<Found<V>>) -> Option<Found<V>> {
+        let below = self.seek_below(&key, true).await.and_then(Seen::found);
+        below.filter(|found| !found.is_spent).or(spare)
     }
 
     /// Whether what memory says is stale merely because memory's own time is over.
@@ -236,70 +302,6 @@ impl<V: Value> Cache<V> {
         Key::new(Arc::clone(&self.policy.name), self.desk.naming.stored(id, now))
     }
 
-    /// What lies below memory, judged and kept in memory too; with the value as a caller is given it, if there is one.
-    async fn seek_below(&self, key: &Key) -> Option<(Seen<V>, Option<Found<V>>)> {
-        if !self.has_below() {
-            return None;
-        }
-        let inner = &self.inner;
-        let counted = (&*inner.counters, &*self.counters);
-        let now = || inner.clock.now();
-        let found = inner.stack.below(&self.policy, key, &inner.fence, now, counted).await?;
-        let Below { tier, entry, survey } = found;
-        let now = now();
-        let judged = (survey, now);
-        let (seen, found, shared) = match entry.value.read::<V>() {
-            Ok(Some(value)) => {
-                let value = Arc::new(value);
-                let found = self.judge_below(key, tier, &entry, Arc::clone(&value), judged)?;
-                (Seen::from(found.clone()), Some(found), shared(&value))
-            }
-            Ok(None) => {
-                let absent = Arc::new(Absent);
-                let found = self.judge_below(key, tier, &entry, Arc::clone(&absent), judged)?;
-                (Seen::absent(found), None, Shared::new(absent, 0))
-            }
-            Err(error) => {
-                inner.counters.count(Event::Damaged, 1);
-                inner
-                    .counters
-                    .say(now, format!("{key} cannot be read from {tier}: {error}; dropped"));
-                inner.stack.remove(key, &inner.counters).await;
-                return None;
-            }
-        };
-        inner.stack.promote(&self.policy, key, tier, &entry);
-        if self.policy.memory {
-            self.promote(key, entry.with(shared), seen.reserve, now);
-        }
-        Some((seen, found))
-    }
-
-    fn judge_below<T>(
-        &self,
-        key: &Key,
-        tier: TierName,
-        entry: &Entry<Payload>,
-        value: Arc<T>,
-        (survey, now): (Survey, Millis),
-    ) -> Option<Found<T>> {
-        let Entry { parts, tags, lifetime, .. } = entry;
-        let until = crate::tier::fresh_until(parts, *lifetime);
-        let mut found = Found::clean(value, (parts, tags, *lifetime), tier, until);
-        self.rule(&mut found, &key.id, survey, Tick(0), now).then_some(found)
-    }
-
-    /// Keeps in memory what was found below, unless what stands there may be served as well.
-    fn promote(&self, key: &Key, entry: Entry<Shared>, verdict: Verdict, now: Millis) {
-        let parts = Arc::clone(&entry.parts);
-        // What was read later takes the place of what is as good: another node may have read it again early.
-        let stays = |held: &Held| {
-            self.verdict(key, held.claim()) <= verdict
-                && !(is_late(held.parts(), &parts, |stamp| stamp.tick.0) || held.is_over(now))
-        };
-        self.inner.stack.memory().keep(key, entry, self.memory_until(now), stays);
-    }
-
     /// The verdict on something under a key, as of now.
     fn verdict(&self, key: &Key, claim: Claim<'_>) -> Verdict {
         let now = self.inner.clock.now();
@@ -310,7 +312,7 @@ impl<V: Value> Cache<V> {
     pub fn judge(&self, key: &str, part: &Part, found: &Found<V>) -> Verdict {
         let key = self.key(key, self.inner.clock.now());
         let parts = std::slice::from_ref(part);
-        self.verdict(&key, Claim { parts, tags: &found.tags, lifetime: found.lifetime })
+        self.verdict(&key, Claim { parts, tags: found.tags(), lifetime: found.lifetime() })
     }
 
     /// Waits while more is queued for the disk than it should fall behind: for who puts in bulk, after each put.
@@ -321,8 +323,9 @@ impl<V: Value> Cache<V> {
         self.inner.stack.room().await
     }
 
-    /// Forgets a key in every tier. This is no invalidation: a load that is under way may bring the same value
-    /// back. To invalidate, use [`crate::Samovar::mark`].
+    /// Forgets a key in every tier that can be asked; true if something stood there. This is no invalidation: a load
+    /// that is under way may bring the same value back, and so may a Redis that is left alone now because it is out of
+    /// order. To invalidate, use [`crate::Samovar::mark`].
     pub async fn remove(&self, key: &str) -> bool {
         let key = self.key(key, self.inner.clock.now());
         self.inner.stack.remove(&key, &self.inner.counters).await

@@ -113,6 +113,8 @@ pub enum Event {
     LoadedAbsent,
     /// A load was begun in the background: of something stale, or early.
     Refresh,
+    /// Another node was loading what was to be loaded here: what it brings was waited for.
+    LoadElsewhere,
     /// Somebody was told that the source has no such row, as was remembered.
     NegativeHit,
     /// Somebody was given a stale value because a load took long, and did not wait longer.
@@ -131,7 +133,7 @@ pub enum Event {
 
 impl Event {
     /// All of them.
-    pub const ALL: [Event; 20] = [
+    pub const ALL: [Event; 21] = [
         Event::TierError,
         Event::TierSkipped,
         Event::Damaged,
@@ -145,6 +147,7 @@ impl Event {
         Event::LoadFailed,
         Event::LoadedAbsent,
         Event::Refresh,
+        Event::LoadElsewhere,
         Event::NegativeHit,
         Event::SoftTimeout,
         Event::HardTimeout,
@@ -170,6 +173,7 @@ impl Event {
             Event::LoadFailed => "loads_failed",
             Event::LoadedAbsent => "loads_absent",
             Event::Refresh => "refreshes",
+            Event::LoadElsewhere => "loads_elsewhere",
             Event::NegativeHit => "negative_hits",
             Event::SoftTimeout => "soft_timeouts",
             Event::HardTimeout => "hard_timeouts",

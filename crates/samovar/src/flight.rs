@@ -14,7 +14,7 @@ use std::fmt;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use futures_channel::oneshot;
 use futures_util::FutureExt;
@@ -42,11 +42,15 @@ type Flight<T> = Shared<BoxFuture<'static, Exit<T>>>;
 type Gone = Shared<oneshot::Receiver<()>>;
 
 /// Held by everybody who waits for a flight; tells the flight behind it when the last of them is gone.
-struct Passengers(Option<oneshot::Sender<()>>);
+struct Passengers {
+    gone: Option<oneshot::Sender<()>>,
+    /// A task drives the flight to its end.
+    driven: AtomicBool,
+}
 
 impl Drop for Passengers {
     fn drop(&mut self) {
-        if let Some(gone) = self.0.take() {
+        if let Some(gone) = self.gone.take() {
             let _ = gone.send(());
         }
     }
@@ -59,10 +63,15 @@ pub(crate) struct Ticket<T> {
     gone: Gone,
     /// Whether the flight was not there before.
     pub(crate) is_first: bool,
-    _passenger: Arc<Passengers>,
+    passenger: Arc<Passengers>,
 }
 
 impl<T: Clone> Ticket<T> {
+    /// Whether it is for who asks this to have the flight driven to its end by a task: the first does.
+    pub(crate) fn takes_wheel(&self) -> bool {
+        !self.passenger.driven.swap(true, Ordering::Relaxed)
+    }
+
     /// Drives the flight to its end.
     ///
     /// # Errors
@@ -103,7 +112,7 @@ impl<T: Clone> Seat<T> {
             flight: self.flight.upgrade()?,
             gone: self.gone.clone(),
             is_first: false,
-            _passenger: passenger,
+            passenger,
         })
     }
 }
@@ -207,7 +216,8 @@ impl<T: Clone + Send + Sync + 'static> Flights<T> {
             };
             let number = self.numbers.fetch_add(1, Ordering::Relaxed);
             let (send, gone) = oneshot::channel();
-            let passenger = Arc::new(Passengers(Some(send)));
+            let passenger =
+                Arc::new(Passengers { gone: Some(send), driven: AtomicBool::new(false) });
             let gone = gone.shared();
             let leave = Leave { board: Arc::clone(&self.board), key: key.clone(), number };
             let before = ahead.as_ref().map(|ticket| (ticket.flight.clone(), ticket.gone.clone()));
@@ -223,7 +233,7 @@ impl<T: Clone + Send + Sync + 'static> Flights<T> {
             drop(board);
             drop(ahead);
             let key = key.clone();
-            return Ticket { key, flight, gone, is_first: true, _passenger: passenger };
+            return Ticket { key, flight, gone, is_first: true, passenger };
         }
     }
 }
@@ -289,5 +299,26 @@ where
         Ok(Ok(value)) => Exit::Ready(value),
         Ok(Err(error)) => Exit::Failed(error),
         Err(panic) => Exit::Panicked(panic_text(&*panic).into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_executor::block_on;
+
+    use super::*;
+    use crate::{Samovar, Settings};
+
+    #[test]
+    fn one_task_drives_a_flight_however_many_leave_it() {
+        let samovar = block_on(Samovar::open(Settings::default()));
+        let flights: Flights<u32> = Flights::new(samovar.expect("in memory").fence().clone());
+        let key = Key::new("c", "k");
+        let board = || flights.board(&key, &|_| true, |_| async { Ok(7) });
+        let tickets = [board(), board(), board()];
+        assert_eq!(tickets.each_ref().map(Ticket::takes_wheel), [true, false, false]);
+        assert_eq!(block_on(tickets[2].land()).ok(), Some(7));
+        drop(tickets);
+        assert!(board().takes_wheel(), "the next flight has one of its own");
     }
 }

@@ -63,6 +63,11 @@ mod file;
 pub mod flight;
 mod jitter;
 mod journal;
+#[cfg(feature = "redis")]
+mod lease;
+#[cfg(not(feature = "redis"))]
+#[path = "no_lease.rs"]
+mod lease;
 mod policy;
 mod random;
 pub mod redis;

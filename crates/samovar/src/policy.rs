@@ -70,6 +70,10 @@ pub struct CachePolicy {
     /// A load that takes longer is given up, whoever waits for it, and counts as failed: so none that hangs keeps its
     /// key for ever. `None`: no load is given up.
     pub load_limit: Option<Duration>,
+    /// Where nodes share a Redis that keeps this cache: who loads a key holds a lease on it for so long, and the others
+    /// wait for what it brings, each at most twice so long. Longer than a load takes; what a node that died leaves undone
+    /// waits for its end. `None`: every node loads for itself.
+    pub load_lease: Option<Duration>,
     /// After a failed load the source is not asked for that key for so long: who asks is given a stale value or an
     /// error at once. Zero: it is asked every time.
     pub throttle: Duration,
@@ -131,7 +135,7 @@ pub enum KeyVersion {
 
 impl CachePolicy {
     /// The default policy under a name: an hour, spread by 20 %, a day stale, absent rows remembered for a minute, a
-    /// second of rest after a failed load, no load longer than five minutes, in every tier that there is, not compressed.
+    /// second of rest after a failed load, no load longer than five minutes, one node loading at a time (10 s), in every tier that there is, not compressed.
     pub fn named(name: impl Into<Arc<str>>) -> CachePolicy {
         CachePolicy {
             name: name.into(),
@@ -150,6 +154,7 @@ impl CachePolicy {
             soft_timeout: None,
             hard_timeout: None,
             load_limit: Some(Duration::from_secs(300)),
+            load_lease: Some(Duration::from_secs(10)),
             throttle: Duration::from_secs(1),
             priority: 50,
             max_bytes: None,
@@ -173,7 +178,9 @@ impl CachePolicy {
     /// known.
     pub(crate) fn need(&self) -> Need {
         let served_stale = !self.stale_window.is_zero() || !self.fail_safe.is_zero();
-        match self.memory || served_stale {
+        // What is read again before its end must tell when that is.
+        let read_early = self.refresh_ahead.is_some() || self.early_expiry.is_some();
+        match self.memory || served_stale || read_early {
             true => Need::Later,
             false => Need::Now,
         }

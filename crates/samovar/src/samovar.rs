@@ -16,6 +16,7 @@ use crate::counters::Counters;
 use crate::directory::{self, Held};
 use crate::fence::{Courier, Fence, LocalLog, Marker, Tail};
 use crate::jitter::Jitter;
+use crate::lease::Leases;
 use crate::policy::{CachePolicy, check};
 use crate::settings::{LowerTier, Settings};
 use crate::tier::breaker::{Breaker, BreakerOptions};
@@ -38,8 +39,8 @@ pub(crate) struct Inner {
     pub(crate) counters: Arc<Counters>,
     pub(crate) jitter: Arc<Jitter>,
     pub(crate) writes: Writes,
-    /// Whether there is a Redis.
-    has_redis: bool,
+    /// With which nodes agree on who loads, if they share a Redis.
+    pub(crate) leases: Option<Leases>,
     log: Arc<dyn MarkLog>,
     /// Held while marks are accepted and handed to the log, so that they get their ticks and their numbers
     /// in one order.
@@ -56,7 +57,7 @@ pub(crate) struct Inner {
 impl Inner {
     /// Whether what is cached outlives the process, though there be no directory.
     pub(crate) fn outlives(&self) -> bool {
-        self.has_redis || self.fence.is_shared()
+        self.leases.is_some() || self.fence.is_shared()
     }
 }
 
@@ -86,7 +87,7 @@ impl Samovar {
         let said = Arc::clone(&counters);
         let chosen = settings.clone();
         // In this context too, and before anything is held: it connects later.
-        let redis = open_redis(&settings, &counters, &tasks)?;
+        let (redis, leases) = open_redis(&settings, &counters, &tasks)?.unzip();
         let (held, log, fence, disk, founded, writes) =
             off_thread("samovar-open", move || open_parts(chosen, &said)).await?;
         // What Redis holds nobody knows; what stands there by this log was read before. A log that is shared has been
@@ -96,14 +97,14 @@ impl Samovar {
                 || (redis.is_some() && !founded));
         let clock = Arc::clone(&settings.clock);
         let marker = Arc::new(Marker::new(Arc::clone(&clock))?);
-        let jitter = Arc::new(Jitter::new(settings.seed));
+        let jitter = settings.seed.map_or_else(Jitter::random, |seed| Ok(Jitter::new(seed)))?;
+        let jitter = Arc::new(jitter);
         let tail = Tail::start(Arc::clone(&log), fence.clone(), Arc::clone(&marker))?;
         let (of, to) = (fence.clone(), Arc::clone(&log));
         let courier = Courier::start(of, to, tasks.clone(), clock, Arc::clone(&jitter));
         let memory = Arc::new(MemoryTier::new(settings.memory_max_bytes));
         let leaving = leave_in_time(Arc::downgrade(&memory), Arc::clone(&settings.clock));
         tasks.spawn(leaving);
-        let has_redis = redis.is_some();
         let inner = Inner {
             clock: settings.clock,
             fence,
@@ -111,7 +112,7 @@ impl Samovar {
             counters,
             jitter,
             writes,
-            has_redis,
+            leases,
             log,
             accepting: Mutex::new(()),
             marker,
@@ -279,6 +280,13 @@ impl Samovar {
     /// The first failure; everything is closed all the same.
     pub async fn close(&self) -> Result<(), Error> {
         self.inner.tasks.close().await;
+        if let Some(leases) = &self.inner.leases {
+            // What was loaded under them first.
+            for key in leases.held() {
+                self.inner.stack.written(&key).await;
+            }
+            leases.end().await;
+        }
         // Redis has tasks of its own, which write what is queued.
         let tiers = self.inner.stack.close().await;
         let writes = self.inner.writes.close().await;
@@ -294,9 +302,9 @@ fn open_redis(
     settings: &Settings,
     counters: &Arc<Counters>,
     tasks: &Tasks,
-) -> Result<Option<LowerTier>, Error> {
+) -> Result<Option<(LowerTier, Leases)>, Error> {
     let Settings { redis: Some(redis), clock, .. } = settings else { return Ok(None) };
-    let tier = tier::redis::open(redis, clock, counters, tasks.apart())?;
+    let (tier, shared) = tier::redis::open(redis, clock, counters, tasks.apart())?;
     let options = BreakerOptions {
         failures_max: redis.failures_max,
         slow: redis.slow,
@@ -304,7 +312,9 @@ fn open_redis(
         retry_max: redis.retry_max,
     };
     let (clock, counters) = (Arc::clone(clock), Arc::clone(counters));
-    Ok(Some(Arc::new(Breaker::around(tier, options, clock, counters, tasks.apart())?)))
+    let tier = Breaker::around(tier, options, Arc::clone(&clock), counters, tasks.apart())?;
+    let leases = Leases::new(shared, clock, tier.health(), tasks.clone());
+    Ok(Some((Arc::new(tier), leases)))
 }
 
 /// Hold, log, fence, the disk, whether the log is new, and what is to be written. Blocks.

@@ -43,8 +43,9 @@ pub struct Settings {
     pub marks_max: usize,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
-    /// Starts the sequence by which lifetimes are spread.
-    pub seed: u64,
+    /// Starts the sequence by which lifetimes are spread, for tests that shall go the same way each time. `None`: it
+    /// starts anywhere, so that no two nodes spread theirs alike.
+    pub seed: Option<u64>,
     /// A mark log of one's own in place of the local one.
     pub log: Option<Arc<dyn MarkLog>>,
     /// Changes or replaces the disk tier, once it is open: `None` in, if there is no data directory.
@@ -69,7 +70,7 @@ impl Default for Settings {
             sweep_after: Some(Duration::from_secs(1)),
             marks_max: 100_000,
             clock: Arc::new(SystemClock::new()),
-            seed: 0,
+            seed: None,
             log: None,
             lower: None,
         }

@@ -98,7 +98,7 @@ pub(crate) async fn open(directory: &Path) -> Outcome<Opened> {
     let (samovar, cache) = opened(directory).await?;
     let id = ENTRIES / 2;
     let found = cache.get(&super::key(id)).await.ok_or("it is not on disk")?;
-    if found.value.0 != value(id) {
+    if found.0 != value(id) {
         return Err("what was read is not what was written".into());
     }
     let seconds = begun.elapsed().as_secs_f64();

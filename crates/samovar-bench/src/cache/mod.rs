@@ -1,4 +1,4 @@
-//! The cache by itself: what a hit costs, what stays in memory, how fast a disk opens, how expiries
+//! The cache by itself: what a hit costs in memory and in Redis, what stays in memory, how fast a disk opens, how expiries
 //! spread, how long a write takes that is acknowledged from the journal.
 //!
 //! `cargo xtask bench cache` measures all of it, `cargo xtask bench cache traces` one part.
@@ -6,6 +6,7 @@
 mod disk;
 mod expiry;
 mod hits;
+mod redis;
 mod traces;
 mod write_back;
 
@@ -19,6 +20,8 @@ use crate::Outcome;
 pub(crate) const NAMES: &[&str] = &[
     "memory_hit_over_raw_ratio",
     "memory_hit_over_moka_ratio",
+    "redis_hit_over_raw_ratio",
+    "redis_hit_pttl_over_raw_ratio",
     "hit_rate_over_lru_mean_points",
     "hit_rate_over_lru_points",
     "hit_rate_over_w_tinylfu_points",
@@ -33,6 +36,7 @@ type Measure = (&'static str, fn() -> Outcome<Vec<String>>);
 
 const PARTS: &[Measure] = &[
     ("hits", hits::measure),
+    ("redis", redis::measure),
     ("traces", traces::measure),
     ("disk", disk::measure),
     ("expiry", expiry::measure),

@@ -192,8 +192,8 @@ impl Engine {
         let kept = if whole { cache.get(key).await } else { None };
         let kept = kept.filter(|found| {
             found.verdict != Verdict::Refused
-                && found.value.digest == digest
-                && found.value.covered == gathered.covered
+                && found.digest == digest
+                && found.covered == gathered.covered
         });
         let body = match kept {
             Some(found) => {
@@ -202,7 +202,7 @@ impl Engine {
                     proof.level = Level::Result;
                     proof.tier = Some(found.tier);
                 }
-                found.value
+                found.value()
             }
             None => {
                 count(&self.inner.counters.results_computed, 1);

@@ -122,14 +122,14 @@ impl Engine {
                 verdict = verdict
                     .max(self.look(&caches.products, &key, &found, place, from, to)?.verdict);
                 until = until.min(found.fresh_until());
-                Some(Products::Figures(found.value))
+                Some(Products::Figures(found.value()))
             }
             Needs::Rows => {
                 let found = caches.raw.peek(&key)?;
                 verdict =
                     verdict.max(self.look(&caches.raw, &key, &found, place, from, to)?.verdict);
                 until = until.min(found.fresh_until());
-                Some(Products::Raw(found.value))
+                Some(Products::Raw(found.value()))
             }
         };
         Some(Blocks {
@@ -137,7 +137,7 @@ impl Engine {
             stale: verdict == Verdict::Stale,
             oldest: seen.oldest,
             until,
-            metrics: metrics.value,
+            metrics: metrics.value(),
             products,
             level: Level::Metrics,
             tier: Some(TierName::Memory),
@@ -177,7 +177,7 @@ impl Engine {
     ) -> Option<Seen> {
         let (from, to) = (from.max(place.first()), to.min(place.last()));
         if found.verdict == Verdict::Fresh
-            && let [part] = &*found.parts
+            && let [part] = &**found.parts()
             && part.span.as_ref().is_some_and(|span| span.from <= from && to <= span.to)
         {
             return Some(Seen { verdict: Verdict::Fresh, oldest: part.stamp.read_at });

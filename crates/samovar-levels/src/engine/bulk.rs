@@ -1,4 +1,5 @@
-//! The bulk road: everything in one pass, for a source that cannot seek a store and would scan all of it for each.
+//! The bulk road: many blocks by one query. Everything in one pass, for a source that cannot seek a store and would scan
+//! all of it for each; and runs of a store's blocks that nobody has yet, since every query has a price of its own.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -68,17 +69,66 @@ impl Engine {
             Scope::Partition(_) | Scope::Everything | Scope::Pattern(_) => true,
         };
         let run = move |token| {
-            on_thread(async move { unless_lost(|| engine.pass(&members, token)).await })
+            on_thread(async move {
+                let Some((first, last)) = members.dates else { return Ok(()) };
+                let all = 0..members.stores.len();
+                let places = |at| members.places(at, first, last).map(move |place| (at, place));
+                let places: Vec<(usize, Place)> = all.flat_map(places).collect();
+                unless_lost(|| engine.pass(&members, &Which::All, &places, token)).await
+            })
         };
         self.inner.passes.join(&key, touches, run).await
     }
 
-    async fn pass(&self, members: &Members, token: Token) -> Result<(), Error> {
-        let Some((first, last)) = members.dates else { return Ok(()) };
-        let blocks = first.0.div_euclid(members.block_days)..=last.0.div_euclid(members.block_days);
-        let from = Day(blocks.start() * members.block_days);
-        let to = Day((blocks.end() + 1) * members.block_days - 1);
-        let ask = Ask { stores: Which::All, days: Days::Range(Some(from), Some(to)) };
+    /// Reads a run of a store's blocks by one query, if there are several and nothing of any is in a tier.
+    pub(super) async fn read_run(
+        &self,
+        members: &Arc<Members>,
+        at: usize,
+        run: &[Place],
+    ) -> Result<(), Error> {
+        let [first, .., last] = run else { return Ok(()) };
+        for place in run {
+            if self.is_anywhere(place).await {
+                return Ok(());
+            }
+        }
+        self.inner.share.wait().await;
+        let key = Key::new("blocks", format!("{} to {}", self.block_key(first), last.block));
+        let (engine, members, of) = (self.clone(), Arc::clone(members), run.to_vec());
+        let touches = move |scope: &Scope| of.iter().any(|place| place.touched_by(scope));
+        let places: Vec<(usize, Place)> = run.iter().map(|place| (at, place.clone())).collect();
+        let which = Which::One(Arc::clone(&first.store));
+        let run = move |token| {
+            on_thread(
+                async move { unless_lost(|| engine.pass(&members, &which, &places, token)).await },
+            )
+        };
+        self.inner.passes.join(&key, touches, run).await
+    }
+
+    /// Whether a tier holds anything of a block.
+    async fn is_anywhere(&self, place: &Place) -> bool {
+        let (key, caches) = (self.block_key(place), &self.inner.caches);
+        caches.metrics.get(&key).await.is_some()
+            || caches.products.get(&key).await.is_some()
+            || caches.raw.get(&key).await.is_some()
+    }
+
+    /// Reads blocks in one pass: of one store or of all, from the first to the last day of any of them.
+    async fn pass(
+        &self,
+        members: &Members,
+        which: &Which,
+        places: &[(usize, Place)],
+        token: Token,
+    ) -> Result<(), Error> {
+        let from = places.iter().map(|(_, place)| place.first()).min();
+        let to = places.iter().map(|(_, place)| place.first().plus(place.days - 1)).max();
+        if from.is_none() {
+            return Ok(());
+        }
+        let ask = Ask { stores: which.clone(), days: Days::Range(from, to) };
         let mut batches = self.inner.source.read(ask);
         count(&self.inner.counters.source_reads, 1);
         let stamp = Stamp::new(token, self.inner.samovar.clock().now());
@@ -88,18 +138,19 @@ impl Engine {
             let batch = batch
                 .map_err(|e| Error::new(ErrorKind::Source, "reading from the source").because(e))?;
             count(&self.inner.counters.rows_read, batch.num_rows() as u64);
-            filler.take(&batch)?;
+            match which {
+                Which::One(store) => filler.of_store(store, &batch)?,
+                Which::All => filler.of_all(&batch)?,
+            }
             self.inner.caches.raw.room().await?;
         }
         filler.close()?;
         // Blocks without a line are known to be empty.
         let filled = std::mem::take(&mut filler.filled);
-        for at in 0..members.stores.len() {
-            let places = members.places(at, first, last);
-            for place in places.filter(|place| !filled.contains(&(at, place.block))) {
-                let empty = BlockReader::new(place.first(), place.days as usize, self).finish();
-                self.fill(&place, empty, stamp)?;
-            }
+        for (_, place) in places.iter().filter(|(at, place)| !filled.contains(&(*at, place.block)))
+        {
+            let empty = BlockReader::new(place.first(), place.days as usize, self).finish();
+            self.fill(place, empty, stamp)?;
             self.inner.caches.raw.room().await?;
         }
         Ok(())
@@ -112,7 +163,7 @@ impl Engine {
         let days = (0..place.days).map(|at| place.first().plus(at));
         let (metrics, figures) =
             Deriver::new(&self.inner.dataset.schema).derive(&place.store, &raw, days.clone())?;
-        let old = caches.metrics.peek(&key).map(|found| found.value);
+        let old = caches.metrics.peek(&key).map(|found| found.value());
         self.count_derived(old.as_deref(), &metrics, &days.collect::<Vec<_>>());
         let stamps = vec![Some(stamp); place.days as usize];
         let Some(parts) = parts(&place.store, place.first(), &stamps) else { return Ok(()) };
@@ -140,29 +191,37 @@ struct Filler<'a> {
 }
 
 impl Filler<'_> {
-    fn take(&mut self, batch: &RecordBatch) -> Result<(), Error> {
-        let bad =
-            || Error::new(ErrorKind::Source, "the source gave no stores or dates; this is a bug");
+    /// Rows that bear their store.
+    fn of_all(&mut self, batch: &RecordBatch) -> Result<(), Error> {
         let stores = batch.column(0).as_dictionary_opt::<Int32Type>().ok_or_else(bad)?;
         let names = stores.values().as_string_opt::<i32>().ok_or_else(bad)?;
-        let dates = batch.column(1).as_primitive_opt::<Date32Type>().ok_or_else(bad)?;
-        let days = self.members.block_days;
+        let rest: Vec<usize> = (1..batch.num_columns()).collect();
+        let rest = batch
+            .project(&rest)
+            .map_err(|e| Error::new(ErrorKind::Source, "taking a batch apart").because(e))?;
         let mut start = 0;
-        while start < batch.num_rows() {
-            let (store, block) = (stores.keys().value(start), dates.value(start).div_euclid(days));
-            let same = |at: usize| {
-                stores.keys().value(at) == store && dates.value(at).div_euclid(days) == block
-            };
-            let end = (start..batch.num_rows()).find(|at| !same(*at)).unwrap_or(batch.num_rows());
-            self.rows(names.value(store as usize), block, &batch.slice(start, end - start))?;
-            start = end;
+        for run in stores.keys().values().chunk_by(|a, b| a == b) {
+            let name = names.value(run[0] as usize);
+            self.of_store(name, &rest.slice(start, run.len()))?;
+            start += run.len();
         }
         Ok(())
     }
 
-    fn rows(&mut self, store: &str, block: i32, batch: &RecordBatch) -> Result<(), Error> {
+    fn of_store(&mut self, store: &str, batch: &RecordBatch) -> Result<(), Error> {
         // A store that the list lacks has come since it was read: an event will tell of it.
         let Some(at) = self.members.find(store) else { return Ok(()) };
+        let dates = batch.column(0).as_primitive_opt::<Date32Type>().ok_or_else(bad)?;
+        let block = |day: &i32| day.div_euclid(self.members.block_days);
+        let mut start = 0;
+        for run in dates.values().chunk_by(|a, b| block(a) == block(b)) {
+            self.of_block(at, block(&run[0]), &batch.slice(start, run.len()))?;
+            start += run.len();
+        }
+        Ok(())
+    }
+
+    fn of_block(&mut self, at: usize, block: i32, batch: &RecordBatch) -> Result<(), Error> {
         let going_on =
             matches!(&self.open, Some((open, place, _)) if *open == at && place.block == block);
         if !going_on {
@@ -172,7 +231,7 @@ impl Filler<'_> {
             self.open = Some((at, place, reader));
         }
         match &mut self.open {
-            Some((_, _, reader)) => reader.push(&without_store(batch)?),
+            Some((_, _, reader)) => reader.push(batch),
             None => Ok(()),
         }
     }
@@ -191,9 +250,6 @@ impl Filler<'_> {
     }
 }
 
-fn without_store(batch: &RecordBatch) -> Result<RecordBatch, Error> {
-    let rest: Vec<usize> = (1..batch.num_columns()).collect();
-    batch
-        .project(&rest)
-        .map_err(|e| Error::new(ErrorKind::Source, "taking a batch apart").because(e))
+fn bad() -> Error {
+    Error::new(ErrorKind::Source, "the source gave no stores or dates; this is a bug")
 }

@@ -53,7 +53,7 @@ impl Engine {
         }
         let Some(found) = self.inner.caches.heat.get("stores").await else { return };
         let mut map = self.inner.heat.stores.lock().unwrap_or_else(PoisonError::into_inner);
-        for (store, heat) in &found.value.0 {
+        for (store, heat) in &found.0 {
             *map.entry(Arc::clone(store)).or_insert(0.0) += heat * DECAY;
         }
     }

@@ -37,7 +37,7 @@ impl<V: Block> Held<V> {
         Held {
             days: survey(cache, key, found.as_ref(), place.first(), place.days as usize),
             tier: found.as_ref().map(|found| found.tier),
-            value: found.map(|found| found.value),
+            value: found.map(|found| found.value()),
         }
     }
 

@@ -78,7 +78,7 @@ impl Engine {
         if is_stale {
             self.inner.queue.push_list();
         }
-        Some(Listed { is_stale, until: found.fresh_until(), members: found.value })
+        Some(Listed { is_stale, until: found.fresh_until(), members: found.value() })
     }
 
     /// Reads the list from the source.
@@ -122,6 +122,7 @@ impl Engine {
             product_metrics,
             lines_per_product_figure,
             unplaced: inventory.unplaced,
+            estimated: inventory.estimated,
         };
         let parts: Parts = Arc::from([Part { span: None, stamp }]);
         let members = self.inner.caches.members.put(&self.members_key().id, members, parts);
@@ -136,7 +137,7 @@ impl Engine {
         }
         let key = self.key();
         let kept = self.inner.caches.cut.get(&key).await;
-        let kept = kept.filter(|found| found.verdict != Verdict::Refused).map(|found| *found.value);
+        let kept = kept.filter(|found| found.verdict != Verdict::Refused).map(|found| *found);
         let kept = match kept {
             Some(kept) if kept.lines_per_product_figure != UNSAMPLED => kept,
             // Blocks that were cut stay as they are.

@@ -205,6 +205,7 @@ mod tests {
             product_metrics: true,
             lines_per_product_figure: 2.0,
             unplaced: 0,
+            estimated: false,
         };
         let all: Vec<usize> = (0..6).collect();
         let of = |needs| chunks(&members, &all, needs).map(<[usize]>::len).collect::<Vec<_>>();

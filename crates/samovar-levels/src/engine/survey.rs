@@ -18,7 +18,7 @@ pub(crate) fn survey<V: Value>(
 ) -> Vec<DayState> {
     let mut states = vec![None; days];
     let Some(found) = found else { return states };
-    for part in found.parts.iter() {
+    for part in found.parts().iter() {
         let Some(span) = &part.span else { continue };
         let verdict = cache.judge(key, part, found);
         for day in span.from.0.max(first.0)..=span.to.0.min(first.0 + days as i32 - 1) {

@@ -27,7 +27,7 @@ impl Engine {
         let shapes = &self.inner.caches.shape;
         let mine = self.inner.data_shape;
         let last = shapes.get(SHAPE).await;
-        if last.is_some_and(|last| last.value.0 == mine) {
+        if last.is_some_and(|last| last.0 == mine) {
             return Ok(());
         }
         let reason = "the measures are others than in the last run";

@@ -66,7 +66,7 @@ pub struct Member {
     pub id: Arc<str>,
     /// Its name, if the source has one.
     pub name: Option<Arc<str>>,
-    /// Number of its lines when the list was read.
+    /// Number of its lines when the list was read, or about that ([`Members::estimated`]).
     pub lines: u64,
     /// The first and the last day that has lines.
     pub dates: (Day, Day),
@@ -87,6 +87,8 @@ pub struct Members {
     pub lines_per_product_figure: f64,
     /// Lines of the source without a store or a day: in no answer.
     pub unplaced: u64,
+    /// Whether the numbers of lines are those that the source reckons with.
+    pub estimated: bool,
 }
 
 impl Members {

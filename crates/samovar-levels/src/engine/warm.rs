@@ -54,6 +54,8 @@ pub struct WarmReport {
     pub failed: usize,
     /// Lines of all stores, by the list.
     pub lines: u64,
+    /// Whether that is about their number.
+    pub estimated: bool,
     /// From the start until the hot stores could be answered for.
     pub first_hot_answer: Duration,
     /// From the start until everything was in memory, and durable on disk.
@@ -136,25 +138,28 @@ impl Progress {
     }
 }
 
-/// Blocks of stores that are warmed side by side.
+/// So many blocks of a store are read by one query, if nobody has any of them.
+const RUN: usize = 4;
+
+/// Runs of blocks of stores that are warmed side by side.
 struct Wave {
-    blocks: Vec<(usize, Place)>,
+    runs: Vec<(usize, Vec<Place>)>,
     next: AtomicUsize,
     /// Of each store of the list, how many of its blocks are not there yet.
     left: Vec<AtomicUsize>,
 }
 
 impl Wave {
-    fn new(stores: usize, blocks: Vec<(usize, Place)>) -> Wave {
+    fn new(stores: usize, runs: Vec<(usize, Vec<Place>)>) -> Wave {
         let mut left: Vec<AtomicUsize> =
             std::iter::repeat_with(AtomicUsize::default).take(stores).collect();
-        blocks.iter().for_each(|(at, _)| *left[*at].get_mut() += 1);
-        Wave { blocks, next: AtomicUsize::new(0), left }
+        runs.iter().for_each(|(at, run)| *left[*at].get_mut() += run.len());
+        Wave { runs, next: AtomicUsize::new(0), left }
     }
 
-    /// The next block that nobody has taken yet.
-    fn next(&self) -> Option<&(usize, Place)> {
-        self.blocks.get(self.next.fetch_add(1, Ordering::Relaxed))
+    /// The next run that nobody has taken yet.
+    fn next(&self) -> Option<&(usize, Vec<Place>)> {
+        self.runs.get(self.next.fetch_add(1, Ordering::Relaxed))
     }
 
     /// A block of a store is there; true if it was the last.
@@ -219,6 +224,7 @@ impl Engine {
             stores: order.len(),
             failed: failed.len(),
             lines: members.stores.iter().map(|store| store.lines).sum(),
+            estimated: members.estimated,
             first_hot_answer,
             fully_warm,
         })
@@ -253,24 +259,42 @@ impl Engine {
         may_read: bool,
     ) -> Result<BTreeMap<usize, Error>, Error> {
         let Some(within) = members.dates else { return Ok(BTreeMap::new()) };
-        let places = |at: usize| members.places(at, within.0, within.1);
-        let all: Vec<(usize, Place)> =
-            stores.iter().flat_map(|at| places(*at).map(|place| (*at, place))).collect();
+        let connections = self.described().await.map_or(UNKNOWN, |source| source.connections);
+        // One more than connections: none idles while rows that were read are derived.
+        let workers = connections.saturating_add(1).min(LOADED_AT_ONCE);
+        let blocks: Vec<(usize, Vec<Place>)> = stores
+            .iter()
+            .map(|at| (*at, members.places(*at, within.0, within.1).collect()))
+            .collect();
+        // Short runs where there is little to do: no worker shall wait for the last run of another.
+        let most = blocks.iter().map(|(_, places)| places.len()).sum::<usize>() / (2 * workers);
+        let runs = |(at, places): &(usize, Vec<Place>)| {
+            let at = *at;
+            places.chunks(most.clamp(1, RUN)).map(|run| (at, run.to_vec())).collect::<Vec<_>>()
+        };
+        let all = blocks.iter().flat_map(runs).collect();
         let wave = Arc::new(Wave::new(members.stores.len(), all));
         for at in stores.iter().filter(|at| wave.left[**at].load(Ordering::Relaxed) == 0) {
             self.inner.progress.warm(&members.stores[*at].id);
         }
-        let connections = self.described().await.map_or(UNKNOWN, |source| source.connections);
-        // One more than connections: none idles while rows that were read are derived.
-        let workers = (0..connections.saturating_add(1).min(LOADED_AT_ONCE)).map(|_| {
+        let workers = (0..workers).map(|_| {
             let (engine, wave) = (self.clone(), Arc::clone(&wave));
+            let members = Arc::clone(members);
             on_thread(async move {
                 let mut failed = Vec::new();
-                while let Some((at, place)) = wave.next() {
-                    match engine.warm_block(place, within, may_read).await {
-                        Ok(()) if wave.was_last(*at) => engine.inner.progress.warm(&place.store),
-                        Ok(()) => {}
-                        Err(why) => failed.push((*at, why)),
+                while let Some((at, run)) = wave.next() {
+                    if may_read {
+                        // What it could not read is tried block by block.
+                        let _ = engine.read_run(&members, *at, run).await;
+                    }
+                    for place in run {
+                        match engine.warm_block(place, within, may_read).await {
+                            Ok(()) if wave.was_last(*at) => {
+                                engine.inner.progress.warm(&place.store);
+                            }
+                            Ok(()) => {}
+                            Err(why) => failed.push((*at, why)),
+                        }
                     }
                 }
                 Ok(failed)

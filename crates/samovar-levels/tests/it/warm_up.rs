@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 use samovar_core::BoxFuture;
-use samovar_levels::{Engine, ProductMetrics};
+use samovar_levels::{Dataset, Engine, ProductMetrics};
 use samovar_source::{Ask, Batches, Description, Inventory, Source, SourceError, SqliteSource};
 use tokio::sync::watch;
 
-use crate::answers::{check, runtime, volatile};
+use crate::answers::{check, counter, runtime, volatile};
 use crate::shop::shop;
 
 /// Says that it has so many connections, and gives no rows before so many are asked for side by side.
@@ -75,5 +75,23 @@ fn blocks_are_loaded_by_as_many_connections_as_there_are() {
         let report = warm.await.expect("three read side by side").unwrap();
         assert_eq!((report.stores, report.failed, engine.warmth().stores_warm), (3, 0, 3));
         check(&shop, &engine, None, 0, 39).await;
+    });
+}
+
+#[test]
+fn blocks_that_nobody_has_are_read_some_by_one_query() {
+    runtime().block_on(async {
+        let shop = shop();
+        let dataset = Dataset { block_rows: 1, ..shop.dataset(ProductMetrics::Keep) };
+        let engine = Engine::new(volatile().await, Arc::new(shop.source()), dataset);
+        engine.members().await.unwrap();
+        let before = counter(&engine, "source_reads");
+        let report = engine.warm().await.unwrap();
+        assert_eq!((report.stores, report.failed), (3, 0));
+        let reads = counter(&engine, "source_reads") - before;
+        check(&shop, &engine, None, 0, 39).await;
+        assert_eq!(counter(&engine, "source_reads"), before + reads, "all of it was warm");
+        // A block is a day here, and the largest store has lines on most of forty.
+        assert!((1..40).contains(&reads), "{reads} queries");
     });
 }

@@ -6,6 +6,7 @@ use samovar_core::Day;
 
 use super::connection::{Transaction, failed};
 use super::form::Form;
+use super::outline;
 use super::shape::Shape;
 use super::sql;
 use super::tuples::{Tuple, Tuples};
@@ -14,7 +15,7 @@ use crate::cell::{Cell, unreadable};
 use crate::days::{self, Dates};
 use crate::{Dataset, Inventory, SourceError, Store};
 
-/// A store's name by its id is looked up as long as there is an index for it: an estimate that the first rows will
+/// What is looked up store by store goes by an index as long as there is one: an estimate that the first rows will
 /// do, whichever store they are of, must not make it a scan for each.
 const BY_INDEX: &str = "SET LOCAL enable_seqscan = off";
 
@@ -33,9 +34,15 @@ pub(super) async fn inventory(
         date(),
         (dataset.store_name.clone().unwrap_or_default(), Form::text()),
     ];
-    let mut inventory = Inventory { stores: Vec::new(), unplaced: 0 };
+    let reckoned = outline::reckoned(dataset, shape, transaction).await?;
+    let estimated = reckoned.is_some();
+    let text = if estimated { sql::outline(dataset, shape) } else { sql::stores(dataset, shape) };
+    if estimated {
+        transaction.client.batch_execute(BY_INDEX).await.map_err(|e| failed(&e))?;
+    }
+    let mut inventory = Inventory { stores: Vec::new(), unplaced: 0, estimated };
     let mut dates = Dates::new(dataset);
-    let mut copying = transaction.copy(sql::stores(dataset, shape), &[], (dataset, shape)).await?;
+    let mut copying = transaction.copy(text, &[], (dataset, shape)).await?;
     let mut tuples = Tuples::of(&columns);
     while copying.more(tuples.room()).await? {
         while let Some(tuple) = tuples.next()? {
@@ -43,6 +50,9 @@ pub(super) async fn inventory(
             inventory.stores.extend(store);
             inventory.unplaced += unplaced;
         }
+    }
+    if let Some(reckoned) = reckoned {
+        reckoned.estimate(&mut inventory.stores);
     }
     if shape.seeks
         && let Some(text) = sql::names(dataset, shape)

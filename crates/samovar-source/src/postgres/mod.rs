@@ -6,6 +6,7 @@ mod connection;
 mod form;
 mod inventory;
 mod options;
+mod outline;
 pub(crate) mod rows;
 mod shape;
 mod sql;

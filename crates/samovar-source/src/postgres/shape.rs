@@ -23,6 +23,8 @@ const AS_IF_LARGE: &str = "SET LOCAL enable_seqscan = off; SET LOCAL enable_hash
 pub(super) struct Shape {
     /// As something to select from, by the name of `q`.
     pub(super) from: String,
+    /// The table's name, if it is one and no query.
+    pub(super) table: Option<String>,
     /// The store's id.
     pub(super) id: Form,
     /// The date.
@@ -48,9 +50,12 @@ impl Shape {
         transaction: &mut Transaction<'_>,
     ) -> Result<Shape, SourceError> {
         let client = transaction.client;
-        let from = match select(&dataset.query) {
-            Some(query) => query,
-            None => table(dataset, transaction).await?,
+        let (from, table) = match select(&dataset.query) {
+            Some(query) => (query, None),
+            None => {
+                let name = table(dataset, transaction).await?;
+                (format!("{name} AS q"), Some(name))
+            }
         };
         let statement = match client.prepare(&sql::columns_of(&from)).await {
             Ok(statement) => statement,
@@ -92,7 +97,7 @@ impl Shape {
         }
         let declared: Vec<(String, String)> =
             there.iter().map(|name| name.to_string()).zip(words.iter().cloned()).collect();
-        let mut shape = Shape { from, id, date, columns: read, seeks: false, declared };
+        let mut shape = Shape { from, table, id, date, columns: read, seeks: false, declared };
         shape.seeks = seeks(dataset, &shape, transaction).await?;
         Ok(shape)
     }
@@ -203,7 +208,7 @@ async fn table(
             .query_one("SELECT pg_catalog.to_regclass($1::text) IS NOT NULL", &[&name])
             .await;
         match asked {
-            Ok(row) if row.get(0) => return Ok(format!("{name} AS q")),
+            Ok(row) if row.get(0) => return Ok(name),
             Ok(_) => {}
             Err(wrong) => return Err(failed(&wrong)),
         }

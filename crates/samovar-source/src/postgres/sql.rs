@@ -125,6 +125,26 @@ pub(super) fn stores(dataset: &Dataset, shape: &Shape) -> String {
     ))
 }
 
+/// The same for a table with an index on store and day, store by store and without a look at every line: what has a
+/// day counts as one line. What has no store is counted at the end.
+pub(super) fn outline(dataset: &Dataset, shape: &Shape) -> String {
+    let (id, date, from) = (column(&dataset.store_id), column(&dataset.date), &shape.from);
+    copy(&format!(
+        "WITH RECURSIVE s(id) AS (
+            (SELECT {id} FROM {from} WHERE {id} IS NOT NULL ORDER BY 1 LIMIT 1)
+            UNION ALL
+            SELECT (SELECT {id} FROM {from} WHERE {id} > s.id ORDER BY 1 LIMIT 1) FROM s WHERE s.id IS NOT NULL)
+        SELECT s.id, undated + dated, dated, first, last, NULL::text FROM s, LATERAL (
+            SELECT *, CASE WHEN first IS NULL THEN 0::bigint ELSE 1 END AS dated FROM (
+                SELECT (SELECT count(*) FROM {from} WHERE {id} = s.id AND {date} IS NULL) AS undated,
+                    (SELECT min({date}) FROM {from} WHERE {id} = s.id) AS first,
+                    (SELECT max({date}) FROM {from} WHERE {id} = s.id) AS last) AS ends) AS found
+        WHERE s.id IS NOT NULL
+        UNION ALL
+        SELECT NULL, count(*), 0, NULL, NULL, NULL FROM {from} WHERE {id} IS NULL"
+    ))
+}
+
 /// The names of the stores whose ids are the parameter, in its order.
 pub(super) fn names(dataset: &Dataset, shape: &Shape) -> Option<String> {
     let name = column(dataset.store_name.as_ref()?);

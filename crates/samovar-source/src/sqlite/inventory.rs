@@ -66,7 +66,7 @@ pub(super) fn inventory(
     let text = sql::stores(dataset, !seeks);
     let mut statement = connection.prepare_cached(&text).map_err(failed)?;
     let mut found = statement.query([]).map_err(failed)?;
-    let mut inventory = Inventory { stores: Vec::new(), unplaced: 0 };
+    let mut inventory = Inventory { stores: Vec::new(), unplaced: 0, estimated: false };
     let mut natives = HashMap::new();
     let mut dates = Dates::new(dataset);
     while let Some(row) = found.next().map_err(failed)? {

@@ -1,24 +1,36 @@
 //! What goes into a cache and what comes out of it, with its proof.
 
 use std::fmt;
+use std::marker::PhantomData;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-use samovar_core::{Error, Lifetime, Millis, Parts, Stamp, Tags, TierName, Verdict};
+use samovar_core::{Claim, Error, Lifetime, Millis, Parts, Stamp, Tags, TierName, Verdict};
 
 use crate::counters::{CacheCounters, Lookup};
 use crate::fence::Survey;
+use crate::tier::Held;
+use crate::value::Value;
 
-/// A value as it was found, judged part by part.
+/// A value as it was found, judged part by part. It shares what memory holds: so it is cheap, and what it derefs to is
+/// the value itself.
+///
+/// ```
+/// # use samovar::{CachePolicy, Samovar, Settings};
+/// # use samovar_core::{TierName, Verdict};
+/// # futures_executor::block_on(async {
+/// let samovar = Samovar::open(Settings::default()).await?;
+/// let names = samovar.cache::<String>(CachePolicy::named("names"));
+/// names.get_or_load("1", |_| async { Ok("Tea".to_owned()) }).await?;
+/// let found = names.peek("1").expect("it was loaded");
+/// assert_eq!((found.as_str(), found.tier, found.verdict), ("Tea", TierName::Memory, Verdict::Fresh));
+/// assert_eq!(found.parts().len(), 1);
+/// # Ok::<(), samovar_core::Error>(())
+/// # }).unwrap();
+/// ```
 pub struct Found<V> {
-    /// The value.
-    pub value: Arc<V>,
-    /// Its parts. Their stamps are good for making new entries out of old parts.
-    pub parts: Parts,
-    /// Its tags: to be handed on by who makes a new entry of it.
-    pub tags: Tags,
-    /// How long its parts may be served.
-    pub lifetime: Lifetime,
+    held: Arc<Held>,
     /// Where it was found.
     pub tier: TierName,
     /// The worst over all parts. Who sees `Refused` here must ask for each part, or each day of a part, before
@@ -26,16 +38,51 @@ pub struct Found<V> {
     pub verdict: Verdict,
     /// Whether a mark covers any of it: what is stale without one is merely old.
     pub marked: bool,
-    /// By part, if not all are fresh.
-    pub(super) verdicts: Option<Box<[Verdict]>>,
-    pub(super) fresh_until: Millis,
     /// The verdict with the time of fail-safe added to the stale window: never stricter than `verdict`.
     pub(super) reserve: Verdict,
     /// Nothing of it may be served again, but where a load fails.
     pub(super) is_spent: bool,
+    /// By part, if not all are fresh.
+    pub(super) verdicts: Option<Box<[Verdict]>>,
+    of: PhantomData<fn() -> V>,
 }
 
 impl<V> Found<V> {
+    /// Something that no mark covers, and that is within its lifetime.
+    #[inline]
+    pub(super) fn clean(held: Arc<Held>, tier: TierName) -> Found<V> {
+        Found {
+            held,
+            tier,
+            verdict: Verdict::Fresh,
+            marked: false,
+            reserve: Verdict::Fresh,
+            is_spent: false,
+            verdicts: None,
+            of: PhantomData,
+        }
+    }
+
+    /// Its parts. Their stamps are good for making new entries out of old parts.
+    pub fn parts(&self) -> &Parts {
+        self.held.parts()
+    }
+
+    /// Its tags: to be handed on by who makes a new entry of it.
+    pub fn tags(&self) -> &Tags {
+        self.held.tags()
+    }
+
+    /// How long its parts may be served.
+    pub fn lifetime(&self) -> Lifetime {
+        self.held.lifetime()
+    }
+
+    /// What decides whether it may be served.
+    pub(super) fn claim(&self) -> Claim<'_> {
+        self.held.claim()
+    }
+
     /// The verdict on a part, as a whole: that of its worst day.
     pub fn part_verdict(&self, part: usize) -> Verdict {
         match &self.verdicts {
@@ -46,34 +93,72 @@ impl<V> Found<V> {
 
     /// When the first of its parts reaches the end of its lifetime.
     pub fn fresh_until(&self) -> Millis {
-        self.fresh_until
+        self.held.fresh_until()
     }
 
     /// When the oldest of its parts was read.
     pub fn read_at(&self) -> Millis {
-        let oldest = self.parts.iter().map(|part| part.stamp.read_at).min();
+        let oldest = self.parts().iter().map(|part| part.stamp.read_at).min();
         oldest.unwrap_or(Millis(i64::MIN))
+    }
+
+    /// Takes in what has changed since it was judged. Never for the better: memory's own time may have been over.
+    pub(super) fn worsen(&mut self, reserve: Verdict, survey: Survey) {
+        self.reserve = self.reserve.max(reserve);
+        self.marked |= survey.marked;
+        self.is_spent |= survey.dead;
+        if survey.verdict > self.verdict {
+            self.verdict = survey.verdict;
+            self.verdicts = Some(survey.verdicts.into());
+        }
+    }
+
+    /// Takes in the verdicts that it is served by and counts them.
+    pub(super) fn rule(&mut self, survey: Survey, counters: &CacheCounters) {
+        self.verdict = survey.verdict;
+        self.marked = survey.marked;
+        self.is_spent = survey.dead;
+        let (lookup, verdicts) = match survey.verdict {
+            Verdict::Fresh => (Lookup::Hit, None),
+            Verdict::Stale => (Lookup::Stale, Some(survey.verdicts.into())),
+            Verdict::Refused => (Lookup::Refused, Some(survey.verdicts.into())),
+        };
+        self.verdicts = verdicts;
+        counters.count(self.tier, lookup);
+    }
+}
+
+impl<V: Value> Found<V> {
+    /// The value, to be kept.
+    pub fn value(&self) -> Arc<V> {
+        self.held.value().value().expect(OF_ITS_TYPE)
+    }
+}
+
+/// Who makes a `Found` has looked, and a `Seen` that has no value gives none away.
+const OF_ITS_TYPE: &str = "what is found in a cache is of the cache's type";
+
+impl<V: Value> Deref for Found<V> {
+    type Target = V;
+
+    #[inline]
+    fn deref(&self) -> &V {
+        self.held.value().get().expect(OF_ITS_TYPE)
     }
 }
 
 impl<V> Clone for Found<V> {
     fn clone(&self) -> Self {
-        Found {
-            value: Arc::clone(&self.value),
-            parts: Arc::clone(&self.parts),
-            tags: self.tags.clone(),
-            verdicts: self.verdicts.clone(),
-            ..*self
-        }
+        Found { held: Arc::clone(&self.held), verdicts: self.verdicts.clone(), ..*self }
     }
 }
 
 impl<V> fmt::Debug for Found<V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Found")
-            .field("parts", &self.parts)
-            .field("tags", &self.tags)
-            .field("lifetime", &self.lifetime)
+            .field("parts", self.parts())
+            .field("tags", self.tags())
+            .field("lifetime", &self.lifetime())
             .field("tier", &self.tier)
             .field("verdict", &self.verdict)
             .field("marked", &self.marked)
@@ -130,44 +215,5 @@ impl<V> fmt::Debug for Answer<V> {
             .field("age", &self.age)
             .field("problem", &self.problem)
             .finish_non_exhaustive()
-    }
-}
-
-impl<V> Found<V> {
-    /// Something that no mark covers, fresh until then.
-    #[inline]
-    pub(super) fn clean(
-        value: Arc<V>,
-        (parts, tags, lifetime): (&Parts, &Tags, Lifetime),
-        tier: TierName,
-        fresh_until: Millis,
-    ) -> Found<V> {
-        Found {
-            value,
-            parts: Arc::clone(parts),
-            tags: tags.clone(),
-            lifetime,
-            tier,
-            verdict: Verdict::Fresh,
-            marked: false,
-            verdicts: None,
-            fresh_until,
-            reserve: Verdict::Fresh,
-            is_spent: false,
-        }
-    }
-
-    /// Takes in the verdicts that it is served by and counts them.
-    pub(super) fn rule(&mut self, survey: Survey, tier: TierName, counters: &CacheCounters) {
-        self.verdict = survey.verdict;
-        self.marked = survey.marked;
-        self.is_spent = survey.dead;
-        let (lookup, verdicts) = match survey.verdict {
-            Verdict::Fresh => (Lookup::Hit, None),
-            Verdict::Stale => (Lookup::Stale, Some(survey.verdicts.into())),
-            Verdict::Refused => (Lookup::Refused, Some(survey.verdicts.into())),
-        };
-        self.verdicts = verdicts;
-        counters.count(tier, lookup);
     }
 }

@@ -51,8 +51,8 @@ impl Early {
         if self.left.is_none() && self.chance.is_none() {
             return false;
         }
-        let left = seen.fresh_until.since(now).unwrap_or_default();
-        if self.left.is_some_and(|share| left <= seen.lifetime.ttl.mul_f64(share)) {
+        let left = seen.fresh_until().since(now).unwrap_or_default();
+        if self.left.is_some_and(|share| left <= seen.lifetime().ttl.mul_f64(share)) {
             return true;
         }
         let Some(Chance { beta, times }) = &self.chance else { return false };

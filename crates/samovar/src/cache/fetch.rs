@@ -14,9 +14,11 @@ use super::answer::{Answer, Outcome};
 use super::load::{Load, Loaded, What, nothing_to_keep};
 use super::options::Terms;
 use super::seen::Seen;
+use super::turn::Turn;
 use crate::background::panic_text;
 use crate::counters::Event;
 use crate::flight::{Ticket, panicked};
+use crate::lease::Lease;
 use crate::value::Value;
 
 impl<V: Value> Cache<V> {
@@ -42,13 +44,21 @@ impl<V: Value> Cache<V> {
             if let Some(error) = cache.resting(&id) {
                 return Err(error);
             }
+            let lease = match cache.turn(&id, known.as_ref(), &terms).await {
+                Turn::Found(answer) => return Ok(answer),
+                Turn::Load(lease) => lease,
+            };
+            // It may have waited: what was marked meanwhile is read now.
+            let token = if lease.is_some() { cache.token() } else { token };
             let previous = cache.still(&id, known, &terms);
             let stamp = Stamp::new(token, cache.inner.clock.now());
-            let told = Load::new(token, previous.clone());
+            let told = Load::new(token, previous.clone(), lease.as_ref().map(Lease::number));
             let call = async move { load(told).await.map(Into::into) };
             let loaded =
                 cache.ask(&id.to_string(), std::slice::from_ref(&id), &terms, call).await?;
-            cache.take(&id, stamp, loaded, previous, &terms).await
+            let answer = cache.take(&id, stamp, loaded, previous, &terms).await;
+            cache.give_back(lease, &id);
+            answer
         };
         self.loads.board(key, &|scope| touches(scope, key), run)
     }
@@ -61,19 +71,17 @@ impl<V: Value> Cache<V> {
         terms: &Terms,
     ) -> Option<Answer<V>> {
         let now = self.inner.clock.now();
-        let known = known.map(Seen::stamp);
-        let is_new = |seen: &Seen<V>| seen.verdict == Verdict::Fresh && Some(seen.stamp()) != known;
+        let stamp = known.map(Seen::stamp);
+        let is_new = |seen: &Seen<V>| seen.verdict == Verdict::Fresh && Some(seen.stamp()) != stamp;
         let in_memory = self.policy.memory && !terms.options.skip_memory;
         if in_memory && let Some(seen) = self.look(&key.id, now, false).filter(is_new) {
-            return Some(self.answer(seen, Outcome::Hit, now));
+            return Some(self.answer(&seen, Outcome::Hit, now));
         }
         // Another node may have read it again; what was just sought in vain is not sought twice.
         if terms.options.refresh || (in_memory && known.is_none()) {
             return None;
         }
-        let (seen, _) = self.seek_below(key).await?;
-        let is_later = known.is_none_or(|known| seen.stamp().read_at > known.read_at);
-        (is_new(&seen) && is_later).then(|| self.answer(seen, Outcome::Hit, now))
+        self.found_below(key, known, terms).await
     }
 
     /// Asks the source, for no longer than a load may take. How it ends is noted for each of the keys.
@@ -158,14 +166,14 @@ impl<V: Value> Cache<V> {
                 (None, terms.negative(ttl))
             }
             What::Unmodified => {
-                let known = previous.as_ref().filter(|known| known.value.is_some());
+                let known = previous.as_ref().filter(|known| !known.is_absent());
                 let known = known.ok_or_else(nothing_to_keep)?;
                 if names_none {
-                    tags = known.tags.clone();
+                    tags = known.tags().clone();
                     let anew = |part: &Part| Part { span: part.span.clone(), stamp };
-                    parts = known.parts.iter().map(anew).collect();
+                    parts = known.parts().iter().map(anew).collect();
                 }
-                (known.value.clone(), Some(terms.lifetime(ttl)))
+                (known.value(), Some(terms.lifetime(ttl)))
             }
         };
         match lifetime.filter(|_| is_kept) {

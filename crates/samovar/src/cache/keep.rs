@@ -6,11 +6,10 @@ use samovar_core::{Claim, Entry, Key, Lifetime, Millis, Parts, Tick};
 
 use super::Cache;
 use super::options::PutOptions;
-use super::seen::Absent;
+use super::seen::in_memory;
 use crate::codec::Payload;
 use crate::counters::Event;
-use crate::tier::stack::shared;
-use crate::tier::{FOR_GOOD, Held, Shared, is_late};
+use crate::tier::{FOR_GOOD, Held, is_late};
 use crate::value::Value;
 
 impl<V: Value> Cache<V> {
@@ -56,6 +55,12 @@ impl<V: Value> Cache<V> {
     /// Keeps a value, or that there is none.
     pub(crate) fn keep(&self, key: &Key, entry: &Entry<Option<Arc<V>>>, below: bool) {
         let memory = self.inner.stack.memory();
+        let now = self.inner.clock.now();
+        // It would be refused at every read, wherever it stood: keeping it saves nothing.
+        if self.inner.fence.survey(&key.cache, &key.id, entry.claim(), Tick(0), now).dead {
+            self.inner.counters.count(Event::FillRefused, 1);
+            return;
+        }
         let mut late = false;
         if below || !self.policy.memory {
             if let Some(held) = memory.find(&key.cache, &key.id).filter(|_| below) {
@@ -65,18 +70,9 @@ impl<V: Value> Cache<V> {
                 }
             }
         } else {
-            let now = self.inner.clock.now();
-            // It would be refused at every read: keeping it saves nothing.
-            if self.inner.fence.survey(&key.cache, &key.id, entry.claim(), Tick(0), now).dead {
-                self.inner.counters.count(Event::FillRefused, 1);
-            } else {
-                let shared = match &entry.value {
-                    Some(value) => shared(value),
-                    None => Shared::new(Arc::new(Absent), 0),
-                };
-                let stays = |held: &Held| self.stays(key, held, entry.claim());
-                late = !memory.keep(key, entry.with(shared), self.memory_until(now), stays);
-            }
+            let shared = in_memory(entry.value.as_ref());
+            let stays = |held: &Held| self.stays(key, held, entry.claim());
+            late = !memory.keep(key, entry.with(shared), self.memory_until(now), stays);
         }
         if late {
             // What stands in memory was handed to the tiers below too, or came from there.

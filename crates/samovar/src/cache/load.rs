@@ -7,6 +7,7 @@ use std::time::Duration;
 use samovar_core::{Error, Millis, Span, Tags, Token};
 
 use super::seen::Seen;
+use crate::value::Value;
 
 /// What the loader of one key is told.
 ///
@@ -34,11 +35,12 @@ use super::seen::Seen;
 pub struct Load<V> {
     token: Token,
     previous: Option<Seen<V>>,
+    lease: Option<u64>,
 }
 
 impl<V> Load<V> {
-    pub(super) fn new(token: Token, previous: Option<Seen<V>>) -> Load<V> {
-        Load { token, previous }
+    pub(super) fn new(token: Token, previous: Option<Seen<V>>, lease: Option<u64>) -> Load<V> {
+        Load { token, previous, lease }
     }
 
     /// The token that was taken before this began: it becomes the stamp of what is loaded.
@@ -46,10 +48,19 @@ impl<V> Load<V> {
         self.token
     }
 
+    /// The number of the lease under which this node loads, so that others need not: it grows from lease to lease.
+    /// `None`: there is none, or Redis could not be asked. A lease saves work, and promises nothing: who writes
+    /// somewhere else than the cache may have late writers refused there by this number.
+    pub fn lease(&self) -> Option<u64> {
+        self.lease
+    }
+}
+
+impl<V: Value> Load<V> {
     /// The value that is to be replaced, if there is one that no `remove` covers: stale, or fresh where it is read
     /// early. Who finds that it still is what the source holds says [`Loaded::unmodified`].
-    pub fn previous(&self) -> Option<&Arc<V>> {
-        self.previous.as_ref()?.value.as_ref()
+    pub fn previous(&self) -> Option<&V> {
+        self.previous.as_ref()?.get()
     }
 
     /// When the previous value was read.
@@ -59,12 +70,13 @@ impl<V> Load<V> {
     }
 }
 
-impl<V> fmt::Debug for Load<V> {
+impl<V: Value> fmt::Debug for Load<V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let has_previous = self.previous().is_some();
         f.debug_struct("Load")
             .field("token", &self.token)
             .field("has_previous", &has_previous)
+            .field("lease", &self.lease)
             .finish_non_exhaustive()
     }
 }

@@ -10,8 +10,8 @@ use std::future::Future;
 use std::sync::Arc;
 
 use futures_channel::oneshot;
+use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared, join_all};
-use futures_util::{FutureExt, StreamExt, stream};
 use parking_lot::Mutex;
 use samovar_core::{Error, ErrorKind, Key, Stamp};
 
@@ -25,8 +25,9 @@ use super::wait::Patience;
 use crate::flight::Ticket;
 use crate::value::Value;
 
-/// How many keys are sought below memory at once.
-const SOUGHT: usize = 16;
+/// What was seen of a key of a batch; and the answer that it makes and whether it is to be read again behind that, else
+/// what of it is kept in case a load fails.
+type Sought<V> = (Option<Seen<V>>, Result<(Answer<V>, bool), Option<Seen<V>>>);
 
 /// What the call brought, by stored id.
 type Brought<V> = Result<Arc<HashMap<Arc<str>, Result<Answer<V>, Error>>>, Error>;
@@ -66,8 +67,26 @@ impl<V: Value> Cache<V> {
     /// # }).unwrap();
     /// ```
     pub async fn get_many<K: AsRef<str>>(&self, keys: &[K]) -> Vec<Option<Found<V>>> {
-        let found = keys.iter().map(|key| self.get(key.as_ref()));
-        stream::iter(found.collect::<Vec<_>>()).buffered(SOUGHT).collect().await
+        let now = self.inner.clock.now();
+        let mut found = Vec::with_capacity(keys.len());
+        // Where, and what may be given if nothing better lies below.
+        let (mut sought, mut spares) = (Vec::new(), Vec::new());
+        for (at, key) in keys.iter().enumerate() {
+            found.push(match self.in_memory(key.as_ref(), now) {
+                Ok(found) => found,
+                Err((key, spare)) => {
+                    sought.push(key);
+                    spares.push((at, spare));
+                    None
+                }
+            });
+        }
+        let below = self.seek_many_below(&sought, true).await;
+        for ((at, spare), below) in spares.into_iter().zip(below) {
+            let below = below.and_then(Seen::found).filter(|found| !found.is_spent);
+            found[at] = below.or(spare);
+        }
+        found
     }
 
     /// The values under many keys, each with its own result, in the order of the keys. What is neither in memory nor
@@ -119,18 +138,13 @@ impl<V: Value> Cache<V> {
         // Each key once, in the order of its first coming.
         let mut known = HashSet::new();
         let distinct = keys.iter().map(AsRef::as_ref).filter(|key| known.insert(*key));
-        let seek = distinct.map(|bare| (self.key(bare, now), Arc::<str>::from(bare))).map(
-            |(key, bare)| async {
-                let found = self.seek(&key, &terms).await;
-                (key, bare, found)
-            },
-        );
-        let sought: Vec<_> =
-            stream::iter(seek.collect::<Vec<_>>()).buffered(SOUGHT).collect().await;
+        let (bare, stored): (Vec<Arc<str>>, Vec<Key>) =
+            distinct.map(|bare| (bare.into(), self.key(bare, now))).unzip();
+        let sought = self.seek(&stored, &terms).await;
 
         let mut answers: HashMap<Arc<str>, Result<Answer<V>, Error>> = HashMap::new();
         let (mut missing, mut again) = (Vec::new(), Vec::new());
-        for (key, bare, (seen, settled)) in sought {
+        for ((key, bare), (seen, settled)) in stored.into_iter().zip(bare).zip(sought) {
             let wanted = Wanted { key, bare, known: seen };
             match settled {
                 Ok((answer, is_due)) => {
@@ -175,29 +189,31 @@ impl<V: Value> Cache<V> {
         in_order(keys, &answers)
     }
 
-    /// What a key of a batch comes to without its source, and what was seen of it.
-    #[allow(
-        clippy::type_complexity,
-        reason = "the same as `settled` gives, with what it was made of"
-    )]
-    async fn seek(
-        &self,
-        key: &Key,
-        terms: &Terms,
-    ) -> (Option<Seen<V>>, Result<(Answer<V>, bool), Option<Seen<V>>>) {
-        let now = self.inner.clock.now();
-        if let Some(written) = self.written(Key::bare(&key.id)) {
-            return (None, Ok((self.answer(written, Outcome::Hit, now), false)));
+    /// What the keys of a batch come to without their source: in memory, and below it at once.
+    async fn seek(&self, keys: &[Key], terms: &Terms) -> Vec<Sought<V>> {
+        let (now, skip) = (self.inner.clock.now(), terms.options.skip_memory);
+        let in_memory = |key: &Key| {
+            if let Some(written) = self.written(Key::bare(&key.id)) {
+                return (None, Ok((self.answer(&written, Outcome::Hit, now), false)));
+            }
+            let seen = if skip { None } else { self.look(&key.id, now, true) };
+            let settled = self.settled(key, &seen, terms, true);
+            (seen, settled)
+        };
+        let mut found: Vec<Sought<V>> = keys.iter().map(in_memory).collect();
+        if terms.options.refresh {
+            return found;
         }
-        let skip = terms.options.skip_memory;
-        let mut seen = if skip { None } else { self.look(&key.id, now, true) };
-        let settled = self.settled(key, &seen, terms, true);
-        if settled.is_ok() || terms.options.refresh || !self.has_below() {
-            return (seen, settled);
+        let open: Vec<usize> = (0..keys.len()).filter(|at| found[*at].1.is_err()).collect();
+        let sought: Vec<Key> = open.iter().map(|at| keys[*at].clone()).collect();
+        let below = self.seek_many_below(&sought, !skip).await;
+        for ((at, key), below) in open.into_iter().zip(&sought).zip(below) {
+            let (seen, settled) = &mut found[at];
+            *seen = below.or_else(|| self.again(key, seen.take()?));
+            let spare = settled.as_mut().err().and_then(Option::take);
+            *settled = self.settled(key, seen, terms, false).map_err(|own| own.or(spare));
         }
-        seen = self.seek_below(key).await.map(|(seen, _)| seen).or(seen);
-        let below = self.settled(key, &seen, terms, false);
-        (seen, below.map_err(|spare| spare.or(settled.err().flatten())))
+        found
     }
 
     /// Places in the flights of these keys, by the keys as callers know them. Those that are new wait for one call.

@@ -69,7 +69,7 @@ impl<V: Value> Cache<V> {
     {
         let now = self.inner.clock.now();
         if let Some(written) = self.written(key) {
-            return Ok(self.answer(written, Outcome::Hit, now));
+            return Ok(self.answer(&written, Outcome::Hit, now));
         }
         let id = self.desk.naming.stored(key, now);
         let seen = if options.skip_memory { None } else { self.look(&id, now, true) };
@@ -80,7 +80,7 @@ impl<V: Value> Cache<V> {
                     let terms = Terms::new(&self.policy, options);
                     self.refresh(&key, Some(seen.clone()), terms, load);
                 }
-                Ok(self.answer(seen, Outcome::Hit, now))
+                Ok(self.answer(&seen, Outcome::Hit, now))
             }
             seen => {
                 let key = Key::new(Arc::clone(&self.policy.name), id);
@@ -114,17 +114,19 @@ impl<V: Value> Cache<V> {
         };
         let patience = Patience::new(&self.inner.clock, &terms);
         if self.has_below() && !terms.options.refresh {
-            let (cache, id) = (self.clone(), key.clone());
-            let ticket = self.looks.board(&key, &|scope| touches(scope, &key), |_| async move {
-                Ok(cache.seek_below(&id).await.map(|(seen, _)| seen))
-            });
+            let (cache, id, fills) = (self.clone(), key.clone(), !terms.options.skip_memory);
+            let ticket =
+                self.looks.board(&key, &|scope| touches(scope, &key), move |_| async move {
+                    Ok(cache.seek_below(&id, fills).await)
+                });
             loop {
                 let waited = patience.wait(&ticket, spare.is_some()).await;
                 // What a mark has covered since then is not given.
                 spare = self.still(&key, spare, &terms);
                 match waited {
                     Waited::Landed(found) => {
-                        best = found.ok().flatten().or(best);
+                        let found = found.ok().flatten().or(best);
+                        best = found.and_then(|seen| self.again(&key, seen));
                         break;
                     }
                     Waited::Soft if spare.is_none() => {}
@@ -177,7 +179,7 @@ impl<V: Value> Cache<V> {
             Grade::Spare(spare) => return Err(Some(spare)),
             Grade::Useless => return Err(None),
         };
-        Ok((self.answer(seen.clone(), outcome, now), again))
+        Ok((self.answer(seen, outcome, now), again))
     }
 
     fn grade(&self, key: &Key, seen: &Seen<V>, terms: &Terms, now: Millis) -> Grade<V> {
@@ -186,12 +188,12 @@ impl<V: Value> Cache<V> {
                 return if self.is_due(&key.id, seen, now) { Grade::Due } else { Grade::Fresh };
             }
             // What was not there may be by now.
-            if seen.value.is_none() {
+            if seen.is_absent() {
                 return Grade::Useless;
             }
             let is_stale = match terms.options.stale_window {
                 None => seen.verdict == Verdict::Stale,
-                Some(_) => self.within(key, seen, terms.windows(seen.lifetime).0),
+                Some(_) => self.within(key, seen, terms.windows(seen.lifetime()).0),
             };
             if is_stale {
                 return Grade::Stale;
@@ -217,12 +219,12 @@ impl<V: Value> Cache<V> {
         spare: Option<Seen<V>>,
         terms: &Terms,
     ) -> Option<Seen<V>> {
-        spare.filter(|seen| self.within(key, seen, terms.windows(seen.lifetime).1))
+        spare.filter(|seen| self.within(key, seen, terms.windows(seen.lifetime()).1))
     }
 
     fn is_due(&self, id: &str, seen: &Seen<V>, now: Millis) -> bool {
         // That there is no value is asked again soon enough.
-        seen.value.is_some() && self.desk.early.is_due(id, seen, now, || self.inner.jitter.next())
+        !seen.is_absent() && self.desk.early.is_due(id, seen, now, || self.inner.jitter.next())
     }
 
     /// The error for who asks for a key whose source rests.
@@ -232,18 +234,18 @@ impl<V: Value> Cache<V> {
         Some(error)
     }
 
-    pub(super) fn answer(&self, seen: Seen<V>, outcome: Outcome, now: Millis) -> Answer<V> {
+    pub(super) fn answer(&self, seen: &Seen<V>, outcome: Outcome, now: Millis) -> Answer<V> {
         let stamp = seen.stamp();
-        let outcome = match (outcome, &seen.value) {
-            (Outcome::Hit, None) => {
+        let outcome = match (outcome, seen.is_absent()) {
+            (Outcome::Hit, true) => {
                 self.inner.counters.count(Event::NegativeHit, 1);
                 Outcome::Negative
             }
             (outcome, _) => outcome,
         };
         let age = now.since(stamp.read_at).unwrap_or_default();
-        let Seen { value, tier, .. } = seen;
-        Answer { value, outcome, tier: Some(tier), stamp, age, problem: None }
+        let (value, tier) = (seen.value(), Some(seen.tier));
+        Answer { value, outcome, tier, stamp, age, problem: None }
     }
 
     /// What is given in place of what could not be loaded, if there is anything.
@@ -254,7 +256,7 @@ impl<V: Value> Cache<V> {
         problem: Option<Error>,
         event: Event,
     ) -> Option<Answer<V>> {
-        let answer = self.answer(spare?, outcome, self.inner.clock.now());
+        let answer = self.answer(&spare?, outcome, self.inner.clock.now());
         self.inner.counters.count(event, 1);
         Some(Answer { problem, ..answer })
     }
@@ -324,6 +326,10 @@ impl<V: Value> Cache<V> {
 
     /// A load goes on although nobody waits for it.
     fn go_on(&self, ticket: Ticket<Answer<V>>) {
+        // One task is enough, however many callers it outlives.
+        if !ticket.takes_wheel() {
+            return;
+        }
         let background = &self.inner.tasks;
         background.spawn(async move {
             // Whoever wants to know how it ends has a ticket too; a failure was counted.

@@ -1,66 +1,84 @@
 //! What a read finds: a value, or that there is none.
 
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
-use samovar_core::{Claim, Lifetime, Millis, Parts, Stamp, Tags, TierName, Verdict};
+use samovar_core::Stamp;
 
 use super::answer::Found;
+use crate::tier::Shared;
+use crate::value::Value;
 
 /// In place of a value in memory: the source has none.
 #[derive(Debug)]
 pub(super) struct Absent;
 
-/// What was found under a key, judged: as [`Found`], and the value may be none.
-pub(super) struct Seen<V> {
-    pub(super) value: Option<Arc<V>>,
-    pub(super) parts: Parts,
-    pub(super) tags: Tags,
-    pub(super) lifetime: Lifetime,
-    pub(super) tier: TierName,
-    pub(super) verdict: Verdict,
-    /// The verdict with the time of fail-safe added to the stale window.
-    pub(super) reserve: Verdict,
-    pub(super) marked: bool,
-    pub(super) fresh_until: Millis,
+/// The form that a value, or that there is none, has in memory.
+pub(super) fn in_memory<V: Value>(value: Option<&Arc<V>>) -> Shared {
+    match value {
+        Some(value) => Shared::new(Arc::clone(value), value.weight()),
+        None => Shared::new(Arc::new(Absent), 0),
+    }
 }
 
-impl<V> Seen<V> {
-    pub(super) fn absent(found: Found<Absent>) -> Seen<V> {
-        let Found { parts, tags, lifetime, tier, verdict, reserve, marked, fresh_until, .. } =
-            found;
-        let value = None;
-        Seen { value, parts, tags, lifetime, tier, verdict, reserve, marked, fresh_until }
+/// What was found under a key, judged: as [`Found`], and the value may be none.
+pub(super) struct Seen<V> {
+    found: Found<V>,
+    is_absent: bool,
+}
+
+impl<V: Value> Seen<V> {
+    /// Something whose value is of this type, or none.
+    #[inline]
+    pub(super) fn new(found: Found<V>, is_absent: bool) -> Seen<V> {
+        Seen { found, is_absent }
+    }
+
+    /// The source is known to have no such row.
+    pub(super) fn is_absent(&self) -> bool {
+        self.is_absent
+    }
+
+    /// As callers are given it, if there is a value.
+    #[inline]
+    pub(super) fn found(self) -> Option<Found<V>> {
+        (!self.is_absent).then_some(self.found)
+    }
+
+    /// The value, if there is one.
+    pub(super) fn value(&self) -> Option<Arc<V>> {
+        (!self.is_absent).then(|| self.found.value())
+    }
+
+    /// The value where it lies, if there is one.
+    pub(super) fn get(&self) -> Option<&V> {
+        (!self.is_absent).then(|| &*self.found)
     }
 
     /// The stamp of its oldest part.
     pub(super) fn stamp(&self) -> Stamp {
-        let stamps = self.parts.iter().map(|part| part.stamp);
+        let stamps = self.parts().iter().map(|part| part.stamp);
         let oldest = stamps.min_by_key(|stamp| stamp.read_at);
         oldest.expect("what has no part is dead to every survey, and never seen")
     }
+}
 
-    pub(super) fn claim(&self) -> Claim<'_> {
-        Claim { parts: &self.parts, tags: &self.tags, lifetime: self.lifetime }
+impl<V> Deref for Seen<V> {
+    type Target = Found<V>;
+
+    fn deref(&self) -> &Found<V> {
+        &self.found
     }
 }
 
-impl<V> From<Found<V>> for Seen<V> {
-    fn from(found: Found<V>) -> Seen<V> {
-        let Found {
-            value, parts, tags, lifetime, tier, verdict, reserve, marked, fresh_until, ..
-        } = found;
-        let value = Some(value);
-        Seen { value, parts, tags, lifetime, tier, verdict, reserve, marked, fresh_until }
+impl<V> DerefMut for Seen<V> {
+    fn deref_mut(&mut self) -> &mut Found<V> {
+        &mut self.found
     }
 }
 
 impl<V> Clone for Seen<V> {
     fn clone(&self) -> Self {
-        Seen {
-            value: self.value.clone(),
-            parts: Arc::clone(&self.parts),
-            tags: self.tags.clone(),
-            ..*self
-        }
+        Seen { found: self.found.clone(), is_absent: self.is_absent }
     }
 }

@@ -9,6 +9,8 @@ use samovar_core::{Error, ErrorKind, Key};
 
 /// The most keys that rest at once.
 const MOST: usize = 10_000;
+/// While there are so many, those that have rested are looked for so often in the time that one rests.
+const SWEEPS: u32 = 16;
 
 /// A failed load.
 #[derive(Debug)]
@@ -20,15 +22,22 @@ struct Failed {
 
 /// The keys of a cache that failed a moment ago, at most 10,000: beyond that some are asked for again at once.
 #[derive(Debug, Default)]
-pub(super) struct Throttle(Mutex<HashMap<Arc<str>, Failed>>);
+pub(super) struct Throttle(Mutex<Failures>);
+
+#[derive(Debug, Default)]
+struct Failures {
+    keys: HashMap<Arc<str>, Failed>,
+    /// Those that have rested are not looked for before then.
+    sweep_at: Duration,
+}
 
 impl Throttle {
     /// The error for who asks for a key while it rests.
     pub(super) fn check(&self, key: &Key, now: Duration) -> Option<Error> {
         let mut failed = self.0.lock();
-        let Failed { at, until, error } = failed.get(&key.id)?;
+        let Failed { at, until, error } = failed.keys.get(&key.id)?;
         if *until <= now {
-            failed.remove(&key.id);
+            failed.keys.remove(&key.id);
             return None;
         }
         let (ago, rest) = (now.saturating_sub(*at), *until - now);
@@ -43,15 +52,17 @@ impl Throttle {
             return;
         }
         let mut failed = self.0.lock();
-        if failed.len() >= MOST {
-            failed.retain(|_, failed| failed.until > now);
+        // Now and then: where very many fail, each would else look at all the others.
+        if failed.keys.len() >= MOST && failed.sweep_at <= now {
+            failed.keys.retain(|_, failed| failed.until > now);
+            failed.sweep_at = now.saturating_add(rest / SWEEPS);
         }
-        if failed.len() >= MOST {
-            let any = failed.keys().next().cloned();
-            any.and_then(|any| failed.remove(&any));
+        if failed.keys.len() >= MOST {
+            let any = failed.keys.keys().next().cloned();
+            any.and_then(|any| failed.keys.remove(&any));
         }
         let (until, error) = (now.saturating_add(rest), error.clone());
-        failed.insert(Arc::clone(&key.id), Failed { at: now, until, error });
+        failed.keys.insert(Arc::clone(&key.id), Failed { at: now, until, error });
     }
 }
 
@@ -68,13 +79,30 @@ mod tests {
             throttle.rest(&key(id), seconds(0), seconds(10 + id as u64 % 2), &error);
         }
         throttle.rest(&key(MOST), seconds(10), seconds(10), &error);
-        assert_eq!(throttle.0.lock().len(), MOST / 2 + 1);
+        assert_eq!(throttle.0.lock().keys.len(), MOST / 2 + 1);
         for id in MOST..3 * MOST {
             throttle.rest(&key(id), seconds(10), seconds(10), &error);
         }
-        assert_eq!(throttle.0.lock().len(), MOST);
+        assert_eq!(throttle.0.lock().keys.len(), MOST);
         assert!(throttle.check(&key(3 * MOST - 1), seconds(19)).is_some());
         assert!(throttle.check(&key(3 * MOST - 1), seconds(20)).is_none());
-        assert_eq!(throttle.0.lock().len(), MOST - 1);
+        assert_eq!(throttle.0.lock().keys.len(), MOST - 1);
+    }
+
+    #[test]
+    fn while_it_is_full_it_is_swept_now_and_then() {
+        let (throttle, error) = (Throttle::default(), Error::new(ErrorKind::Source, "down"));
+        let key = |id: usize| Key::new("c", id.to_string());
+        let at = Duration::from_millis;
+        let rest = at(1_600);
+        for id in 0..MOST {
+            throttle.rest(&key(id), at(0), rest, &error);
+        }
+        let sweeps = (0..1_600).filter(|millis| {
+            let before = throttle.0.lock().sweep_at;
+            throttle.rest(&key(MOST + millis), at(*millis as u64), rest, &error);
+            throttle.0.lock().sweep_at != before
+        });
+        assert_eq!(sweeps.count(), 16, "of 1,600 failures");
     }
 }

@@ -7,14 +7,15 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::RwLock;
-use samovar_core::{Error, ErrorKind, Millis, Part, Parts, Stamp, Tags, TierName, Verdict};
+use samovar_core::{Entry, Error, ErrorKind, Millis, Part, Parts, Stamp, Tags, TierName};
 use tokio::sync::Notify;
 
 use super::Cache;
 use super::answer::Found;
-use super::seen::Seen;
+use super::seen::{Seen, in_memory};
 use crate::codec::Payload;
 use crate::counters::Lookup;
+use crate::tier::Held;
 use crate::value::Value;
 
 /// An acknowledged write, under its number in the journal.
@@ -155,9 +156,7 @@ impl<V: Value> Cache<V> {
     /// The same as what is found; `Some(None)`: it was deleted.
     #[inline]
     pub(super) fn written_found(&self, key: &str) -> Option<Option<Found<V>>> {
-        let seen = self.written(key)?;
-        let Seen { value, parts, tags, lifetime, tier, fresh_until, .. } = seen;
-        Some(value.map(|value| Found::clean(value, (&parts, &tags, lifetime), tier, fresh_until)))
+        Some(self.written(key)?.found())
     }
 
     /// Whether something that is read from the source is not to be kept, since what was written here is newer.
@@ -188,16 +187,15 @@ impl<V: Value> Cache<V> {
         // No mark drops it, and whatever the source says is older.
         let stamp = Stamp::new(self.inner.fence.token(), now);
         let lifetime = self.policy.lifetime(write.ttl.unwrap_or(self.policy.ttl), None);
-        Some(Seen {
+        let is_absent = value.is_none();
+        let value = in_memory(value.as_ref());
+        let entry = Entry {
             value,
             parts: Parts::from([Part { span: None, stamp }]),
             tags: write.tags.clone(),
             lifetime,
-            tier: TierName::Memory,
-            verdict: Verdict::Fresh,
-            reserve: Verdict::Fresh,
-            marked: false,
-            fresh_until: now.plus(lifetime.ttl),
-        })
+        };
+        let held = Held::loose(&self.key(&write.key, now), entry);
+        Some(Seen::new(Found::clean(Arc::new(held), TierName::Memory), is_absent))
     }
 }

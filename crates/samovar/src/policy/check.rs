@@ -120,6 +120,7 @@ impl CachePolicy {
         found.time("soft_timeout", self.soft_timeout, false);
         found.time("hard_timeout", self.hard_timeout, true);
         found.time("load_limit", self.load_limit, true);
+        found.time("load_lease", self.load_lease, true);
         found.time("throttle", Some(self.throttle), false);
         found.range("jitter", Some(self.jitter), "0 to 1", |x| (0.0..=1.0).contains(&x));
         let between = |x| x > 0.0 && x < 1.0;
@@ -129,6 +130,10 @@ impl CachePolicy {
         let attempts = f64::from(self.write_attempts);
         found.range("write_attempts", Some(attempts), "1 and more", |x| x >= 1.0);
         found.range("priority", Some(f64::from(self.priority)), "0 to 100", |x| x <= 100.0);
+        if self.max_bytes == Some(0) {
+            let text = "found 0, allowed is 1 and more, or none; to keep nothing in memory: memory = false";
+            found.say("max_bytes", text.to_owned());
+        }
         if self.memory_ttl.is_some_and(|memory| memory > self.ttl) {
             found.say(
                 "memory_ttl",

@@ -41,9 +41,24 @@ struct Inner<V: Clone + Send + Sync + 'static> {
     clock: Arc<dyn Clock>,
     counters: Arc<Counters>,
     jitter: Jitter,
+    health: Arc<Health>,
+}
+
+/// How a tier is doing.
+#[derive(Debug, Default)]
+pub(crate) struct Health {
+    /// In a row, the last ones.
     failures: AtomicU32,
     /// It is left alone.
     open: AtomicBool,
+}
+
+impl Health {
+    /// Whether the last lookup went well.
+    #[cfg(feature = "redis")]
+    pub(crate) fn is_good(&self) -> bool {
+        !self.open.load(Ordering::Relaxed) && self.failures.load(Ordering::Relaxed) == 0
+    }
 }
 
 impl<V: Clone + Send + Sync + 'static> Breaker<V> {
@@ -61,15 +76,19 @@ impl<V: Clone + Send + Sync + 'static> Breaker<V> {
             clock,
             counters,
             jitter: Jitter::random()?,
-            failures: AtomicU32::new(0),
-            open: AtomicBool::new(false),
+            health: Arc::default(),
         };
         Ok(Breaker { inner: Arc::new(inner), tasks })
     }
 
+    /// How the tier is doing, from now on.
+    pub(crate) fn health(&self) -> Arc<Health> {
+        Arc::clone(&self.inner.health)
+    }
+
     /// Whether the tier is left alone; who asks goes past it, and is counted.
     fn skips(&self) -> bool {
-        let open = self.inner.open.load(Ordering::Relaxed);
+        let open = self.inner.health.open.load(Ordering::Relaxed);
         if open {
             self.inner.counters.count(Event::TierSkipped, 1);
         }
@@ -86,13 +105,15 @@ impl<V: Clone + Send + Sync + 'static> Breaker<V> {
         let inner = &self.inner;
         let took = inner.clock.elapsed().saturating_sub(began);
         if problem.is_none() && took < inner.options.slow {
-            if inner.failures.load(Ordering::Relaxed) > 0 {
-                inner.failures.store(0, Ordering::Relaxed);
+            if inner.health.failures.load(Ordering::Relaxed) > 0 {
+                inner.health.failures.store(0, Ordering::Relaxed);
             }
             return;
         }
-        let failures = inner.failures.fetch_add(1, Ordering::Relaxed).saturating_add(1);
-        if failures >= inner.options.failures_max && !inner.open.swap(true, Ordering::Relaxed) {
+        let failures = inner.health.failures.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+        if failures >= inner.options.failures_max
+            && !inner.health.open.swap(true, Ordering::Relaxed)
+        {
             let why = problem.map_or_else(|| format!("it took {took:?}"), Error::to_string);
             inner.say(&format!("is left alone after {failures} failures in a row: {why}"));
             self.tasks.spawn(probe(Arc::downgrade(inner), key.clone()));
@@ -118,11 +139,13 @@ async fn probe<V: Clone + Send + Sync + 'static>(breaker: Weak<Inner<V>>, key: K
         nap.await;
         let Some(inner) = breaker.upgrade() else { return };
         let began = inner.clock.elapsed();
+        let is_known = inner.tier.waiting(&key).is_some();
         let answer = inner.tier.get_for(&key, Need::Now).await;
-        if answer.is_ok() && inner.clock.elapsed().saturating_sub(began) < slow {
-            inner.failures.store(0, Ordering::Relaxed);
+        // What still waits to be written says nothing of who is to take it.
+        if !is_known && answer.is_ok() && inner.clock.elapsed().saturating_sub(began) < slow {
+            inner.health.failures.store(0, Ordering::Relaxed);
             inner.say("answers again");
-            inner.open.store(false, Ordering::Relaxed);
+            inner.health.open.store(false, Ordering::Relaxed);
             return;
         }
         tries = tries.saturating_add(1);
@@ -144,6 +167,10 @@ impl<V: Clone + Send + Sync + 'static> Tier for Breaker<V> {
         if self.skips() {
             return Box::pin(ready(Err(self.away())));
         }
+        // What waits to be written says nothing of how the tier is doing.
+        if let Some(waiting) = self.inner.tier.waiting(key) {
+            return Box::pin(ready(Ok(waiting)));
+        }
         Box::pin(async move {
             let began = self.inner.clock.elapsed();
             let answer = self.inner.tier.get_for(key, need).await;
@@ -153,21 +180,33 @@ impl<V: Clone + Send + Sync + 'static> Tier for Breaker<V> {
     }
 
     fn get_many<'a>(&'a self, keys: &'a [Key], need: Need) -> BoxFuture<'a, Vec<Got<V>>> {
-        let Some(first) = keys.first() else { return Box::pin(ready(Vec::new())) };
+        if keys.is_empty() {
+            return Box::pin(ready(Vec::new()));
+        }
         if self.skips() {
             return Box::pin(ready(keys.iter().map(|_| Err(self.away())).collect()));
         }
         Box::pin(async move {
+            let asks = |key: &Key| self.inner.tier.waiting(key).is_none();
+            let asked: Vec<usize> = (0..keys.len()).filter(|at| asks(&keys[*at])).collect();
             let began = self.inner.clock.elapsed();
             let answers = self.inner.tier.get_many(keys, need).await;
             // While some servers answer it is of use.
-            let problem = match answers.iter().all(Result::is_err) {
-                true => answers.first().and_then(|answer| answer.as_ref().err()),
-                false => None,
-            };
-            self.note(began, problem, first);
+            let problem = |at: &usize| answers.get(*at).and_then(|answer| answer.as_ref().err());
+            let all_failed = asked.iter().all(|at| problem(at).is_some());
+            if let Some(first) = asked.first() {
+                self.note(began, problem(first).filter(|_| all_failed), &keys[*first]);
+            }
             answers
         })
+    }
+
+    fn waiting(&self, key: &Key) -> Option<Option<Entry<V>>> {
+        self.inner.tier.waiting(key)
+    }
+
+    fn written<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, ()> {
+        self.inner.tier.written(key)
     }
 
     fn put(&self, key: &Key, entry: Entry<V>) {
@@ -188,7 +227,7 @@ impl<V: Clone + Send + Sync + 'static> Tier for Breaker<V> {
     }
 
     fn room(&self) -> BoxFuture<'_, Result<(), Error>> {
-        match self.inner.open.load(Ordering::Relaxed) {
+        match self.inner.health.open.load(Ordering::Relaxed) {
             // Nothing is handed to it now.
             true => Box::pin(ready(Ok(()))),
             false => self.inner.tier.room(),

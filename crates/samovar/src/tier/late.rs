@@ -1,6 +1,25 @@
 //! Which of two entries under one key was read first.
 
-use samovar_core::{Part, Stamp};
+use std::time::Duration;
+
+use samovar_core::{Lifetime, Part, Stamp};
+
+/// When something was read is reckoned anew each time it comes from Redis, from how long it lasts by Redis' clock: so
+/// it may be told with so much of a difference …
+const DRIFT: Duration = Duration::from_secs(1);
+/// … and by no more than this share of its lifetime.
+const SHARE: u32 = 10;
+
+/// Whether these are the parts of one and the same read of the source, told twice.
+pub(crate) fn is_same(one: &[Part], other: &[Part], lifetime: Lifetime) -> bool {
+    let drift = DRIFT.min(lifetime.ttl / SHARE);
+    let is_same = |(one, other): (&Part, &Part)| {
+        let (one_at, other_at) = (one.stamp.read_at, other.stamp.read_at);
+        let apart = Duration::from_millis(one_at.0.abs_diff(other_at.0));
+        one.span == other.span && one.stamp.version == other.stamp.version && apart <= drift
+    };
+    one.len() == other.len() && one.iter().zip(other).all(is_same)
+}
 
 /// Whether an entry that is to be put was read before the one that stands there: some day of it was, and none
 /// was read later. Where each has a later day, the one whose oldest part is older is late.
@@ -103,6 +122,20 @@ mod tests {
         assert!(!late(&one((4, 60)), &stands), "in doubt too");
         assert!(!late(&one((6, 40)), &stands));
         assert!(!late(&stands, &[]));
+    }
+
+    #[test]
+    fn what_was_told_twice_is_the_same() {
+        let lifetime =
+            |ttl| Lifetime { ttl: Duration::from_secs(ttl), stale_window: Duration::ZERO };
+        let one = |stamp| [Part { span: None, ..part(0, 0, stamp) }];
+        let same = |at, ttl| is_same(&one((5, 10_000)), &one((5, at)), lifetime(ttl));
+        assert!(same(10_000, 0) && same(11_000, 100) && same(9_000, 100));
+        assert!(!same(11_001, 100), "it was read again");
+        assert!(same(10_100, 1) && !same(10_101, 1));
+        assert!(!is_same(&one((5, 10_000)), &one((6, 10_000)), lifetime(100)), "a mark is between");
+        let two = [part(0, 3, (5, 50)), part(4, 9, (5, 50))];
+        assert!(is_same(&two, &two, lifetime(1)) && !is_same(&two, &two[..1], lifetime(1)));
     }
 
     #[test]

@@ -25,8 +25,8 @@ use tokio::sync::Notify;
 
 use books::{Books, RANK};
 pub(crate) use expiry::leave_in_time;
+pub(crate) use held::Held;
 pub use held::Shared;
-pub(crate) use held::{Held, fresh_until};
 
 /// A shard has at least so many bytes: only entries that are nearly as large are turned down.
 const SHARD: u64 = 32 << 20;
@@ -75,9 +75,7 @@ impl Wanted<'_> {
 
 impl Equivalent<Named> for Wanted<'_> {
     fn equivalent(&self, Named(held): &Named) -> bool {
-        let key = held.key();
-        // Mostly the very same text names the cache.
-        *self.id == *key.id && (std::ptr::eq(self.cache, &*key.cache) || *self.cache == *key.cache)
+        held.is_at(self.cache, self.id)
     }
 }
 
@@ -167,6 +165,7 @@ impl MemoryTier {
     }
 
     /// What stands under a key.
+    #[inline]
     pub(crate) fn find(&self, cache: &str, id: &str) -> Option<Arc<Held>> {
         let held = self.table.get(&Wanted { cache, id })?;
         held.note_use();

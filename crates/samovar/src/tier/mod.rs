@@ -14,6 +14,6 @@ pub(crate) mod stack;
 #[cfg(feature = "redis")]
 pub use self::redis::RedisTier;
 pub use disk::{DiskOptions, DiskTier};
-pub(crate) use late::is_late;
-pub(crate) use memory::{FOR_GOOD, Held, fresh_until, leave_in_time};
+pub(crate) use late::{is_late, is_same};
+pub(crate) use memory::{FOR_GOOD, Held, leave_in_time};
 pub use memory::{MemoryTier, Shared};

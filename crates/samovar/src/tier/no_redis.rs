@@ -9,6 +9,9 @@ use crate::counters::Counters;
 use crate::redis::RedisSettings;
 use crate::settings::LowerTier;
 
+/// Nobody shares anything.
+pub(crate) type Shares = ();
+
 /// There is none.
 ///
 /// # Errors
@@ -18,7 +21,7 @@ pub(crate) fn open(
     _: &Arc<dyn Clock>,
     _: &Arc<Counters>,
     _: Tasks,
-) -> Result<LowerTier, Error> {
+) -> Result<(LowerTier, Shares), Error> {
     let problem = "redis is set, and this program was built without it: build it with the cargo \
                    feature `redis`";
     Err(Error::new(ErrorKind::Invalid, problem))

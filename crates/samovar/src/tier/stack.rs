@@ -3,15 +3,18 @@
 use std::sync::Arc;
 
 use samovar_core::{
-    BoxFuture, Entry, Error, ErrorKind, Key, Millis, Tick, Tier, TierName, Usage, Verdict,
+    BoxFuture, Clock, Entry, Error, ErrorKind, Got, Key, Tick, Tier, TierName, Usage, Verdict,
 };
 
-use super::memory::{MemoryTier, Shared};
+use super::memory::MemoryTier;
 use crate::codec::Payload;
 use crate::counters::{CacheCounters, Counters, Event, Lookup};
 use crate::fence::{Fence, Survey};
 use crate::policy::CachePolicy;
 use crate::settings::LowerTier;
+
+/// A tier is asked for so many keys at once.
+const AT_ONCE: usize = 1_000;
 
 /// The tiers of one process.
 pub(crate) struct Stack {
@@ -27,6 +30,65 @@ pub(crate) struct Below {
     pub(crate) survey: Survey,
 }
 
+/// Who asks below memory, and by what it is judged.
+pub(crate) struct Asks<'a> {
+    pub(crate) policy: &'a CachePolicy,
+    pub(crate) fence: &'a Fence,
+    pub(crate) clock: &'a dyn Clock,
+    pub(crate) counters: &'a Counters,
+    pub(crate) of_cache: &'a CacheCounters,
+    /// Who looks again for what was just missed has been counted.
+    pub(crate) counts_misses: bool,
+}
+
+impl Asks<'_> {
+    /// What a tier gave, asked when this tick was the last, if it may be served; what may be in part is kept as `partly`,
+    /// unless there is some.
+    fn weigh(
+        &self,
+        key: &Key,
+        tier: TierName,
+        got: Got<Payload>,
+        before: Tick,
+        partly: &mut Option<Below>,
+    ) -> Option<Below> {
+        let entry = match got {
+            Ok(Some(entry)) => entry,
+            Ok(None) => {
+                if self.counts_misses {
+                    self.of_cache.count(tier, Lookup::Miss);
+                }
+                return None;
+            }
+            // Counted where it is skipped.
+            Err(error) if error.kind() == ErrorKind::Away => return None,
+            Err(_) => {
+                self.counters.count(Event::TierError, 1);
+                return None;
+            }
+        };
+        let Some(parts) = self.fence.recall(key, entry.claim(), before) else {
+            self.of_cache.count(tier, Lookup::Refused);
+            return None;
+        };
+        let entry = Entry { parts, ..entry };
+        let now = self.clock.now();
+        let survey = self.fence.survey(&key.cache, &key.id, entry.claim(), Tick(0), now);
+        let found = Below { tier, entry, survey };
+        if found.survey.verdict < Verdict::Refused {
+            if let Some(partly) = partly {
+                self.of_cache.count(partly.tier, Lookup::Refused);
+            }
+            return Some(found);
+        }
+        match partly {
+            None if !found.survey.dead => *partly = Some(found),
+            _ => self.of_cache.count(found.tier, Lookup::Refused),
+        }
+        None
+    }
+}
+
 impl Stack {
     /// Memory, and what lies below in the order in which it is asked.
     pub(crate) fn new(memory: Arc<MemoryTier>, lower: Vec<LowerTier>) -> Stack {
@@ -38,53 +100,50 @@ impl Stack {
         &self.memory
     }
 
-    /// What the tiers below memory have under a key, as of `now`: the first that may be served, else the first of which
-    /// anything may; with ticks as [`Fence::recall`] gives them. A tier that fails is counted and passed over.
-    pub(crate) async fn below(
-        &self,
-        policy: &CachePolicy,
-        key: &Key,
-        fence: &Fence,
-        now: impl Fn() -> Millis,
-        counted: (&Counters, &CacheCounters),
-    ) -> Option<Below> {
-        let (counters, of_cache) = counted;
-        let mut partly: Option<Below> = None;
-        for tier in self.lower(policy) {
+    /// What the tiers below memory have under a key: the first that may be served, else the first of which anything
+    /// may; with ticks as [`Fence::recall`] gives them. A tier that fails is counted and passed over.
+    pub(crate) async fn below(&self, key: &Key, asks: &Asks<'_>) -> Option<Below> {
+        let mut partly = None;
+        for tier in self.lower(asks.policy) {
             // Before the lookup: what is found may not know of marks that act from now on.
-            let before: Tick = fence.tick();
-            let entry = match tier.get_for(key, policy.need()).await {
-                Ok(Some(entry)) => entry,
-                Ok(None) => {
-                    of_cache.count(tier.name(), Lookup::Miss);
-                    continue;
-                }
-                // Counted where it is skipped.
-                Err(error) if error.kind() == ErrorKind::Away => continue,
-                Err(_) => {
-                    counters.count(Event::TierError, 1);
-                    continue;
-                }
-            };
-            let Some(parts) = fence.recall(key, entry.claim(), before) else {
-                of_cache.count(tier.name(), Lookup::Refused);
-                continue;
-            };
-            let entry = Entry { parts, ..entry };
-            let survey = fence.survey(&key.cache, &key.id, entry.claim(), Tick(0), now());
-            let found = Below { tier: tier.name(), entry, survey };
-            if found.survey.verdict < Verdict::Refused {
-                if let Some(partly) = partly {
-                    of_cache.count(partly.tier, Lookup::Refused);
-                }
+            let before = asks.fence.tick();
+            let got = tier.get_for(key, asks.policy.need()).await;
+            if let Some(found) = asks.weigh(key, tier.name(), got, before, &mut partly) {
                 return Some(found);
-            }
-            match partly {
-                None if !found.survey.dead => partly = Some(found),
-                _ => of_cache.count(found.tier, Lookup::Refused),
             }
         }
         partly
+    }
+
+    /// As [`Stack::below`] for many keys, in their order: each tier is asked once for up to a thousand of them.
+    pub(crate) async fn below_many(&self, keys: &[Key], asks: &Asks<'_>) -> Vec<Option<Below>> {
+        let mut found = Vec::with_capacity(keys.len());
+        for keys in keys.chunks(AT_ONCE) {
+            found.extend(self.below_some(keys, asks).await);
+        }
+        found
+    }
+
+    async fn below_some(&self, keys: &[Key], asks: &Asks<'_>) -> Vec<Option<Below>> {
+        let mut found: Vec<Option<Below>> = keys.iter().map(|_| None).collect();
+        // What may be served in part alone, until something better is found.
+        let mut partly: Vec<Option<Below>> = keys.iter().map(|_| None).collect();
+        let mut sought: Vec<usize> = (0..keys.len()).collect();
+        for tier in self.lower(asks.policy) {
+            if sought.is_empty() {
+                break;
+            }
+            let before = asks.fence.tick();
+            let asked: Vec<Key> = sought.iter().map(|at| keys[*at].clone()).collect();
+            let got = tier.get_many(&asked, asks.policy.need()).await;
+            for (at, got) in std::mem::take(&mut sought).into_iter().zip(got) {
+                found[at] = asks.weigh(&keys[at], tier.name(), got, before, &mut partly[at]);
+                if found[at].is_none() {
+                    sought.push(at);
+                }
+            }
+        }
+        found.into_iter().zip(partly).map(|(found, partly)| found.or(partly)).collect()
     }
 
     /// Keeps an entry found in a tier also in those between it and memory that the policy names.
@@ -115,6 +174,13 @@ impl Stack {
     /// Whether any tier below memory keeps what a policy is for.
     pub(crate) fn has_lower(&self, policy: &CachePolicy) -> bool {
         self.lower(policy).next().is_some()
+    }
+
+    /// Returns when what was put under a key has been written to Redis, or has failed to be.
+    pub(crate) async fn written(&self, key: &Key) {
+        for tier in self.lower.iter().filter(|tier| tier.name() == TierName::Redis) {
+            tier.written(key).await;
+        }
     }
 
     /// Forgets a key everywhere, from the bottom up: so nothing is promoted that was forgotten above.
@@ -164,9 +230,4 @@ impl Stack {
         let lower = self.lower.iter().map(|tier| (tier.name(), tier.usage()));
         std::iter::once(memory).chain(lower).collect()
     }
-}
-
-/// The form that a value has in memory.
-pub(crate) fn shared<V: crate::Value>(value: &Arc<V>) -> Shared {
-    Shared::new(Arc::clone(value), value.weight())
 }

@@ -168,7 +168,7 @@ fn old_parts_in_a_new_entry_keep_their_stamps() {
     block_on(samovar.sweep()).unwrap();
     // Read from disk, spliced with a new day, written again: day 1 must stay stale, here and on disk.
     let found = get(&cache, "k").unwrap();
-    let stamps: Vec<Stamp> = found.parts.iter().map(|part| part.stamp).collect();
+    let stamps: Vec<Stamp> = found.parts().iter().map(|part| part.stamp).collect();
     let parts = [day(0, stamp(&samovar)), day(1, stamps[1]), day(2, stamp(&samovar))];
     cache.put("k", "spliced".to_owned(), parts.clone().into());
     let verdicts = |found: &samovar::Found<String>| {
@@ -181,7 +181,7 @@ fn old_parts_in_a_new_entry_keep_their_stamps() {
         block_on(samovar.flush()).unwrap();
         let found = get(&cache, "k").unwrap();
         assert_eq!((verdicts(&found), found.tier), (expected.to_vec(), TierName::Disk));
-        cache.put_below("k", "spliced".to_owned(), found.parts);
+        cache.put_below("k", "spliced".to_owned(), found.parts().clone());
         block_on(samovar.sweep()).unwrap();
     }
 }
@@ -548,8 +548,8 @@ fn judge_memory_answers_for_a_day() {
     let found = cache.peek("k").unwrap();
     let name = Key::new("c", "k");
     let verdict = |day| {
-        let part = found.parts[0].only(Day(day));
-        let (parts, tags, lifetime) = (std::slice::from_ref(&part), &found.tags, found.lifetime);
+        let part = found.parts()[0].only(Day(day));
+        let (parts, tags, lifetime) = (std::slice::from_ref(&part), found.tags(), found.lifetime());
         fence(&samovar).judge_memory(&name, Claim { parts, tags, lifetime })
     };
     assert_eq!(

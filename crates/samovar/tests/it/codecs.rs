@@ -122,7 +122,7 @@ fn they_outlive_the_process() {
     let samovar = open(Some(directory.path()), &clock);
     let cache = samovar.cache::<Json<Product>>(policy("product_info"));
     let found = block_on(cache.get("42")).unwrap();
-    assert_eq!((found.tier, &**found.value), (TierName::Disk, &product(42)));
+    assert_eq!((found.tier, &**found), (TierName::Disk, &product(42)));
 }
 
 /// Compressed where the policy of its cache says so, read whatever the policy says by then.
@@ -154,6 +154,6 @@ fn what_is_stored_is_compressed_by_policy() {
     let cache = samovar.cache::<String>(policy("names"));
     for (key, value) in [("small", small), ("large", large)] {
         let found = block_on(cache.get(key)).unwrap();
-        assert_eq!((found.tier, &*found.value), (TierName::Disk, &value), "{key}");
+        assert_eq!((found.tier, &*found), (TierName::Disk, &value), "{key}");
     }
 }

@@ -48,7 +48,7 @@ fn read_all(directory: &Path, damaged: bool) -> Result<u64, samovar_core::Error>
     let mut served = 0;
     for id in 0..KEYS {
         if let Some(found) = block_on(cache.get(&id.to_string())) {
-            assert_eq!(*found.value, value(id), "what is served is what was written");
+            assert_eq!(*found, value(id), "what is served is what was written");
             assert!(id % 3 != 0, "and not what was removed");
             served += 1;
         }
@@ -64,7 +64,7 @@ fn read_all(directory: &Path, damaged: bool) -> Result<u64, samovar_core::Error>
     let _ = block_on(samovar.flush());
     let _ = block_on(samovar.sweep());
     if let Some(found) = block_on(cache.get("new")) {
-        assert_eq!(*found.value, value(1));
+        assert_eq!(*found, value(1));
     }
     let _ = block_on(samovar.close());
     Ok(served)
@@ -162,7 +162,7 @@ fn a_damaged_value_is_dropped_and_said() {
     assert!(block_on(cache.get("59")).is_none());
     assert_eq!(samovar.counters().snapshot().event(Event::Damaged), 1);
     assert!(samovar.counters().notices()[0].text.contains("c:59"));
-    assert_eq!(*block_on(cache.get("58")).unwrap().value, value(58), "the others are there");
+    assert_eq!(*block_on(cache.get("58")).unwrap(), value(58), "the others are there");
     block_on(samovar.flush()).unwrap();
     assert_eq!(samovar.usage()[1].1.total().entries, KEYS - 1);
     block_on(samovar.close()).unwrap();

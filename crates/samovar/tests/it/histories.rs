@@ -116,7 +116,7 @@ impl Node {
         let load = |_: Told<String>| async move { Ok(value) };
         let answer = block_on(self.cache.get_or_load("k", load)).unwrap();
         assert_eq!((answer.outcome, &*answer.value.unwrap()), (Outcome::Loaded, &now));
-        assert_eq!(self.cache.peek("k").map(|found| found.value.to_string()), Some(now));
+        assert_eq!(self.cache.peek("k").map(|found| found.to_string()), Some(now));
     }
 }
 
@@ -184,7 +184,7 @@ fn what_is_loaded_after_a_pending_mark_is_served() {
     let mark = node.commits();
     node.loads_anew();
     node.applies(mark);
-    assert_eq!(node.cache.peek("k").map(|found| found.value.to_string()), Some("1".to_owned()));
+    assert_eq!(node.cache.peek("k").map(|found| found.to_string()), Some("1".to_owned()));
 }
 
 /// late_disk_fill: the disk takes fills without checking them inside its writer.
@@ -197,7 +197,7 @@ fn late_disk_fill() {
     block_on(node.samovar.sweep()).unwrap();
     load.ends_with("0");
     node.serves_nothing_old();
-    assert_eq!(block_on(node.cache.get("k")).map(|found| found.value), None);
+    assert_eq!(block_on(node.cache.get("k")).map(|found| found.value()), None);
     node.loads_anew();
 }
 
@@ -247,7 +247,7 @@ fn late_promotion_token() {
     block_on(node.samovar.flush()).unwrap();
     node.gate.shut(Door::AfterGet);
     let cache = node.cache.clone();
-    let mut reader = Stepped::new(async move { cache.get("k").await.map(|found| found.value) });
+    let mut reader = Stepped::new(async move { cache.get("k").await.map(|found| found.value()) });
     assert!(reader.step().is_none());
     while node.gate.waiting(Door::AfterGet) == 0 {
         // The reading thread has not answered yet.
@@ -309,7 +309,7 @@ fn late_promotion_token_between_look_and_fill() {
         };
         WHILE_DECODING.set(Some(Box::new(hook)));
         // Whoever asked before the mark may be given it …
-        assert_eq!(block_on(cache.get("k")).map(|found| found.value.0), Some(0));
+        assert_eq!(block_on(cache.get("k")).map(|found| found.0), Some(0));
         // … nobody after.
         assert!(cache.peek("k").is_none());
         assert!(block_on(cache.get("k")).is_none());

@@ -157,7 +157,7 @@ fn kill_at_any_instant() {
         for (id, key) in &known {
             let found = block_on(cache.get(id));
             if let Some(found) = &found {
-                let number = number(&found.value);
+                let number = number(found);
                 assert!(number >= key.floor, "round {round}, key {id}: {number} served, {key:?}");
                 assert!(number <= from, "{number} was never put");
                 assert_eq!(found.verdict, Verdict::Stale, "it is labelled after a restart");
@@ -166,7 +166,7 @@ fn kill_at_any_instant() {
                 refused += 1;
             }
             if key.durable > key.maybe.max(key.floor) {
-                let found = found.map(|found| self::number(&found.value));
+                let found = found.map(|found| self::number(&found));
                 assert!(
                     found >= Some(key.durable),
                     "round {round}, key {id}: {found:?} of {key:?}"

@@ -62,7 +62,7 @@ impl At {
     fn found(&self) -> Option<(String, Verdict)> {
         // What the writer refuses has left the queue by then.
         block_on(self.samovar.flush()).unwrap();
-        get(&self.cache, "k").map(|found| (found.value.to_string(), found.verdict))
+        get(&self.cache, "k").map(|found| (found.to_string(), found.verdict))
     }
 
     fn refused(&self) -> u64 {

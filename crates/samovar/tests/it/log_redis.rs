@@ -333,7 +333,7 @@ fn shards_that_go_back_one_at_a_time_lose_no_mark() {
 }
 
 #[test]
-fn a_runtime_that_is_gone_makes_errors_and_nothing_hangs() {
+fn without_the_runtime_it_was_opened_in_it_is_read_and_nothing_hangs() {
     let server = Server::launch(&Setup::new()).unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let log = {
@@ -343,9 +343,7 @@ fn a_runtime_that_is_gone_makes_errors_and_nothing_hangs() {
     block_on(log.snapshot()).unwrap();
     runtime.shutdown_background();
     assert!(log::append(&log, Vec::new()).is_err());
-    for _ in 0..3 {
-        assert!(block_on(log.snapshot()).is_err());
-    }
+    until("it is asked on a runtime of our own", || block_on(log.snapshot()).is_ok());
     block_on(log.close()).unwrap();
 }
 

@@ -14,6 +14,7 @@ mod frames;
 mod histories;
 mod kill;
 mod late;
+mod leases;
 mod loads;
 mod log_redis;
 mod model;

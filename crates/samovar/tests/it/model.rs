@@ -308,7 +308,7 @@ impl World {
         for (day, cell) in cells.iter().enumerate() {
             match old[day] {
                 Some((Verdict::Fresh, _, kept)) => {
-                    value.extend_from_slice(&found.value[day * 8..day * 8 + 8]);
+                    value.extend_from_slice(&found[day * 8..day * 8 + 8]);
                     parts.push(World::part(item, day..=day, kept));
                     self.cells[*cell].warm = true;
                 }
@@ -321,7 +321,7 @@ impl World {
                 }
             }
         }
-        let options = PutOptions { tags: found.tags, ..PutOptions::default() };
+        let options = PutOptions { tags: found.tags().clone(), ..PutOptions::default() };
         self.blocks.put_with(&id, value, parts.into(), options);
     }
 
@@ -331,12 +331,11 @@ impl World {
         let cells = item.cells();
         (0..cells.len())
             .map(|day| {
-                let value =
-                    u64::from_le_bytes(found.value[day * 8..day * 8 + 8].try_into().unwrap());
+                let value = u64::from_le_bytes(found[day * 8..day * 8 + 8].try_into().unwrap());
                 let holds = |part: &&Part| {
                     part.span.as_ref().is_none_or(|s| (s.from.0..=s.to.0).contains(&(day as i32)))
                 };
-                let part = found.parts.iter().find(holds)?;
+                let part = found.parts().iter().find(holds)?;
                 let verdict = self.cache(item).judge(&id, &part.only(Day(day as i32)), found);
                 Some((verdict, value, part.stamp))
             })

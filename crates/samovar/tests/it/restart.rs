@@ -35,7 +35,7 @@ fn what_was_cached_before_is_served_as_stale_until_it_is_read_again() {
         let cache = samovar.cache::<String>(policy("c"));
         assert!(cache.peek("k").is_none(), "memory is empty");
         let found = get(&cache, "k").unwrap();
-        assert_eq!((&**found.value, found.tier), ("old", TierName::Disk));
+        assert_eq!((&**found, found.tier), ("old", TierName::Disk));
         assert_eq!((found.verdict, found.marked), (Verdict::Stale, true), "restart {restart}");
         let found = cache.peek("k").unwrap();
         assert_eq!((found.verdict, found.marked), (Verdict::Stale, true), "also from memory");
@@ -51,7 +51,7 @@ fn what_was_cached_before_is_served_as_stale_until_it_is_read_again() {
     let cache = samovar.cache::<String>(policy("c"));
     cache.put("k", "new".to_owned(), whole(&samovar));
     let found = get(&cache, "k").unwrap();
-    assert_eq!((&**found.value, found.verdict), ("new", Verdict::Fresh));
+    assert_eq!((&**found, found.verdict), ("new", Verdict::Fresh));
     block_on(samovar.close()).unwrap();
 }
 
@@ -143,7 +143,7 @@ fn a_block_of_days_keeps_those_that_were_not_marked() {
                 5 => Verdict::Stale,
                 _ => Verdict::Fresh,
             };
-            let verdict = cache.judge("k", &found.parts[0].only(Day(day)), &found);
+            let verdict = cache.judge("k", &found.parts()[0].only(Day(day)), &found);
             assert_eq!(verdict, expected, "day {day}, round {round}, from {}", found.tier);
         }
     }
@@ -154,7 +154,7 @@ fn a_block_of_days_keeps_those_that_were_not_marked() {
     let found = get(&cache, "k").unwrap();
     for day in 0..10 {
         let expected = if day == 4 { Verdict::Refused } else { Verdict::Stale };
-        assert_eq!(cache.judge("k", &found.parts[0].only(Day(day)), &found), expected);
+        assert_eq!(cache.judge("k", &found.parts()[0].only(Day(day)), &found), expected);
     }
     block_on(samovar.close()).unwrap();
 }

@@ -48,6 +48,7 @@ pub(crate) fn settings(directory: Option<&Path>, clock: &Arc<FakeClock>) -> Sett
     Settings {
         data_dir: directory.map(Path::to_owned),
         sweep_after: None,
+        seed: Some(0),
         clock: Arc::clone(clock) as Arc<dyn Clock>,
         ..Settings::default()
     }
@@ -63,6 +64,8 @@ pub(crate) fn policy(name: &str) -> CachePolicy {
         stale_window: WINDOW,
         jitter: 0.0,
         throttle: Duration::ZERO,
+        // Who waits for another's would wait by a clock that stands still.
+        load_lease: None,
         ..CachePolicy::named(name)
     }
 }
@@ -87,7 +90,7 @@ pub(crate) fn mark(samovar: &Samovar, scope: Scope, mode: Mode) {
 
 /// The text that was found.
 pub(crate) fn text(found: Option<Found<String>>) -> Option<String> {
-    found.map(|found| found.value.to_string())
+    found.map(|found| found.to_string())
 }
 
 pub(crate) fn get(cache: &Cache<String>, key: &str) -> Option<Found<String>> {

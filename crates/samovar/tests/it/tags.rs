@@ -22,12 +22,12 @@ fn a_value_bears_its_tags_in_every_tier() {
     for (id, below) in [("above", false), ("below", true)] {
         let options = PutOptions { tags: tags(), below, ..PutOptions::default() };
         cache.put_with(id, "v".to_owned(), whole(&samovar), options);
-        assert_eq!(get(&cache, id).unwrap().tags, tags(), "{id}: at once");
+        assert_eq!(*get(&cache, id).unwrap().tags(), tags(), "{id}: at once");
     }
     let load = |_| async { Ok(Loaded::from("v".to_owned()).tags(tags())) };
     block_on(cache.get_or_load("loaded", load)).unwrap();
     cache.put("plain", "v".to_owned(), whole(&samovar));
-    assert_eq!(cache.peek("plain").unwrap().tags, Tags::NONE);
+    assert_eq!(*cache.peek("plain").unwrap().tags(), Tags::NONE);
     block_on(samovar.flush()).unwrap();
     block_on(samovar.close()).unwrap();
 
@@ -36,11 +36,11 @@ fn a_value_bears_its_tags_in_every_tier() {
     for id in ["above", "below", "loaded"] {
         for tier in [TierName::Disk, TierName::Memory] {
             let found = get(&cache, id).unwrap();
-            assert_eq!((found.tier, &found.tags), (tier, &tags()), "{id}");
-            assert_eq!(found.clone().tags, tags());
+            assert_eq!((found.tier, found.tags()), (tier, &tags()), "{id}");
+            assert_eq!(*found.clone().tags(), tags());
         }
     }
-    assert_eq!(get(&cache, "plain").unwrap().tags, Tags::NONE);
+    assert_eq!(*get(&cache, "plain").unwrap().tags(), Tags::NONE);
     block_on(samovar.close()).unwrap();
 }
 

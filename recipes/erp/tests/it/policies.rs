@@ -251,7 +251,7 @@ fn drive(cache: &Cache, erp: &Erp) {
     assert_eq!(node.get(there), (second.clone(), Outcome::Hit, Some(kept)), "{name}");
     clock.advance(Duration::from_secs(2));
     let found = block_on(node.cache.get(there)).unwrap();
-    assert_eq!((Some(Value::clone(&found.value)), found.verdict), (second.clone(), Verdict::Stale));
+    assert_eq!((Some(Value::clone(&found)), found.verdict), (second.clone(), Verdict::Stale));
     let third = node.anew(there);
     assert_eq!(third, node.source(there), "{name}");
     assert_ne!(third, second, "{name}");
@@ -298,7 +298,7 @@ fn drive(cache: &Cache, erp: &Erp) {
         assert_eq!(node.source(missing), Some(example), "{name}");
     }
     let found = block_on(node.cache.get(there)).unwrap();
-    assert_eq!((Some(Value::clone(&found.value)), found.verdict), (third.clone(), Verdict::Stale));
+    assert_eq!((Some(Value::clone(&found)), found.verdict), (third.clone(), Verdict::Stale));
     assert_eq!(found.tier, TierName::Disk);
     let fourth = node.anew(there);
     assert_eq!(fourth, node.source(there), "{name}");

@@ -102,3 +102,45 @@ fn partitions_that_the_days_rule_out_are_not_opened() {
     let scans = database.run(SCANS).unwrap();
     assert!(scans.contains("january 0 0, march 0 0"), "{scans}");
 }
+
+#[test]
+fn lines_of_a_large_table_are_reckoned_and_its_days_are_exact() {
+    let database = database(
+        "CREATE TABLE orders (store integer, day date, amount numeric);
+         INSERT INTO orders SELECT CASE WHEN n % 2 = 0 THEN 7 ELSE 8 + n % 10 END, '2026-01-01'::date + n % 90, 1
+             FROM generate_series(1, 1000000) n;
+         INSERT INTO orders VALUES (1, '2020-02-29', 1), (7, '2026-12-31', 1), (7, NULL, 1), (99, NULL, 1),
+             (NULL, '2026-01-01', 1), (NULL, NULL, 1);
+         CREATE INDEX by_store_and_day ON orders (store, day);
+         ANALYZE orders;",
+    );
+    let counted = |query: &str| block_on(open(&database, query).stores()).unwrap();
+    // A query tells nothing of what the server knows.
+    let exact = counted("SELECT * FROM orders");
+    let reckoned = counted("orders");
+    assert!(reckoned.estimated && !exact.estimated);
+    assert_eq!((reckoned.unplaced, exact.unplaced), (4, 4));
+    let sorted = |mut inventory: samovar_source::Inventory| {
+        inventory.stores.sort_by(|a, b| a.id.cmp(&b.id));
+        inventory.stores
+    };
+    let (reckoned, exact) = (sorted(reckoned), sorted(exact));
+    assert_eq!(reckoned.len(), 7, "1, 7 and five others: {reckoned:?}");
+    assert_eq!(reckoned.len(), exact.len());
+    for (reckoned, exact) in reckoned.iter().zip(&exact) {
+        assert_eq!(
+            (&reckoned.id, reckoned.first, reckoned.last),
+            (&exact.id, exact.first, exact.last)
+        );
+        let near = exact.lines / 5 + 1_000;
+        assert!(reckoned.lines.abs_diff(exact.lines) < near, "{reckoned:?} {exact:?}");
+    }
+    // Only an index in the order of stores and days can tell the ends.
+    for index in
+        ["(store)", "(store, amount, day)", "(store, day DESC)", "(store, day) WHERE amount > 0"]
+    {
+        database.run("DROP INDEX by_store_and_day").unwrap();
+        database.run(&format!("CREATE INDEX by_store_and_day ON orders {index}")).unwrap();
+        assert!(!counted("orders").estimated, "{index}");
+    }
+}

@@ -16,6 +16,8 @@ struct Moody {
     mood: Mutex<Mood>,
     asked: AtomicU32,
     put: AtomicU32,
+    /// What it is handed waits to be written.
+    queues: AtomicBool,
 }
 
 #[derive(Clone, Copy)]
@@ -47,6 +49,10 @@ impl Tier for Moody {
         }))
     }
 
+    fn waiting(&self, _: &Key) -> Option<Option<Entry<u8>>> {
+        self.queues.load(Ordering::SeqCst).then_some(None)
+    }
+
     fn put(&self, _: &Key, _: Entry<u8>) {
         self.put.fetch_add(1, Ordering::SeqCst);
     }
@@ -75,7 +81,8 @@ fn world() -> World {
     let clock = FakeClock::at(Millis(0));
     let (asked, put) = (AtomicU32::new(0), AtomicU32::new(0));
     let mood = Mutex::new(Mood::Well);
-    let tier = Arc::new(Moody { clock: Arc::clone(&clock), mood, asked, put });
+    let queues = AtomicBool::new(false);
+    let tier = Arc::new(Moody { clock: Arc::clone(&clock), mood, asked, put, queues });
     let counters = Arc::new(Counters::default());
     let options =
         BreakerOptions { failures_max: 3, slow: SECOND, retry_min: SECOND, retry_max: 4 * SECOND };
@@ -160,7 +167,7 @@ fn failures_in_a_row_open_it_and_a_probe_closes_it() {
     }
     world.mood(Mood::Well);
     world.probed(Duration::from_millis(4_800));
-    while world.breaker.inner.open.load(Ordering::Relaxed) {
+    while world.breaker.inner.health.open.load(Ordering::Relaxed) {
         std::thread::yield_now();
     }
     assert_eq!(world.get(), WELL);
@@ -195,6 +202,32 @@ fn a_tier_of_which_some_servers_answer_is_asked() {
         let _ = block_on(world.breaker.get_many(&[key(0), key(1)], Need::Now));
     }
     assert_eq!(world.get(), SKIPPED);
+}
+
+#[test]
+fn what_waits_to_be_written_is_no_success() {
+    let world = world();
+    let queues = |queues| world.tier.queues.store(queues, Ordering::SeqCst);
+    world.mood(Mood::Fails);
+    assert_eq!([world.get(), world.get()], [FAILED; 2]);
+    queues(true);
+    assert_eq!(world.get(), (false, Ok(())), "it is told, and nobody is asked");
+    assert_eq!(block_on(world.breaker.get_many(&[key(0), key(1)], Need::Now)).len(), 2);
+    queues(false);
+    assert_eq!([world.get(), world.get()], [FAILED, SKIPPED], "still in a row");
+
+    // Nor does it close what is open.
+    queues(true);
+    world.mood(Mood::Well);
+    world.probed(2 * SECOND);
+    world.sleeps();
+    assert_eq!(world.get(), SKIPPED);
+    queues(false);
+    world.probed(3 * SECOND);
+    while world.breaker.inner.health.open.load(Ordering::Relaxed) {
+        std::thread::yield_now();
+    }
+    assert_eq!(world.get(), WELL);
 }
 
 #[test]

@@ -21,9 +21,12 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use futures_channel::oneshot;
+use futures_util::future::join_all;
 use parking_lot::{Mutex, RwLock};
 use redb::Database;
-use samovar_core::{BoxFuture, Clock, Entry, Error, Judge, Keep, Key, Tier, TierName, Usage};
+use samovar_core::{
+    BoxFuture, Clock, Entry, Error, Got, Judge, Keep, Key, Need, Tier, TierName, Usage,
+};
 
 use crate::background::{Worker, closed};
 use crate::codec::Payload;
@@ -295,6 +298,11 @@ impl Shared {
 
 impl Tier for DiskTier {
     type Value = Payload;
+
+    /// By all of its readers at once.
+    fn get_many<'a>(&'a self, keys: &'a [Key], need: Need) -> BoxFuture<'a, Vec<Got<Payload>>> {
+        Box::pin(join_all(keys.iter().map(move |key| self.get_for(key, need))))
+    }
 
     fn name(&self) -> TierName {
         TierName::Disk

@@ -12,6 +12,9 @@ use super::held::Held;
 /// What an entry is charged for its place in the order of its cache, at the worst.
 pub(super) const RANK: usize = 2 * (size_of::<u64>() + size_of::<Arc<Held>>());
 
+/// So many that were asked for since are passed over at most before one gives way.
+pub(super) const PASSED_MAX: u32 = 64;
+
 /// Everything that changes when an entry comes or goes.
 #[derive(Debug, Default)]
 pub(super) struct Books {
@@ -87,9 +90,10 @@ impl Books {
         if account.usage.bytes - out + into <= max_bytes {
             return None;
         }
-        loop {
+        for passed in 0.. {
             let (_, held) = account.order.pop_first()?;
-            let used = held.used.swap(false, Ordering::Relaxed);
+            // Where all are in use, one goes all the same: the others wait for this.
+            let used = held.used.swap(false, Ordering::Relaxed) && passed < PASSED_MAX;
             let rank = match used {
                 true => {
                     self.last_rank += 1;
@@ -103,6 +107,7 @@ impl Books {
                 return Some(held);
             }
         }
+        None
     }
 
     /// When the next entry is to leave.

@@ -24,6 +24,12 @@ impl Shared {
     pub fn value<V: Any + Send + Sync>(&self) -> Option<Arc<V>> {
         Arc::clone(&self.value).downcast().ok()
     }
+
+    /// As [`Shared::value`], where it lies.
+    #[inline]
+    pub(crate) fn get<V: Any + Send + Sync>(&self) -> Option<&V> {
+        (*self.value).downcast_ref()
+    }
 }
 
 impl fmt::Debug for Shared {
@@ -32,23 +38,56 @@ impl fmt::Debug for Shared {
     }
 }
 
-/// An entry in memory, in this order: what a hit looks at lies together. What it asks is marked to be inlined, since the
-/// caller's crate is where a hit is compiled.
+/// An id beside what a hit looks at, if it is short: to compare it costs no further look into memory.
+#[derive(Clone, Copy, Debug)]
+struct ShortId {
+    /// `u8::MAX`: it is too long to stand here.
+    len: u8,
+    bytes: [u8; ShortId::MOST],
+}
+
+impl ShortId {
+    const MOST: usize = 29;
+
+    fn of(id: &str) -> ShortId {
+        let mut short = ShortId { len: u8::MAX, bytes: [0; ShortId::MOST] };
+        if let Some(bytes) = short.bytes.get_mut(..id.len()) {
+            bytes.copy_from_slice(id.as_bytes());
+            short.len = id.len() as u8;
+        }
+        short
+    }
+
+    /// Whether it is this one; `whole` is all of it.
+    #[inline]
+    fn is(&self, id: &str, whole: &str) -> bool {
+        match self.bytes.get(..usize::from(self.len)) {
+            Some(bytes) => *bytes == *id.as_bytes(),
+            None => *whole == *id,
+        }
+    }
+}
+
+/// An entry in memory, and what a hit is given: it shares the entry itself, so that it counts one reference and copies
+/// nothing. In this order: what a hit looks at lies together. What it asks is marked to be inlined, since the caller's
+/// crate is where a hit is compiled.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Held {
-    key: Key,
-    /// Its cache has a budget of its own: uses are noted.
-    pub(super) limited: bool,
-    /// It was asked for since it last stood first in the order of its cache.
-    pub(super) used: AtomicBool,
     /// The tick up to which no mark covers any of it.
     clean: AtomicU64,
     /// All parts are within their lifetime from here …
     fresh_from: Millis,
-    /// … to before here.
-    fresh_until: Millis,
+    /// … to before here, and memory answers by itself.
+    young_until: Millis,
     value: Shared,
+    /// Its cache has a budget of its own: uses are noted.
+    pub(super) limited: bool,
+    /// It was asked for since it last stood first in the order of its cache.
+    pub(super) used: AtomicBool,
+    short: ShortId,
+    key: Key,
+    fresh_until: Millis,
     parts: Parts,
     tags: Tags,
     lifetime: Lifetime,
@@ -81,10 +120,13 @@ impl Held {
             + allotted(size_of_val(&*parts))
             + if tags.is_empty() { 0 } else { allotted(tags.weight()) }
             + allotted(value.weight);
+        let fresh_until = fresh_until(&parts, lifetime);
         Held {
             fresh_from: read_at().max().unwrap_or(Millis(i64::MAX)),
-            fresh_until: fresh_until(&parts, lifetime),
+            fresh_until,
+            young_until: fresh_until.min(until),
             until,
+            short: ShortId::of(&key.id),
             gone_at: gone_at(&parts, lifetime),
             clean: AtomicU64::new(parts.iter().map(|p| p.stamp.tick.0).min().unwrap_or(0)),
             bytes: (allotted + extra) as u64,
@@ -100,9 +142,22 @@ impl Held {
         }
     }
 
+    /// What was found elsewhere and does not stand in memory.
+    pub(crate) fn loose(key: &Key, entry: Entry<Shared>) -> Held {
+        Held::new(key, entry, Millis(i64::MAX), false, 0)
+    }
+
     /// Its key.
     pub(crate) fn key(&self) -> &Key {
         &self.key
+    }
+
+    /// Whether this is its key.
+    #[inline]
+    pub(super) fn is_at(&self, cache: &str, id: &str) -> bool {
+        // Mostly the very same text names the cache.
+        let of_cache = &*self.key.cache;
+        self.short.is(id, &self.key.id) && (std::ptr::eq(cache, of_cache) || *cache == *of_cache)
     }
 
     /// The value.
@@ -144,7 +199,7 @@ impl Held {
     /// Whether all parts are within their lifetime at `now`, and memory's own time is not over.
     #[inline]
     pub(crate) fn is_young(&self, now: Millis) -> bool {
-        self.fresh_from <= now && now < self.fresh_until.min(self.until)
+        self.fresh_from <= now && now < self.young_until
     }
 
     /// Whether memory's own time is over at `now`.
@@ -192,7 +247,7 @@ impl Held {
 }
 
 /// When the first of some parts reaches the end of its lifetime.
-pub(crate) fn fresh_until(parts: &[Part], lifetime: Lifetime) -> Millis {
+fn fresh_until(parts: &[Part], lifetime: Lifetime) -> Millis {
     let first = parts.iter().map(|part| part.stamp.read_at).min().unwrap_or(Millis(i64::MIN));
     first.plus(lifetime.ttl)
 }

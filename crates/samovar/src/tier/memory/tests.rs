@@ -235,6 +235,24 @@ fn a_cache_gives_way_to_itself_what_was_not_asked_for_first() {
 }
 
 #[test]
+fn where_all_are_in_use_one_gives_way_all_the_same() {
+    let tier = MemoryTier::new(8 << 20);
+    let limited: Arc<str> = "limited".into();
+    tier.limit(&limited, 1 << 20);
+    let put = |id: u32| {
+        tier.put(&Key::new("limited", id.to_string()), entry(id, 100, START, Duration::MAX));
+    };
+    (0..1_000).for_each(put);
+    let asked = || (0..1_000).filter(|id| tier.find("limited", &id.to_string()).is_some()).count();
+    assert_eq!(asked(), 1_000);
+    tier.limit(&limited, tier.usage().caches["limited"].bytes);
+    put(1_000);
+    let gone = (0..1_000).find(|id| tier.find("limited", &id.to_string()).is_none());
+    assert_eq!(gone, Some(books::PASSED_MAX), "after so many were passed over");
+    assert_eq!(asked(), 999);
+}
+
+#[test]
 fn what_takes_the_place_of_another_is_no_eviction() {
     let tier = MemoryTier::new(1 << 20);
     for round in 0..10 {

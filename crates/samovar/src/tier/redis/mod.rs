@@ -31,6 +31,9 @@ use crate::redis::{Connection, RedisSettings, Request, plain};
 use crate::settings::LowerTier;
 use queue::{Queue, Taken, Waiting};
 
+/// What others who ask the same Redis share with the tier: its connection, and what names begin with.
+pub(crate) type Shares = (Connection, String);
+
 /// The tier as one of a stack.
 ///
 /// # Errors
@@ -40,9 +43,11 @@ pub(crate) fn open(
     clock: &Arc<dyn Clock>,
     counters: &Arc<Counters>,
     tasks: Tasks,
-) -> Result<LowerTier, Error> {
+) -> Result<(LowerTier, Shares), Error> {
     let (clock, counters) = (Arc::clone(clock), Arc::clone(counters));
-    Ok(Arc::new(RedisTier::on(settings, clock, counters, tasks)?))
+    let tier = RedisTier::on(settings, clock, counters, tasks)?;
+    let shares = (tier.shared.connection.clone(), settings.namespace.clone());
+    Ok((Arc::new(tier), shares))
 }
 
 /// Entries in Redis. Dropping it stops it without waiting; [`Tier::close`] waits for what is queued.
@@ -225,6 +230,20 @@ impl Tier for RedisTier {
                 .into_iter()
                 .map(|waiting| waiting.map_or_else(|| fetched.next().unwrap_or(Ok(None)), Ok));
             found.collect()
+        })
+    }
+
+    fn waiting(&self, key: &Key) -> Option<Option<Entry<Payload>>> {
+        self.shared.waiting(key)
+    }
+
+    fn written<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, ()> {
+        let barrier = self.shared.queue.lock().barrier(key);
+        self.shared.wake.notify_one();
+        Box::pin(async move {
+            if let Some(barrier) = barrier {
+                let _ = barrier.await;
+            }
         })
     }
 

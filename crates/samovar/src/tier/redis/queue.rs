@@ -40,6 +40,8 @@ enum Command {
     Put(Key, u64),
     Remove(Key, u64, Option<Reply<bool>>),
     Flush(Reply<()>),
+    /// Dropped when everything before it has been answered, however.
+    Barrier(oneshot::Sender<()>),
 }
 
 /// One thing to be written.
@@ -57,6 +59,8 @@ pub(super) struct Write {
 pub(super) struct Batch {
     pub(super) writes: Vec<Write>,
     pub(super) flushes: Vec<Reply<()>>,
+    /// Dropped with the batch.
+    barriers: Vec<oneshot::Sender<()>>,
 }
 
 pub(super) struct Queue {
@@ -135,6 +139,15 @@ impl Queue {
         }
     }
 
+    /// Resolves when what waits under a key has been answered; `None`: nothing does.
+    pub(super) fn barrier(&mut self, key: &Key) -> Option<oneshot::Receiver<()>> {
+        self.waiting.contains_key(key).then(|| {
+            let (send, wait) = oneshot::channel();
+            self.commands.push_back(Command::Barrier(send));
+            wait
+        })
+    }
+
     /// Resolves, or is dropped, when it is worth asking again; `None`: there is room.
     pub(super) fn room(&mut self) -> Option<oneshot::Receiver<()>> {
         if self.ended || self.bytes <= self.max_bytes / ROOM {
@@ -155,7 +168,7 @@ impl Queue {
         while batch.writes.len() < MOST && bytes < LARGEST {
             let key = match self.commands.front() {
                 Some(Command::Put(key, _) | Command::Remove(key, ..)) => Some(key.clone()),
-                Some(Command::Flush(_)) => None,
+                Some(Command::Flush(_) | Command::Barrier(_)) => None,
                 None => break,
             };
             // Two writes of one key would not keep their order on a cluster.
@@ -181,10 +194,12 @@ impl Queue {
                     batch.flushes.push(reply);
                     break;
                 }
+                Some(Command::Barrier(told)) => batch.barriers.push(told),
                 None => break,
             }
         }
-        (!batch.writes.is_empty() || !batch.flushes.is_empty()).then_some(batch)
+        let is_empty = batch.writes.is_empty() && batch.flushes.is_empty();
+        (!is_empty || !batch.barriers.is_empty()).then_some(batch)
     }
 
     /// A write has been answered, whatever the answer: Redis is asked from now on.
@@ -248,6 +263,24 @@ mod tests {
         assert!(queue.get(&key(0)).is_some(), "until it is answered");
         queue.done(&batch.writes[0]);
         assert!(queue.get(&key(0)).is_none() && queue.bytes == 0);
+    }
+
+    #[test]
+    fn who_waits_for_a_key_is_told_when_its_batch_is_answered() {
+        let mut queue = Queue::new(1 << 20);
+        assert!(queue.barrier(&key(0)).is_none(), "nothing waits");
+        queue.put(&key(0), entry(1));
+        let mut written = queue.barrier(&key(0)).unwrap();
+        queue.put(&key(1), entry(1));
+        let batch = queue.take().unwrap();
+        assert_eq!(sizes(&batch).len(), 2, "it holds nobody up");
+        assert_eq!(written.try_recv(), Ok(None));
+        drop(batch);
+        assert!(written.try_recv().is_err(), "it is told");
+        queue.put(&key(0), entry(2));
+        let mut last = queue.barrier(&key(0)).unwrap();
+        drop(queue.end());
+        assert!(last.try_recv().is_err());
     }
 
     #[test]

@@ -56,7 +56,7 @@ async fn share(beta: Option<f64>, left: Duration, seed: u64) -> f64 {
     const KEYS: usize = 50;
     const CACHES: usize = 40;
     let clock = FakeClock::at(START);
-    let chosen = samovar::Settings { seed, ..settings(None, &clock) };
+    let chosen = samovar::Settings { seed: Some(seed), ..settings(None, &clock) };
     let samovar = Samovar::open(chosen).await.unwrap();
     let keys: Vec<String> = (0..KEYS).map(|key| key.to_string()).collect();
     for cache in 0..CACHES {

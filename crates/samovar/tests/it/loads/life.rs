@@ -35,7 +35,7 @@ fn a_loader_says_how_long_and_by_what() {
             field.source.says(Ok(loaded)).await;
             asked.await.unwrap().unwrap();
             let found = field.cache.peek("k").unwrap();
-            assert_eq!((found.parts.len(), found.lifetime.ttl), (2, SECOND));
+            assert_eq!((found.parts().len(), found.lifetime().ttl), (2, SECOND));
             mark(&field.samovar, Scope::Partition(Partition::new("7", Day(6))), Mode::Remove);
             assert_eq!(field.told().await, told(Outcome::Hit, "v"), "another day");
             mark(&field.samovar, scope.clone(), Mode::Remove);
@@ -92,13 +92,13 @@ fn a_value_that_is_unmodified_lives_anew_with_its_tags() {
         let loaded = Loaded::from("v".to_owned()).tags(tags.clone()).partitions([span("7", 1, 2)]);
         field.source.says(Ok(loaded)).await;
         asked.await.unwrap().unwrap();
-        let value = field.cache.peek("k").unwrap().value;
+        let value = field.cache.peek("k").unwrap().value();
         field.clock.advance(TTL);
         assert_eq!(field.told().await, told(Outcome::Stale, "v"));
         field.source.says(Ok(Loaded::unmodified())).await;
         let found = field.cache.peek("k").unwrap();
-        assert!(Arc::ptr_eq(&found.value, &value), "it is the same");
-        assert_eq!((&found.tags, found.parts[0].span.clone()), (&tags, Some(span("7", 1, 2))));
+        assert!(Arc::ptr_eq(&found.value(), &value), "it is the same");
+        assert_eq!((found.tags(), found.parts()[0].span.clone()), (&tags, Some(span("7", 1, 2))));
         assert_eq!(found.fresh_until(), field.clock.now().plus(TTL));
         // There is nothing of which that could be said after a `remove`.
         mark(&field.samovar, Scope::Tag("t".into()), Mode::Remove);
@@ -206,7 +206,7 @@ fn memory_answers_for_its_own_time() {
         two.puts_below("three");
         assert_eq!(two.tells().await, told(Outcome::Hit, "two"), "for as long again");
         two.field.clock.advance(SECOND);
-        assert_eq!(block_on(two.field.cache.get("k")).unwrap().value.as_str(), "three");
+        assert_eq!(block_on(two.field.cache.get("k")).unwrap().as_str(), "three");
         assert_eq!(two.field.source.asked(), 1);
         // Never longer than the entry.
         two.field.clock.advance(TTL);
@@ -265,7 +265,7 @@ fn what_another_has_read_again_is_not_loaded() {
         two.puts_below("new");
         assert_eq!(two.tells().await, told(Outcome::Stale, "old"));
         // The disk is read on a thread of its own.
-        while two.field.cache.peek("k").is_none_or(|found| *found.value == "old") {
+        while two.field.cache.peek("k").is_none_or(|found| *found == "old") {
             tokio::task::yield_now().await;
         }
         assert_eq!(two.tells().await, told(Outcome::Hit, "new"));
@@ -287,7 +287,7 @@ fn what_lies_below_is_not_taken_if_it_was_read_earlier() {
         two.field.clock.advance(SECOND);
         assert_eq!(two.tells().await, told(Outcome::Stale, "newer"));
         while two.field.source.asked() == 0 {
-            let held = two.field.cache.peek("k").unwrap().value;
+            let held = two.field.cache.peek("k").unwrap().value();
             assert_eq!(*held, "newer", "nothing older takes its place");
             tokio::task::yield_now().await;
         }
@@ -369,6 +369,31 @@ fn what_was_loaded_while_one_looked_below_is_not_loaded_again() {
         assert_eq!(Told::from(looks.await.unwrap()), told(Outcome::Hit, "v"));
         assert_eq!(field.source.asked(), 1);
     });
+}
+
+/// What memory held is judged again after the wait for what lies below.
+#[test]
+fn what_was_removed_while_one_looked_below_is_not_given() {
+    for (mode, expected) in [(Mode::Expire, Outcome::Stale), (Mode::Remove, Outcome::Loaded)] {
+        test(async {
+            let memory_ttl = Some(SECOND);
+            let (field, gate, _directory) = gated(CachePolicy { memory_ttl, ..policy("c") }).await;
+            field.holds("old").await;
+            field.clock.advance(SECOND);
+            gate.shut(Door::BeforeGet);
+            let looks = field.ask();
+            settle().await;
+            assert_eq!(gate.waiting(Door::BeforeGet), 1);
+            mark(&field.samovar, key("c", "k"), mode);
+            gate.open(Door::BeforeGet);
+            while field.source.asked() == 1 {
+                tokio::task::yield_now().await;
+            }
+            field.source.gives("new").await;
+            let value = if expected == Outcome::Stale { "old" } else { "new" };
+            assert_eq!(Told::from(looks.await.unwrap()), told(expected, value));
+        });
+    }
 }
 
 #[test]

@@ -132,7 +132,9 @@ fn every_mistake_is_told_at_once() {
         hard_timeout: second,
         load_limit: second,
         throttle: Duration::MAX,
+        load_lease: Some(Duration::ZERO),
         priority: 101,
+        max_bytes: Some(0),
         ..CachePolicy::named("wrong")
     };
     let twice =
@@ -157,11 +159,13 @@ fn every_mistake_is_told_at_once() {
         "negative_ttl",
         "stale_window",
         "fail_safe",
+        "load_lease",
         "throttle",
         "jitter",
         "refresh_ahead",
         "early_expiry",
         "priority",
+        "max_bytes",
         "memory_ttl",
         "soft_timeout",
         "hard_timeout",

@@ -133,7 +133,7 @@ fn a_call_may_say_how_long_the_source_rests_and_which_tags_there_are() {
         let loaded = Loaded::from("v".to_owned()).tags(Tags::new(["loaded"]).unwrap());
         field.source.says(Ok(loaded)).await;
         asked.await.unwrap().unwrap();
-        assert_eq!(field.cache.peek("k").unwrap().tags, Tags::new(["loaded", "own"]).unwrap());
+        assert_eq!(*field.cache.peek("k").unwrap().tags(), Tags::new(["loaded", "own"]).unwrap());
         mark(&field.samovar, Scope::Tag("own".into()), Mode::Remove);
         assert!(field.cache.peek("k").is_none());
     });

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use samovar::redis::RedisSettings;
-use samovar::{Cache, CachePolicy, Event, Outcome, Samovar};
-use samovar_core::{Key, Mode, Scope, TierName, Verdict};
+use samovar::{Cache, CachePolicy, Event, LoadMany, Outcome, ReadOptions, Samovar};
+use samovar_core::{Error, ErrorKind, Key, Mode, Scope, TierName, Verdict};
 use samovar_testkit::clock::FakeClock;
 use samovar_testkit::redis::{Server, Setup};
 use tempfile::tempdir;
@@ -17,14 +17,15 @@ fn cache(samovar: &Samovar, memory: bool, redis: bool, disk: bool) -> Cache<Stri
 }
 
 fn found(cache: &Cache<String>, key: &str) -> Option<(String, TierName)> {
-    get(cache, key).map(|found| (found.value.to_string(), found.tier))
+    get(cache, key).map(|found| (found.to_string(), found.tier))
 }
 
 /// By tier: whether anything stands there, of the one key that there is.
 fn stands(samovar: &Samovar, server: &Server, cache: &Cache<String>, key: &str) -> [bool; 3] {
     let disk = &samovar.usage()[2];
     assert_eq!(disk.0, TierName::Disk);
-    let in_redis = server.cli(&["DBSIZE"]).unwrap() != "0";
+    let names = server.cli(&["KEYS", &format!("*:c:{key}")]).unwrap();
+    let in_redis = names.lines().any(|name| name.contains(":c:") && !name.contains(":_lease:"));
     [cache.peek(key).is_some(), in_redis, disk.1.total().entries > 0]
 }
 
@@ -70,7 +71,7 @@ fn what_is_found_below_is_kept_above_with_its_own_version() {
     assert_eq!(found(&both, "k"), Some(("v".into(), TierName::Disk)));
     block_on(samovar.flush()).unwrap();
     let up = get(&both, "k").unwrap();
-    assert_eq!((up.tier, up.parts[0].stamp.version), (TierName::Redis, version));
+    assert_eq!((up.tier, up.parts()[0].stamp.version), (TierName::Redis, version));
     assert_eq!(up.verdict, Verdict::Fresh);
     // From Redis into memory, and not into the disk below it.
     let upper = cache(&samovar, true, true, false);
@@ -221,6 +222,94 @@ fn how_long_it_lasts_is_asked_where_that_matters() {
         assert_eq!((calls(&server, "get"), calls(&server, "pttl")), (1, asked));
         block_on(reader.remove("k"));
     }
+    // What is read again before its end must tell when that is.
+    let plain =
+        CachePolicy { memory: false, stale_window: Duration::ZERO, ttl: WINDOW, ..policy("c") };
+    let ahead = CachePolicy { refresh_ahead: Some(0.5), ..plain.clone() };
+    let chance = CachePolicy { early_expiry: Some(1.0), ..plain };
+    for policy in [ahead, chance] {
+        let cache = samovar.cache::<String>(policy);
+        cache.put("k", "v".to_owned(), whole(&samovar));
+        block_on(samovar.flush()).unwrap();
+        server.cli(&["CONFIG", "RESETSTAT"]).unwrap();
+        assert_eq!(found(&cache, "k"), Some(("v".into(), TierName::Redis)));
+        assert_eq!((calls(&server, "get"), calls(&server, "pttl")), (1, 1));
+    }
+    block_on(samovar.close()).unwrap();
+}
+
+#[test]
+fn many_keys_are_asked_for_at_once() {
+    let (server, directory) = (launch(), tempdir().unwrap());
+    let samovar = open(&at(&server), Some(&directory), &FakeClock::at(START));
+    let keys: Vec<String> = (0..60).map(|id| id.to_string()).collect();
+    for (id, key) in keys.iter().enumerate() {
+        // A third in Redis, a third on disk, a third nowhere.
+        match id % 3 {
+            0 => drop(cache(&samovar, false, true, false).put(key, key.clone(), whole(&samovar))),
+            1 => drop(cache(&samovar, false, false, true).put(key, key.clone(), whole(&samovar))),
+            _ => {}
+        }
+    }
+    block_on(samovar.flush()).unwrap();
+    let all = cache(&samovar, false, true, true);
+    let load = |load: LoadMany| async move {
+        let keys: Vec<_> = load.keys().iter().map(|key| key.to_string()).collect();
+        Ok(keys.into_iter().map(|key| (key.clone(), key)))
+    };
+    let answers = block_on(all.get_or_load_many(&keys, ReadOptions::default(), load));
+    for ((id, key), answer) in keys.iter().enumerate().zip(answers) {
+        let answer = answer.unwrap();
+        assert_eq!(answer.value.as_deref(), Some(key));
+        assert_eq!(answer.tier, [Some(TierName::Redis), Some(TierName::Disk), None][id % 3]);
+    }
+    let redis = samovar.counters().snapshot().of("c", TierName::Redis);
+    assert_eq!((redis.hits, redis.misses), (20, 40), "each is asked for once");
+    block_on(samovar.flush()).unwrap();
+    let found = block_on(all.get_many(&keys));
+    assert!(found.iter().zip(&keys).all(|(found, key)| found.as_deref() == Some(key)));
+    let tiers: Vec<_> = found.iter().flatten().map(|found| found.tier).collect();
+    assert_eq!(tiers, [TierName::Redis; 60], "it was promoted");
+    block_on(samovar.close()).unwrap();
+}
+
+#[test]
+fn what_was_marked_while_it_was_loaded_goes_nowhere() {
+    let (server, directory) = (launch(), tempdir().unwrap());
+    let samovar = open(&at(&server), Some(&directory), &FakeClock::at(START));
+    let cache = cache(&samovar, true, true, true);
+    let marked = samovar.clone();
+    let load = |_| async move {
+        marked.mark(vec![key("c", "k")], Mode::Remove, "test").await?;
+        Ok("old".to_owned())
+    };
+    let answer = block_on(cache.get_or_load("k", load)).unwrap();
+    assert_eq!(answer.outcome, Outcome::Loaded);
+    block_on(samovar.flush()).unwrap();
+    assert_eq!(stands(&samovar, &server, &cache, "k"), [false; 3]);
+    assert_eq!(samovar.counters().snapshot().event(Event::FillRefused), 1);
+    block_on(samovar.close()).unwrap();
+}
+
+#[test]
+fn who_skips_memory_does_not_fill_it_from_below() {
+    let server = launch();
+    let samovar = open(&at(&server), None, &FakeClock::at(START));
+    cache(&samovar, false, true, false).put("k", "v".to_owned(), whole(&samovar));
+    let both = cache(&samovar, true, true, false);
+    let skips = || ReadOptions { skip_memory: true, ..ReadOptions::default() };
+    let never = |_| async { Err::<String, _>(Error::new(ErrorKind::Source, "it is there")) };
+    for _ in 0..2 {
+        let answer = block_on(both.get_or_load_with("k", skips(), never)).unwrap();
+        assert_eq!((answer.outcome, answer.tier), (Outcome::Hit, Some(TierName::Redis)));
+        assert!(both.peek("k").is_none());
+    }
+    let none = |_| async { Ok(Vec::<(String, String)>::new()) };
+    let answers = block_on(both.get_or_load_many(&["k"], skips(), none));
+    assert_eq!(answers[0].as_ref().unwrap().tier, Some(TierName::Redis));
+    assert!(both.peek("k").is_none());
+    block_on(both.get_or_load("k", never)).unwrap();
+    assert!(both.peek("k").is_some());
     block_on(samovar.close()).unwrap();
 }
 

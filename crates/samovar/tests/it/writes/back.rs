@@ -14,7 +14,7 @@ fn back() -> CachePolicy {
 }
 
 fn value(found: Option<samovar::Found<String>>) -> Option<String> {
-    found.map(|found| found.value.to_string())
+    found.map(|found| found.value().to_string())
 }
 
 /// What every kind of read says of a key that stands in the journal.
@@ -300,17 +300,17 @@ fn without_a_writer_it_comes_to_the_tiers_after() {
         let cache = samovar.cache::<String>(back());
         cache.write("42", "Green tea".to_owned()).await.unwrap();
         cache.write("43", "Milk".to_owned()).await.unwrap();
-        assert_eq!(*cache.peek("42").unwrap().value, "Green tea");
+        assert_eq!(*cache.peek("42").unwrap().value(), "Green tea");
         cache.delete("43").await.unwrap();
         assert!(cache.peek("43").is_none());
         until(|| cache.unwritten() == 0).await;
-        assert_eq!(*cache.peek("42").unwrap().value, "Green tea");
+        assert_eq!(*cache.peek("42").unwrap().value(), "Green tea");
         assert!(cache.get("43").await.is_none());
         samovar.close().await.unwrap();
         let samovar = open().await.unwrap();
         let cache = samovar.cache::<String>(back());
         assert_eq!(cache.unwritten(), 0);
-        assert_eq!(*cache.get("42").await.unwrap().value, "Green tea");
+        assert_eq!(*cache.get("42").await.unwrap().value(), "Green tea");
         assert!(cache.get("43").await.is_none());
     });
 }
@@ -333,14 +333,14 @@ fn what_is_for_a_writer_waits_for_one() {
         for _ in 0..64 {
             tokio::task::yield_now().await;
         }
-        assert_eq!((cache.unwritten(), &**cache.peek("42").unwrap().value), (1, "Green tea"));
+        assert_eq!((cache.unwritten(), &**cache.peek("42").unwrap().value()), (1, "Green tea"));
         let go = shop.source.waits();
         let writer = Arc::clone(&shop.source) as Arc<dyn Writer<_>>;
         let cache = samovar.cache_with_writer::<String>(by(Strategy::CacheAside), writer);
         until(|| !shop.source.inside().acts.is_empty() || shop.source.asked().len() > 1).await;
         // Behind what was acknowledged before.
         cache.write("42", "Black tea".to_owned()).await.unwrap();
-        assert_eq!(*cache.peek("42").unwrap().value, "Black tea");
+        assert_eq!(*cache.peek("42").unwrap().value(), "Black tea");
         go.send(Act::Do).unwrap();
         until(|| cache.unwritten() == 0).await;
         assert_eq!(shop.source.row("42").unwrap(), "Black tea");
@@ -368,7 +368,7 @@ fn caches_of_one_directory_share_a_journal() {
             (1, None),
             "one waits for none but its own source"
         );
-        assert_eq!(*prices.peek("42").unwrap().value, "12.50");
+        assert_eq!(*prices.peek("42").unwrap().value(), "12.50");
         drop(never);
     });
 }

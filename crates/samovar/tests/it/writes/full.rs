@@ -88,6 +88,6 @@ fn a_disk_that_is_full_refuses_and_loses_nothing() {
     assert_eq!(samovar.counters().notices(), [], "nothing is damaged");
     let names = samovar.cache::<String>(by(Strategy::CacheAside));
     assert_eq!(names.unwritten(), taken + 1);
-    assert!((0..taken).all(|key| names.peek(&key.to_string()).unwrap().value.len() == 1 << 20));
-    assert_eq!(*names.peek("small").unwrap().value, "y");
+    assert!((0..taken).all(|key| names.peek(&key.to_string()).unwrap().value().len() == 1 << 20));
+    assert_eq!(*names.peek("small").unwrap().value(), "y");
 }

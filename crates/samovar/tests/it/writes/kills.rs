@@ -101,7 +101,7 @@ fn child() {
     }
     for key in 0..KEYS {
         // Here, or at the source once it stands there.
-        let here = cache.peek(&key.to_string()).map(|found| found.value.parse::<u64>().unwrap());
+        let here = cache.peek(&key.to_string()).map(|found| found.value().parse::<u64>().unwrap());
         let row = || Table::rows(&directory.join("table")).get(&key.to_string()).copied();
         say(format!("has {key} {}", here.or_else(row).unwrap_or(0)));
     }

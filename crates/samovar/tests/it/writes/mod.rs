@@ -180,7 +180,7 @@ impl Shop {
     /// What is there and fresh.
     fn peek(&self, key: &str) -> Option<String> {
         let found = self.names.peek(key).filter(|found| found.verdict == Verdict::Fresh);
-        found.map(|found| found.value.to_string())
+        found.map(|found| found.value().to_string())
     }
 
     /// What a read gives that may ask the source, and whether it did.

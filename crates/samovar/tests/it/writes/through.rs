@@ -19,8 +19,8 @@ fn what_is_written_is_kept_and_nothing_older_comes_back() {
         let brief = WriteOptions { ttl: Some(Duration::from_secs(7)), ..WriteOptions::default() };
         let written = shop.names.write_with("42", "Green tea".to_owned(), brief).await.unwrap();
         let found = shop.names.peek("42").expect("it is kept");
-        assert_eq!(found.lifetime.ttl, Duration::from_secs(7));
-        assert_eq!(Some(found.parts[0].stamp.version), written.version, "at its own mark");
+        assert_eq!(found.lifetime().ttl, Duration::from_secs(7));
+        assert_eq!(Some(found.parts()[0].stamp.version), written.version, "at its own mark");
         assert_eq!(shop.source.row("42").unwrap(), "Green tea");
         // A load that began before and comes now.
         shop.names.put("42", "Tea".to_owned(), before);
@@ -195,7 +195,7 @@ fn without_a_writer_it_is_in_every_tier() {
         let before = whole(&samovar);
         cache.write("42", "Green tea".to_owned()).await.unwrap();
         cache.put("42", "Tea".to_owned(), before);
-        assert_eq!(*cache.peek("42").unwrap().value, "Green tea");
+        assert_eq!(*cache.peek("42").unwrap().value(), "Green tea");
         cache.write("43", "Milk".to_owned()).await.unwrap();
         cache.delete("43").await.unwrap();
         assert!(cache.get("43").await.is_none());
@@ -207,7 +207,7 @@ fn without_a_writer_it_is_in_every_tier() {
         }
         let left = Samovar::open(settings(Some(copy.path()), &clock)).await.unwrap();
         let cache = left.cache::<String>(through());
-        assert_eq!(*cache.get("42").await.expect("it is on disk").value, "Green tea");
+        assert_eq!(*cache.get("42").await.expect("it is on disk").value(), "Green tea");
         assert!(cache.get("43").await.is_none());
     });
 }

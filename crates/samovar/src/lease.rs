@@ -1,0 +1,301 @@
+//! Leases in Redis: who has one does some work, and others need not. They save work, and correctness never rests on
+//! them: who cannot ask Redis works without.
+//!
+//! A lease is a name that is set for a time, with a token that nobody else knows, and removed by a script that compares
+//! it: so who lost it takes nobody else's away, and one whose holder is dead ends by itself. Its *number* grows from
+//! lease to lease in a namespace, for those whom a late holder writes to.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::redis::{Cmd, Value, cmd};
+use futures_channel::oneshot;
+use futures_util::FutureExt;
+use futures_util::future::Shared;
+use parking_lot::Mutex;
+use samovar_core::{Clock, Error, ErrorKind, Key};
+
+use crate::background::Tasks;
+use crate::random;
+use crate::redis::{Connection, plain};
+use crate::tier::breaker::Health;
+use crate::tier::redis::Shares;
+
+/// Removes a name if it still holds this token.
+const GIVE_BACK: &str =
+    "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0";
+
+fn give_back(name: &[u8], token: u64) -> Cmd {
+    cmd("EVAL").arg(GIVE_BACK).arg(1).arg(name).arg(token).take()
+}
+
+/// Takes leases. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Leases {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    connection: Connection,
+    namespace: String,
+    health: Arc<Health>,
+    clock: Arc<dyn Clock>,
+    tasks: Tasks,
+    /// What this process holds: who wants it here too shares it, instead of waiting for it to be given back.
+    own: Mutex<HashMap<Vec<u8>, Own>>,
+}
+
+struct Own {
+    key: Key,
+    token: u64,
+    number: u64,
+    until: Duration,
+    holders: usize,
+    /// It is being given back; resolves when that is done.
+    going: Option<Shared<oneshot::Receiver<()>>>,
+}
+
+impl Leases {
+    /// Over the connection of the tier in Redis, and only while that does well.
+    pub(crate) fn new(
+        (connection, namespace): Shares,
+        clock: Arc<dyn Clock>,
+        health: Arc<Health>,
+        tasks: Tasks,
+    ) -> Leases {
+        let own = Mutex::default();
+        Leases { inner: Arc::new(Inner { connection, namespace, health, clock, tasks, own }) }
+    }
+
+    /// Whether it is worth asking.
+    pub(crate) fn are_there(&self) -> bool {
+        self.inner.health.is_good()
+    }
+
+    /// The lease for some work on a key, for so long; `None`: another process has it.
+    ///
+    /// # Errors
+    /// If Redis cannot be asked.
+    pub(crate) async fn take(&self, key: &Key, time: Duration) -> Result<Option<Lease>, Error> {
+        let inner = &self.inner;
+        let name = format!("{}_lease:{}:{}", inner.namespace, key.cache, key.id).into_bytes();
+        // It counts from before it was asked for.
+        let began = inner.clock.elapsed();
+        if let Some(lease) = self.share(&name, began, time).await {
+            return Ok(Some(lease));
+        }
+        let token = random::number()?;
+        let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1);
+        let count = cmd("INCR").arg(format!("{}_leases", inner.namespace)).take();
+        let set = cmd("SET").arg(&name).arg(token).arg("NX").arg("PX").arg(millis).take();
+        // The number first: so a holder that was late with it has the smaller one.
+        let mut answers = inner.connection.ask(vec![vec![count], vec![set]]).await.into_iter();
+        let mut next = || -> Result<Value, Error> {
+            let missing = || Error::new(ErrorKind::Storage, "redis: an answer is missing");
+            let values = answers.next().ok_or_else(missing)??;
+            plain(values.into_iter().next().ok_or_else(missing)?)
+        };
+        let (number, taken) = (next()?, next()?);
+        let Value::Int(number) = number else {
+            return Err(Error::new(ErrorKind::Storage, "redis: the number of a lease is none"));
+        };
+        if taken == Value::Nil {
+            return Ok(None);
+        }
+        let (number, until) = (number.unsigned_abs(), began + time);
+        let own = Own { key: key.clone(), token, number, until, holders: 1, going: None };
+        inner.own.lock().insert(name.clone(), own);
+        Ok(Some(Lease { leases: self.clone(), name, token, number }))
+    }
+
+    /// The keys of the leases that this process has.
+    pub(crate) fn held(&self) -> Vec<Key> {
+        self.inner.own.lock().values().map(|own| own.key.clone()).collect()
+    }
+
+    /// Gives everything back, before the end.
+    pub(crate) async fn end(&self) {
+        let all = std::mem::take(&mut *self.inner.own.lock());
+        let back = all.into_iter().map(|(name, own)| vec![give_back(&name, own.token)]);
+        let back: Vec<_> = back.collect();
+        if !back.is_empty() {
+            self.inner.connection.ask(back).await;
+        }
+    }
+
+    /// A lease that this process has, if at least half of the time is left. One that is being given back is waited for,
+    /// or it would seem to be another's.
+    async fn share(&self, name: &[u8], now: Duration, time: Duration) -> Option<Lease> {
+        loop {
+            let going = {
+                let mut all = self.inner.own.lock();
+                let own = all.get_mut(name)?;
+                match &own.going {
+                    Some(going) => going.clone(),
+                    None if own.until < now + time / 2 => return None,
+                    None => {
+                        own.holders += 1;
+                        let (token, number) = (own.token, own.number);
+                        let leases = self.clone();
+                        return Some(Lease { leases, name: name.to_vec(), token, number });
+                    }
+                }
+            };
+            let _ = going.await;
+        }
+    }
+
+    /// A holder is done. If it was the last, what ends the giving back.
+    fn is_done(&self, name: &[u8], token: u64) -> Option<Going> {
+        let mut all = self.inner.own.lock();
+        // It may have been lost, and taken anew since.
+        let own = all.get_mut(name).filter(|own| own.token == token && own.going.is_none())?;
+        own.holders -= 1;
+        if own.holders > 0 {
+            return None;
+        }
+        let (done, going) = oneshot::channel();
+        own.going = Some(going.shared());
+        Some(Going { leases: self.clone(), name: name.to_vec(), token, _done: done })
+    }
+}
+
+/// A lease that is being given back, or that nobody gives back any more.
+struct Going {
+    leases: Leases,
+    name: Vec<u8>,
+    token: u64,
+    _done: oneshot::Sender<()>,
+}
+
+impl Drop for Going {
+    fn drop(&mut self) {
+        let mut all = self.leases.inner.own.lock();
+        if all.get(&self.name).is_some_and(|own| own.token == self.token) {
+            all.remove(&self.name);
+        }
+    }
+}
+
+/// Held until it is dropped, or its time is over.
+pub(crate) struct Lease {
+    leases: Leases,
+    name: Vec<u8>,
+    token: u64,
+    number: u64,
+}
+
+impl Lease {
+    /// Greater than that of any lease before.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let Some(going) = self.leases.is_done(&self.name, self.token) else { return };
+        self.leases.inner.tasks.spawn(async move {
+            let back = give_back(&going.name, going.token);
+            // One that cannot be given back ends by itself.
+            let _ = going.leases.inner.connection.one(back).await;
+        });
+    }
+}
+
+impl fmt::Debug for Lease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lease").field("number", &self.number).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use futures_executor::block_on;
+    use samovar_core::SystemClock;
+    use samovar_testkit::redis::{Server, Setup};
+
+    use super::*;
+    use crate::redis::RedisSettings;
+
+    const LONG: Duration = Duration::from_secs(600);
+
+    /// As another process would have them.
+    fn leases(server: &Server) -> Leases {
+        let patience = Duration::from_secs(20);
+        let settings = RedisSettings {
+            connect_timeout: patience,
+            response_timeout: patience,
+            ..RedisSettings::standalone([server.url()]).unwrap()
+        };
+        let (clock, tasks) = (Arc::new(SystemClock::new()), Tasks::new().unwrap());
+        let connection = Connection::new(&settings, clock.clone(), tasks.clone()).unwrap();
+        Leases::new((connection, "t:".to_owned()), clock, Arc::default(), tasks)
+    }
+
+    fn take(leases: &Leases, time: Duration) -> Option<Lease> {
+        block_on(leases.take(&Key::new("c", "k"), time)).unwrap()
+    }
+
+    /// Takes it as soon as it can be had.
+    fn await_it(leases: &Leases) -> Lease {
+        let clock = SystemClock::new();
+        loop {
+            if let Some(lease) = take(leases, LONG) {
+                return lease;
+            }
+            assert!(clock.elapsed() < Duration::from_secs(60), "it is not given back");
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn one_has_it_until_it_is_given_back() {
+        let server = Server::launch(&Setup::new()).unwrap();
+        let [one, other] = [leases(&server), leases(&server)];
+        let first = take(&one, LONG).unwrap();
+        assert!(take(&other, LONG).is_none());
+        let shared = take(&one, LONG).unwrap();
+        assert_eq!(shared.number(), first.number(), "it is this process' own");
+        drop(first);
+        assert!(take(&other, LONG).is_none(), "somebody still holds it");
+        drop(shared);
+        drop(take(&one, LONG).expect("what is being given back here is waited for"));
+        let next = await_it(&other);
+        assert!(next.number() > 0);
+        assert_eq!(other.held(), [Key::new("c", "k")]);
+        block_on(other.end());
+        let last = take(&one, LONG).unwrap();
+        assert!(last.number() > next.number(), "numbers grow");
+        drop(next);
+        assert!(take(&other, LONG).is_none(), "who has given it back takes nobody else's away");
+    }
+
+    #[test]
+    fn who_has_lost_it_takes_nobody_else_s_away() {
+        let server = Server::launch(&Setup::new()).unwrap();
+        let [one, other] = [leases(&server), leases(&server)];
+        let lost = take(&one, Duration::from_millis(1)).unwrap();
+        let held = await_it(&other);
+        drop(lost);
+        // Goes the same way as what was given back.
+        assert!(block_on(one.inner.connection.one(cmd("PING").take())).is_ok());
+        assert_eq!(server.cli(&["EXISTS", "t:_lease:c:k"]).unwrap(), "1");
+        drop(held);
+        drop(await_it(&one));
+    }
+
+    #[test]
+    fn where_redis_is_away_nobody_waits_for_a_lease() {
+        let server = Server::launch(&Setup::new()).unwrap();
+        let leases = leases(&server);
+        let held = take(&leases, LONG);
+        server.kill().unwrap();
+        assert!(held.is_some());
+        assert!(block_on(leases.take(&Key::new("c", "other"), LONG)).is_err());
+    }
+}
