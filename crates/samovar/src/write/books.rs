@@ -10,6 +10,7 @@ use bytes::Bytes;
 use futures_channel::oneshot;
 use parking_lot::Mutex;
 use samovar_core::{Clock, Error, ErrorKind, WriteId};
+use tokio::sync::OnceCell;
 
 use super::letters::Letter;
 use super::record::{Head, Place, Record};
@@ -38,6 +39,8 @@ pub(crate) struct Writes {
     max_bytes: u64,
     clock: Arc<dyn Clock>,
     journal: Arc<Slot>,
+    /// Those who wait for it go on in the order in which they came.
+    opening: OnceCell<()>,
     /// How writes are called that stand in no journal.
     node: u64,
     next: AtomicU64,
@@ -62,6 +65,7 @@ impl Writes {
             max_bytes,
             clock: Arc::clone(&clock),
             journal: Arc::default(),
+            opening: OnceCell::new(),
             node: random::number()?,
             next: AtomicU64::new(1),
             caches: Mutex::default(),
@@ -177,7 +181,7 @@ impl Writes {
             }
             Ok(())
         };
-        off_thread("samovar-open", open).await?;
+        self.opening.get_or_try_init(|| off_thread("samovar-open", open)).await?;
         self.journal.opened.get().ok_or_else(closed)
     }
 
