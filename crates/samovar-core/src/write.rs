@@ -116,9 +116,16 @@ pub trait Writer<V>: Send + Sync + 'static {
     /// at the end counts as [`Fate::Unknown`].
     fn write<'a>(&'a self, writes: &'a [Write<V>]) -> BoxFuture<'a, Vec<Result<(), WriteError>>>;
 
-    /// How long after it was begun the source may still commit a write. It must keep to that itself, by a timeout that is set
-    /// on the server: after it, what was read before the write is known to be old. 30 seconds by default.
+    /// How long after [`Writer::write`] was called the source may still commit any of it. It must keep to that itself: to
+    /// wait for a connection, to run all statements and to commit must be over by then, by a timeout that is set on the
+    /// server for the whole transaction. After it, what was read before the write is known to be old. 30 seconds by default.
     fn deadline(&self) -> Duration {
         Duration::from_secs(30)
+    }
+
+    /// Whether it leaves out what it has already, and what comes after a later write of the same key. If not, what a
+    /// process that ended may have sent is waited for, for [`Writer::deadline`], before anything is written again.
+    fn remembers(&self) -> bool {
+        false
     }
 }

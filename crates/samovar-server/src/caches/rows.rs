@@ -126,11 +126,12 @@ fn source_failed(what: &'static str, wrong: SourceError) -> Error {
 pub(crate) struct RowWriter {
     late: Late<SqlWriter>,
     deadline: Duration,
+    remembers: bool,
 }
 
 impl RowWriter {
-    pub(crate) fn new(late: Late<SqlWriter>, options: RowOptions) -> RowWriter {
-        RowWriter { late, deadline: options.write_deadline }
+    pub(crate) fn new(late: Late<SqlWriter>, write: &WriteSql, options: RowOptions) -> RowWriter {
+        RowWriter { late, deadline: options.write_deadline, remembers: write.remember }
     }
 }
 
@@ -160,5 +161,9 @@ impl Writer<Document> for RowWriter {
 
     fn deadline(&self) -> Duration {
         self.deadline
+    }
+
+    fn remembers(&self) -> bool {
+        self.remembers
     }
 }

@@ -66,14 +66,15 @@ impl Settings {
         let caches = Caches::open(samovar, &self.caches, |cache| {
             let name = &cache.policy.name;
             let loader = cache.load.as_ref().map(|load| database.loader(name, load));
-            let writer = cache.write.as_ref().map(|write| database.writer(name, write));
+            let writer = cache.write.as_ref().map(|write| (database.writer(name, write), write));
             if let Some(loader) = &loader {
                 check(&|| loader.now());
             }
-            if let Some(writer) = &writer {
+            if let Some((writer, _)) = &writer {
                 check(&|| writer.now());
             }
-            let writer = writer.map(|late| Arc::new(RowWriter::new(late, options)) as _);
+            let row_writer = |(late, write)| Arc::new(RowWriter::new(late, write, options)) as _;
+            let writer = writer.map(row_writer);
             Backing { loader: loader.map(Late::into_loader), writer }
         });
         if let Some(unreachable) = unreachable {

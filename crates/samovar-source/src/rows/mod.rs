@@ -361,6 +361,10 @@ impl Writer<Value> for SqlWriter {
     fn deadline(&self) -> Duration {
         self.deadline
     }
+
+    fn remembers(&self) -> bool {
+        self.plan.remember
+    }
 }
 
 impl fmt::Debug for SqlWriter {

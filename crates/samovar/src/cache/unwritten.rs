@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -33,6 +33,8 @@ pub(crate) struct Waiting {
     pub(crate) at: Millis,
     /// How often it was tried in vain.
     pub(crate) attempts: AtomicU32,
+    /// Whether it may have been sent to its source before, also by the process before this one.
+    pub(crate) sent: AtomicBool,
 }
 
 type Shared = Arc<dyn Any + Send + Sync>;
@@ -119,6 +121,12 @@ impl Unwritten {
         writes.queue.get(number).cloned()
     }
 
+    /// Whether some of them were accepted by a process before this one, which may have sent them.
+    pub(crate) fn has_inherited(&self) -> bool {
+        let of_before = |write: &Arc<Waiting>| write.sent.load(Ordering::Relaxed);
+        self.writes.read().queue.values().any(|write| write.has_writer && of_before(write))
+    }
+
     fn has(&self, key: &str) -> bool {
         self.len() > 0 && self.writes.read().last.contains_key(key)
     }
@@ -134,9 +142,11 @@ impl Unwritten {
             let came = self.came.notified();
             let first: Vec<_> = {
                 let writes = self.writes.read();
+                // Of a key the one that came first, also if that goes another way.
                 let mut keys = HashSet::new();
-                let first = writes.queue.values().filter(|write| may(write)).take(most);
-                first.take_while(|write| keys.insert(&write.key)).cloned().collect()
+                let firsts = writes.queue.values().map(|write| (keys.insert(&write.key), write));
+                let mine = firsts.filter(|(_, write)| may(write)).take(most);
+                mine.take_while(|(is_first, _)| *is_first).map(|(_, write)| write.clone()).collect()
             };
             if !first.is_empty() {
                 return first;

@@ -12,6 +12,9 @@ use super::layout::{self, FORMAT, Frame, HEADER, Header, RECORD, Unread};
 use super::{Faults, Record, Step, failed};
 use crate::random;
 
+/// So many numbers are passed over where some may have been lost.
+const MISSING: u64 = 1 << 32;
+
 /// The file, and where in it is what stands.
 #[derive(Debug)]
 pub(super) struct Book {
@@ -97,6 +100,7 @@ pub(super) fn read(path: &Path, kind: [u8; 8]) -> Result<Read, Error> {
             scan.cut
         ));
     }
+    let is_whole = scan.damaged.is_empty() && scan.cut == 0;
     let mut next = header.next;
     let mut standing = BTreeMap::new();
     for (number, released, place) in scan.records {
@@ -105,6 +109,10 @@ pub(super) fn read(path: &Path, kind: [u8; 8]) -> Result<Read, Error> {
         if number > 0 {
             standing.insert(number, file.slice(place));
         }
+    }
+    if !is_whole {
+        // What is missing had numbers that others may remember.
+        next = next.saturating_add(MISSING);
     }
     let records = standing.into_iter().map(|(number, bytes)| Record { number, bytes }).collect();
     let header = Header { next, salt: random::number()?, ..header };

@@ -1,7 +1,7 @@
 //! Write-back: a write is acknowledged once it stands in the journal.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicBool, AtomicU32};
 
 use samovar_core::Error;
 
@@ -45,6 +45,7 @@ impl<V: Value> Cache<V> {
                 has_writer: head.has_writer,
                 at: head.at,
                 attempts: AtomicU32::new(0),
+                sent: AtomicBool::new(false),
             });
         };
         let id = writes.record(record.encode(&bytes)?, None, taken).await?;

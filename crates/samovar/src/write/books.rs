@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -124,6 +124,7 @@ impl Writes {
             has_writer: head.has_writer,
             at: head.at,
             attempts: AtomicU32::new(0),
+            sent: AtomicBool::new(true),
         });
     }
 

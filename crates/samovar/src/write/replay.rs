@@ -4,6 +4,7 @@
 //! became of the last, so what the source holds in the end is what was written last. A write whose outcome nobody knows is tried again once the source can no longer commit it. What is done is
 //! marked; once that mark is durable and applied here the write leaves the journal, and reads go on from the tiers.
 
+use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -14,7 +15,7 @@ use samovar_core::{Error, ErrorKind, Fate, Stamp, Write, WriteError, WriteId, Wr
 use super::WriteOptions;
 use super::letters::Letter;
 use super::record::{Death, Head, Place, Record};
-use super::through::{Acted, mark, send};
+use super::through::{Acted, mark, send, unless_it_panics};
 use crate::cache::{Cache, Kept, Unwritten, Waiting};
 use crate::counters::Event;
 use crate::jitter::back_off;
@@ -52,18 +53,27 @@ async fn replay<V: Value>(
 ) {
     let has_writer = writer.is_some();
     let mut failures = 0;
+    if let (Some(writer), Some(inner)) = (&writer, weak.upgrade())
+        && !writer.remembers()
+        && unwritten.has_inherited()
+    {
+        let deadline = inner.clock.sleep(writer.deadline());
+        drop(inner);
+        deadline.await;
+    }
     loop {
         let batch = unwritten.first(AT_ONCE, |write| write.has_writer == has_writer).await;
         // Held for as long as it is worked on.
         let Some(inner) = weak.upgrade() else { return };
         let (clock, jitter) = (Arc::clone(&inner.clock), Arc::clone(&inner.jitter));
         let cache = Cache::<V>::new(inner, policy.clone(), writer.clone());
-        let pause = match cache.replay_batch(&unwritten, &batch).await {
+        let replayed = cache.replay_batch(&unwritten, &batch);
+        let waited = match unless_it_panics(&policy.name, replayed).await {
             Ok(None) => {
                 failures = 0;
                 continue;
             }
-            Ok(Some(least)) => least,
+            Ok(Some(waited)) => waited,
             Err(error) if error.kind() == ErrorKind::Closed => return,
             Err(error) => {
                 let text = format!("writes of {} wait: {error}", policy.name);
@@ -74,7 +84,7 @@ async fn replay<V: Value>(
         drop((cache, batch));
         let wait = jitter.spread(back_off(FIRST_PAUSE, LAST_PAUSE, failures), 0.2);
         failures = failures.saturating_add(1);
-        clock.sleep(wait.max(pause)).await;
+        clock.sleep(wait.saturating_sub(waited)).await;
     }
 }
 
@@ -82,15 +92,19 @@ async fn replay<V: Value>(
 #[derive(Default)]
 struct Ended {
     done: Vec<Arc<Waiting>>,
+    /// Those of them that were sent once before: a writer that remembers has left them out, whatever the source holds by
+    /// now.
+    repeated: HashSet<u64>,
     dead: Vec<(Arc<Waiting>, Error)>,
+    /// What may still be committed.
+    unknown: Vec<Arc<Waiting>>,
     /// Something is to be tried again.
     again: bool,
-    /// Something may still be committed.
-    unknown: bool,
 }
 
 impl<V: Value> Cache<V> {
-    /// `None`: all of it is settled; else how long to wait at least.
+    /// `None` if all of it is settled. What may still be committed is waited for, since nothing that comes later may
+    /// overtake it: how long that took, if something is to be tried again.
     async fn replay_batch(
         &self,
         unwritten: &Unwritten,
@@ -104,21 +118,39 @@ impl<V: Value> Cache<V> {
         let mut over = Duration::ZERO;
         match &self.writer {
             None => {
-                mark(inner, &self.places(batch)).await?;
-                self.keep_below(batch).await?;
-                ended.done.extend(batch.iter().cloned());
+                let readable = |write: &Arc<Waiting>| {
+                    let value = write.value.as_ref().map(Kept::value::<V>).transpose();
+                    value.map_err(|error| (Arc::clone(write), error))
+                };
+                for write in batch {
+                    match readable(write) {
+                        Ok(_) => ended.done.push(Arc::clone(write)),
+                        Err(dead) => ended.dead.push(dead),
+                    }
+                }
+                mark(inner, &self.places(&ended.done)).await?;
+                self.keep_below(&ended.done).await?;
             }
             Some(writer) => {
                 self.send_batch(&**writer, batch, &mut ended).await;
-                if ended.unknown {
+                if !ended.unknown.is_empty() {
                     let passed = inner.clock.elapsed().saturating_sub(began);
                     over = writer.deadline().saturating_sub(passed);
                 }
-                if !ended.done.is_empty() {
-                    let version = mark(inner, &self.places(&ended.done)).await?;
-                    let stamp = Stamp { version, tick: inner.fence.tick(), read_at };
-                    if let Some(acted) = Acted::since(&inner.fence, token.tick) {
-                        self.keep_done(&ended.done, stamp, &acted);
+                let marked = match ended.done.is_empty() {
+                    true => Ok(token.version),
+                    false => mark(inner, &self.places(&ended.done)).await,
+                };
+                match marked {
+                    Ok(version) => {
+                        let stamp = Stamp { version, tick: inner.fence.tick(), read_at };
+                        if let Some(acted) = Acted::since(&inner.fence, token.tick) {
+                            self.keep_done(&ended, stamp, &acted);
+                        }
+                    }
+                    Err(error) => {
+                        inner.clock.sleep(over).await;
+                        return Err(error);
                     }
                 }
             }
@@ -126,14 +158,15 @@ impl<V: Value> Cache<V> {
         let numbers: Vec<u64> = ended.done.iter().map(|write| write.number).collect();
         numbers.iter().for_each(|number| unwritten.settle(*number));
         inner.writes.release(numbers);
-        if !ended.dead.is_empty() {
-            // What may still be committed is marked when it cannot be any more.
-            inner.clock.sleep(std::mem::take(&mut over)).await;
-            let dead: Vec<_> = ended.dead.iter().map(|(write, _)| Arc::clone(write)).collect();
-            mark(inner, &self.places(&dead)).await?;
-            for (write, error) in &ended.dead {
-                self.give_up(unwritten, write, error).await?;
-            }
+        let dead = ended.dead.iter().map(|(write, _)| write);
+        let late: Vec<_> = dead.chain(&ended.unknown).map(Arc::clone).collect();
+        if !late.is_empty() {
+            // It is marked when it cannot be committed any more.
+            inner.clock.sleep(over).await;
+            mark(inner, &self.places(&late)).await?;
+        }
+        for (write, error) in &ended.dead {
+            self.give_up(unwritten, write, error).await?;
         }
         Ok(ended.again.then_some(over))
     }
@@ -150,6 +183,9 @@ impl<V: Value> Cache<V> {
                 Ok(value) => {
                     let id = self.inner.writes.id(write.number);
                     writes.push(Write { id, key: Arc::clone(&write.key), value });
+                    if write.sent.swap(true, Ordering::Relaxed) {
+                        ended.repeated.insert(write.number);
+                    }
                     sent.push(write);
                 }
                 // Another version of the program wrote it.
@@ -166,7 +202,9 @@ impl<V: Value> Cache<V> {
                 continue;
             };
             self.inner.counters.count(Event::WriteFailed, 1);
-            ended.unknown |= fate == Fate::Unknown;
+            if fate == Fate::Unknown {
+                ended.unknown.push(Arc::clone(write));
+            }
             let attempts = write.attempts.fetch_add(1, Ordering::Relaxed) + 1;
             if fate == Fate::Refused || attempts >= self.policy.write_attempts {
                 ended.dead.push((Arc::clone(write), error));
@@ -177,10 +215,12 @@ impl<V: Value> Cache<V> {
     }
 
     /// Keeps each value, as it stands in the source by a mark, if no other mark has acted since.
-    fn keep_done(&self, done: &[Arc<Waiting>], stamp: Stamp, acted: &Acted) {
-        for write in done.iter().filter(|w| acted.leaves(&self.place(&w.key), &w.tags)) {
-            if let Some(Ok(value)) = write.value.as_ref().map(Kept::value::<V>) {
-                let key = self.key(&write.key, stamp.read_at);
+    fn keep_done(&self, ended: &Ended, stamp: Stamp, acted: &Acted) {
+        for write in ended.done.iter().filter(|write| !ended.repeated.contains(&write.number)) {
+            let key = self.key(&write.key, stamp.read_at);
+            if acted.leaves(&self.place(&write.key), &key, &write.tags)
+                && let Some(Ok(value)) = write.value.as_ref().map(Kept::value::<V>)
+            {
                 self.keep_written(&key, value, &options(write), stamp);
             }
         }

@@ -42,15 +42,19 @@ impl<V: Value> Cache<V> {
         let (send, answer) = oneshot::channel();
         let tasks = &self.inner.tasks;
         tasks.spawn(async move {
-            let written = match (cache.writer.clone(), cache.policy.strategy) {
-                (Some(writer), _) => cache.send_and_mark(&*writer, &key, value, options).await,
-                (None, Strategy::WriteThrough) => cache.keep_everywhere(&key, value, options).await,
-                (None, _) => cache.mark_written(&key).await.map(|version| Written {
-                    id: cache.inner.writes.passing(),
-                    version: Some(version),
-                }),
+            let write = async {
+                match (cache.writer.clone(), cache.policy.strategy) {
+                    (Some(writer), _) => cache.send_and_mark(&*writer, &key, value, options).await,
+                    (None, Strategy::WriteThrough) => {
+                        cache.keep_everywhere(&key, value, options).await
+                    }
+                    (None, _) => cache.mark_written(&key).await.map(|version| Written {
+                        id: cache.inner.writes.passing(),
+                        version: Some(version),
+                    }),
+                }
             };
-            let _ = send.send(written);
+            let _ = send.send(unless_it_panics(&cache.policy.name, write).await);
         });
         answer.await.unwrap_or_else(|_| Err(closed()))
     }
@@ -80,8 +84,9 @@ impl<V: Value> Cache<V> {
         if let (Ok(()), Ok(version), true, Some(value)) = (&answer, &marked, is_through, value) {
             let stamp = Stamp { version: *version, tick: inner.fence.tick(), read_at };
             let acted = Acted::since(&inner.fence, token.tick);
-            if acted.is_some_and(|acted| acted.leaves(&place, &options.tags)) {
-                self.keep_written(&self.key(key, read_at), value, &options, stamp);
+            let stored = self.key(key, read_at);
+            if acted.is_some_and(|acted| acted.leaves(&place, &stored, &options.tags)) {
+                self.keep_written(&stored, value, &options, stamp);
             }
         }
         let over = began.saturating_add(deadline).saturating_sub(inner.clock.elapsed());
@@ -166,6 +171,17 @@ impl<V: Value> Cache<V> {
     }
 }
 
+/// What a user's type does may panic, beside what a writer does.
+pub(super) async fn unless_it_panics<T>(
+    cache: &str,
+    work: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|panic| {
+        let text = format!("writing to {cache} panicked: {}", panic_text(&*panic));
+        Err(Error::new(ErrorKind::Source, text))
+    })
+}
+
 /// What a writer answers, one for each write. A panic, and what takes longer than its deadline, leaves unknown what was
 /// written.
 pub(super) async fn send<V: Value>(
@@ -223,10 +239,11 @@ impl Acted {
         (!are_many).then(|| acted.into_inner())
     }
 
-    /// Whether one mark alone, its own, covers what was written under a key with these tags.
-    pub(super) fn leaves(&self, place: &Place, tags: &Tags) -> bool {
-        let key = place.to_key();
-        self.keys.get(&key) == Some(&1) && !self.others.iter().any(|scope| scope.covers(&key, tags))
+    /// Whether one mark alone, its own, covers what was written under a key with these tags. A mark on a key names it as
+    /// callers do, and a pattern as it is stored.
+    pub(super) fn leaves(&self, place: &Place, stored: &Key, tags: &Tags) -> bool {
+        self.keys.get(&place.to_key()) == Some(&1)
+            && !self.others.iter().any(|scope| scope.covers(stored, tags))
     }
 }
 

@@ -48,6 +48,10 @@ impl Writer<Json<Value>> for Table {
     fn deadline(&self) -> Duration {
         self.0.deadline()
     }
+
+    fn remembers(&self) -> bool {
+        self.0.remembers()
+    }
 }
 
 /// A cache on a node.

@@ -85,7 +85,7 @@ fn what_was_written_is_read_here_while_the_source_is_away_and_after_a_restart() 
         shop.close().await;
         shop.source.inside().acts.clear();
         let shop = Shop::over(shop.source, Some(directory.path()), back()).await;
-        shop.settled().await;
+        shop.settled_in_time().await;
         assert_eq!(
             (shop.source.row("42").unwrap(), shop.source.row("43")),
             ("Black tea".into(), None)
@@ -339,7 +339,11 @@ fn what_is_for_a_writer_waits_for_one() {
         assert_eq!((cache.unwritten(), &**cache.peek("42").unwrap().value()), (1, "Green tea"));
         let go = shop.source.waits();
         let writer = Arc::clone(&shop.source) as Arc<dyn Writer<_>>;
+        let sleepers = clock.sleepers();
         let cache = samovar.cache_with_writer::<String>(by(Strategy::CacheAside), writer);
+        // What may have been sent before is waited for.
+        until(|| clock.sleepers() > sleepers).await;
+        clock.advance(DEADLINE);
         until(|| !shop.source.inside().acts.is_empty() || shop.source.asked().len() > 1).await;
         // Behind what was acknowledged before.
         cache.write("42", "Black tea".to_owned()).await.unwrap();

@@ -59,6 +59,11 @@ impl Writer<String> for Table {
     ) -> BoxFuture<'a, Vec<Result<(), WriteError>>> {
         Box::pin(async move { writes.iter().map(|write| self.append(write)).collect() })
     }
+
+    /// Who is dead writes no more.
+    fn deadline(&self) -> Duration {
+        Duration::from_millis(5)
+    }
 }
 
 fn random(state: &mut u64) -> u64 {

@@ -130,7 +130,11 @@ fn what_another_version_of_the_program_wrote_is_not_lost() {
         let samovar = Samovar::open(settings(Some(directory.path()), &clock)).await.unwrap();
         let cache = samovar.cache_with_writer::<Vec<u8>>(back(), Arc::new(Bytes));
         assert!(cache.peek("42").is_none(), "it is no such value");
-        until(|| cache.unwritten() == 0).await;
+        until(|| {
+            clock.advance(DEADLINE);
+            cache.unwritten() == 0
+        })
+        .await;
         let letters = samovar.dead_letters();
         assert!(letters[0].reason.contains("codec 1, where 0 is expected"), "{letters:?}");
         assert_eq!(letters[0].value.as_deref(), Some(&b"Green tea"[..]));

@@ -3,6 +3,7 @@
 mod aside;
 mod back;
 mod full;
+mod kept;
 mod kills;
 mod letters;
 mod through;
@@ -30,6 +31,8 @@ const DEADLINE: Duration = Duration::from_secs(30);
 enum Act {
     Do,
     Refuse,
+    /// It has it already, or says so.
+    Leave,
     /// Nothing is written.
     Fail,
     /// Nobody is told whether it is written.
@@ -95,6 +98,7 @@ impl Source {
         }
         let error = |fate, text: &str| WriteError::new(fate, Error::new(ErrorKind::Source, text));
         match act {
+            Act::Leave => return Ok(()),
             Act::Refuse => return Err(error(Fate::Refused, "no such product")),
             Act::Fail => return Err(error(Fate::NotWritten, "away")),
             Act::Lose { committed: false } => return Err(error(Fate::Unknown, "cut off")),
@@ -198,6 +202,15 @@ impl Shop {
     /// What was written is at the source, and marked.
     async fn settled(&self) {
         until(|| self.names.unwritten() == 0).await;
+    }
+
+    /// The same, once time has gone on by as much as a process before this one may still be waited for.
+    async fn settled_in_time(&self) {
+        until(|| {
+            self.clock.advance(Duration::from_secs(1));
+            self.names.unwritten() == 0
+        })
+        .await;
     }
 
     async fn close(&self) {
