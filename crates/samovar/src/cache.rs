@@ -264,6 +264,9 @@ impl<V: Value> Cache<V> {
     }
 
     fn in_memory(&self, key: &str, now: Millis) -> InMemory<V> {
+        if let Some(written) = self.written_found(key) {
+            return Ok(written);
+        }
         match self.glance(&self.desk.naming.stored(key, now), now) {
             Ok(seen) => Ok(seen.found()),
             Err(held) => self.in_memory_closer(key, held, now),

@@ -37,6 +37,11 @@ impl Leases {
     pub(crate) async fn end(&self) {}
 }
 
+impl Drop for Lease {
+    /// As one that there is.
+    fn drop(&mut self) {}
+}
+
 impl Lease {
     pub(crate) fn number(&self) -> u64 {
         match *self {}
