@@ -73,12 +73,13 @@ struct Told {
 }
 
 impl Client {
-    /// The server that the arguments name, else the environment, else the file `.env` here.
+    /// The server that the arguments name, else the environment; the token also by the file `.env` here. That file never
+    /// names the server: it came with the directory, and would be told the user's own token.
     pub(crate) fn new(args: &ServerArgs) -> Result<Client, Failure> {
         let environment =
             Environment::beside(Path::new("")).map_err(|wrong| Failure(wrong.to_string()))?;
         let said = |name: &str| environment.get(name).map(String::from);
-        let server = args.server.clone().or_else(|| said("SAMOVAR_SERVER"));
+        let server = args.server.clone().or_else(|| std::env::var("SAMOVAR_SERVER").ok());
         let server = server.unwrap_or_else(|| SERVER.into()).trim_end_matches('/').to_string();
         if !(server.starts_with("http://") || server.starts_with("https://")) {
             let why = format!("--server: found {server:?}, allowed is an address as {SERVER}");

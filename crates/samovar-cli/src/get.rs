@@ -25,7 +25,7 @@ pub(crate) struct GetArgs {
     /// The keys
     #[arg(required = true)]
     keys: Vec<String>,
-    /// Print one JSON object: values, absent, errors
+    /// Print one JSON object: values, absent, stale, errors
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -37,6 +37,8 @@ pub(crate) struct GetArgs {
 struct Documents {
     values: BTreeMap<String, Box<RawValue>>,
     absent: BTreeSet<String>,
+    /// Those whose values may be old.
+    stale: BTreeSet<String>,
     errors: BTreeMap<String, Failed>,
 }
 
@@ -57,6 +59,7 @@ pub(crate) fn get(args: &GetArgs) -> Result<End, Failure> {
         let some: Documents = read(&answer)?;
         all.values.extend(some.values);
         all.absent.extend(some.absent);
+        all.stale.extend(some.stale);
         all.errors.extend(some.errors);
     }
     if args.json {
@@ -73,6 +76,9 @@ pub(crate) fn get(args: &GetArgs) -> Result<End, Failure> {
 
 fn print(keys: &[&String], all: &Documents) {
     for key in keys {
+        if all.stale.contains(*key) {
+            eprintln!("samovar: what is under {key:?} may be old");
+        }
         match all.values.get(*key) {
             Some(document) if keys.len() == 1 => say(document.get()),
             // A line break in JSON is never within a text.

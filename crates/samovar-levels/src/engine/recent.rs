@@ -5,6 +5,7 @@ use std::sync::{Arc, Weak};
 
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
+use samovar::fence::Standing;
 use samovar_core::{Millis, Tick};
 
 use super::Engine;
@@ -65,7 +66,10 @@ impl Engine {
     pub(super) fn recent(&self, question: &Selection) -> Option<Answer> {
         let found = self.inner.recent.0.get(question)?;
         let now = self.inner.samovar.clock().now();
-        if found.tick != self.inner.samovar.fence().tick() || now >= found.until {
+        let fence = self.inner.samovar.fence();
+        // Whoever is cut off has an answer made that says so.
+        let is_cut_off = fence.standing() != Standing::Connected;
+        if is_cut_off || found.tick != fence.tick() || now >= found.until {
             return None;
         }
         let body = found.body.upgrade()?;

@@ -9,7 +9,7 @@ use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use samovar::{Answer, LoadMany, Loaded, Outcome, ReadOptions};
+use samovar::{Answer, Found, LoadMany, Loaded, Outcome, ReadOptions};
 use samovar_core::{Error, ErrorKind, Millis, TierName, Verdict, Version};
 use serde_json::{Value, json};
 
@@ -51,14 +51,19 @@ impl Had {
         let found = named.cache.get(key).await?;
         let now = named.samovar.clock().now();
         let ttl = seconds(now, found.fresh_until());
-        // A mark may have ended it early.
-        let ttl = if found.verdict == Verdict::Fresh { ttl } else { ttl.min(0) };
+        // A mark may have ended it early, or nobody can tell.
+        let ttl = if is_fresh(&found) { ttl } else { ttl.min(0) };
         (found.verdict != Verdict::Refused).then(|| Had {
             document: Some(found.value()),
             age: now.since(found.read_at()).unwrap_or_default(),
             status: Status::Hit { tier: found.tier, ttl },
         })
     }
+}
+
+/// Whether it needs no label.
+fn is_fresh(found: &Found<Document>) -> bool {
+    found.verdict == Verdict::Fresh && !found.cut_off
 }
 
 /// From a time to another; less than zero if that is past.
@@ -203,6 +208,7 @@ pub(crate) async fn get_many(
         None => {
             for (key, found) in keys.iter().zip(named.cache.get_many(&keys).await) {
                 let found = found.filter(|found| found.verdict != Verdict::Refused);
+                body.label(key, found.as_ref().is_none_or(is_fresh));
                 body.has(key, found.map(|found| found.value()), true);
             }
         }
@@ -214,6 +220,11 @@ pub(crate) async fn get_many(
                 match answer {
                     Ok(answer) => {
                         let is_hit = answer.outcome != Outcome::Loaded;
+                        let is_fresh = matches!(
+                            answer.outcome,
+                            Outcome::Hit | Outcome::Negative | Outcome::Loaded
+                        );
+                        body.label(key, is_fresh);
                         body.has(key, answer.value, is_hit);
                     }
                     Err(failed) => body.failed(key, failed),
@@ -234,12 +245,20 @@ pub(crate) async fn get_many(
 struct Many {
     values: Vec<u8>,
     absent: Vec<String>,
+    /// Those whose values may be old.
+    stale: Vec<String>,
     errors: serde_json::Map<String, Value>,
     hits: usize,
     others: usize,
 }
 
 impl Many {
+    fn label(&mut self, key: &str, is_fresh: bool) {
+        if !is_fresh {
+            self.stale.push(key.into());
+        }
+    }
+
     fn has(&mut self, key: &str, document: Option<Arc<Document>>, is_hit: bool) {
         *(if is_hit { &mut self.hits } else { &mut self.others }) += 1;
         let Some(document) = document else { return self.absent.push(key.into()) };
@@ -265,8 +284,9 @@ impl Many {
         let mut bytes = b"{\"values\":{".to_vec();
         bytes.extend(self.values);
         let rest = format!(
-            "}},\"absent\":{},\"errors\":{}}}",
+            "}},\"absent\":{},\"stale\":{},\"errors\":{}}}",
             json!(self.absent),
+            json!(self.stale),
             Value::Object(self.errors)
         );
         bytes.extend(rest.into_bytes());

@@ -10,7 +10,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use samovar::{Cache, Loaded, Samovar, Strategy};
-use samovar_core::{BoxFuture, Error, Key, Mode, Part, Scope, Stamp, Version, Writer};
+use samovar_core::{BoxFuture, Error, Version, Writer};
 
 pub use document::Document;
 pub(crate) use doors::{delete, get, get_many, put};
@@ -37,8 +37,6 @@ pub(crate) struct Named {
     samovar: Samovar,
     cache: Cache<Document>,
     loader: Option<Loader>,
-    /// Whether a document is put here alone: there is no database to write, and no strategy says otherwise.
-    is_plain: bool,
 }
 
 /// What a cache has beside its entries.
@@ -65,12 +63,18 @@ impl Caches {
     ) -> Caches {
         let named = settings.iter().map(|one| {
             let Backing { loader, writer } = backing(one);
-            let is_plain = writer.is_none() && one.policy.strategy == Strategy::CacheAside;
+            let mut policy = one.policy.clone();
             let cache = match writer {
-                Some(writer) => samovar.cache_with_writer(one.policy.clone(), writer),
-                None => samovar.cache(one.policy.clone()),
+                Some(writer) => samovar.cache_with_writer(policy, writer),
+                None => {
+                    // What is put has no other place: it is in every tier before the answer.
+                    if policy.strategy == Strategy::CacheAside {
+                        policy.strategy = Strategy::WriteThrough;
+                    }
+                    samovar.cache(policy)
+                }
             };
-            let named = Named { samovar: samovar.clone(), cache, loader, is_plain };
+            let named = Named { samovar: samovar.clone(), cache, loader };
             (Arc::clone(&one.policy.name), named)
         });
         Caches(Arc::new(named.collect()))
@@ -90,34 +94,17 @@ impl Named {
     /// Puts a document in place of what is there, by the cache's strategy. Returns when that is durable, with the version of
     /// its mark, if it has one yet.
     async fn put(&self, key: &str, document: Document) -> Result<Option<Version>, Error> {
-        if !self.is_plain {
-            return Ok(self.cache.write(key, document).await?.version);
-        }
-        let version = self.forget(key, "put").await?;
-        let stamp = Stamp::new(self.cache.token(), self.samovar.clock().now());
-        self.cache.put(key, document, Arc::from([Part { span: None, stamp }]));
-        Ok(Some(version))
+        Ok(self.cache.write(key, document).await?.version)
     }
 
     /// Takes away what is there, by the cache's strategy. Returns as [`Named::put`] does.
     async fn delete(&self, key: &str) -> Result<Option<Version>, Error> {
-        if !self.is_plain {
-            return Ok(self.cache.delete(key).await?.version);
-        }
-        let version = self.forget(key, "delete").await?;
-        // Nobody would be given it any more; so its room is free at once, too.
-        self.cache.remove(key).await;
-        Ok(Some(version))
+        Ok(self.cache.delete(key).await?.version)
     }
 
     /// Whether what was put is kept, and not merely written to the database.
     fn keeps(&self) -> bool {
-        self.is_plain || self.cache.policy().strategy != Strategy::CacheAside
-    }
-
-    async fn forget(&self, key: &str, reason: &str) -> Result<Version, Error> {
-        let scope = Scope::Key(Key::new(Arc::clone(&self.cache.policy().name), key));
-        self.samovar.mark(vec![scope], Mode::Remove, reason).await
+        self.cache.policy().strategy != Strategy::CacheAside
     }
 }
 

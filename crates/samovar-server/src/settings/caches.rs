@@ -114,6 +114,7 @@ fn cache(reader: &mut Reader, mut table: Table, name: &str) -> CacheSettings {
         soft_timeout: table.limit(reader, "soft_timeout", own.soft_timeout),
         hard_timeout: table.limit(reader, "hard_timeout", own.hard_timeout),
         load_limit: table.limit(reader, "load_limit", own.load_limit),
+        load_lease: table.limit(reader, "load_lease", own.load_lease),
         throttle: table.window(reader, "throttle", own.throttle),
         priority: table.number(reader, "priority", own.priority.into(), 0..=100) as u8,
         max_bytes: match table.has("max_bytes") {

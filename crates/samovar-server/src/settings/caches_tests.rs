@@ -19,7 +19,7 @@ fn a_table_is_a_policy() {
     let caches = read(
         "[caches.product_info]\nkey_prefix = 'product:'\nversion = 3\nttl = '5m'\nmemory_ttl = '30s'\n\
          negative_ttl = 'none'\njitter = 0.1\nstale_window = '0s'\nfail_safe = '6h'\nrefresh_ahead = 0.8\n\
-         early_expiry = 1\nsoft_timeout = '100ms'\nhard_timeout = '5s'\nload_limit = '1m'\nthrottle = '2s'\n\
+         early_expiry = 1\nsoft_timeout = '100ms'\nhard_timeout = '5s'\nload_limit = '1m'\nload_lease = '40s'\nthrottle = '2s'\n\
          priority = 90\nmax_bytes = '64MB'\nstrategy = 'write-back'\nwrite_attempts = 7\nmemory = true\nredis = false\ndisk = false\n\
          [caches.product_info.compression]\nmethod = 'zstd'\nlevel = 9\nabove = '2 KB'\nleast_saving = 0.2\n\
          [caches.hourly]\ncompression = 'lz4'\nversion = { period = '1h' }\n[caches.plain]\n",
@@ -41,6 +41,7 @@ fn a_table_is_a_policy() {
         soft_timeout: Some(Duration::from_millis(100)),
         hard_timeout: Some(Duration::from_secs(5)),
         load_limit: Some(Duration::from_secs(60)),
+        load_lease: Some(Duration::from_secs(40)),
         throttle: Duration::from_secs(2),
         priority: 90,
         max_bytes: Some(64 << 20),

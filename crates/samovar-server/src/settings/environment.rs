@@ -139,7 +139,8 @@ fn put(root: &mut toml::Table, path: &[String], text: &str) -> Option<String> {
     for (depth, step) in tables.iter().enumerate() {
         // A cache may have a name that no variable can.
         let alike = |known: &&String| depth == 1 && as_variable(known) == as_variable(step);
-        let step = table.keys().find(alike).unwrap_or(step).clone();
+        let exact = table.contains_key(step).then_some(step);
+        let step = exact.or_else(|| table.keys().find(alike)).unwrap_or(step).clone();
         name = format!("{name}{step}.");
         let inner = table.entry(step).or_insert_with(|| Value::Table(toml::Table::new()));
         table = inner.as_table_mut()?;

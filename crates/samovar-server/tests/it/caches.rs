@@ -211,7 +211,7 @@ async fn many_keys_are_loaded_in_one_call_and_each_has_its_result() {
     let told = shop.get_many(&["tea", "milk", "rum"]).await;
     let expected = json!({
         "values": { "tea": { "cents": 499 }, "milk": { "cents": 129 } },
-        "absent": ["rum"], "errors": {},
+        "absent": ["rum"], "stale": [], "errors": {},
     });
     assert_eq!((told.code.as_u16(), told.body), (200, expected));
     assert_eq!(told.status, "samovar; fwd=partial");
@@ -222,4 +222,5 @@ async fn many_keys_are_loaded_in_one_call_and_each_has_its_result() {
     assert_eq!(told.code, 200, "what is there is not withheld");
     assert_eq!(told.body["values"], json!({ "tea": { "cents": 499 } }));
     assert_eq!(told.body["errors"]["gin"]["code"], "source_failed");
+    assert_eq!(told.body["stale"], json!([]));
 }

@@ -70,13 +70,19 @@ impl MarkJournal {
             let bytes = stored::write(mark)?.into();
             if let Entry::Vacant(free) = self.numbers.lock().entry(mark.id) {
                 free.insert(self.journal.append(bytes, None, tell)?);
-                durable.push(told);
+                durable.push((mark.id, told));
             }
         }
-        for told in durable {
-            told.await.unwrap_or_else(|_| Err(self.journal.why()))?;
+        let mut outcome = Ok(());
+        for (id, told) in durable {
+            let told = told.await.unwrap_or_else(|_| Err(self.journal.why()));
+            if told.is_err() {
+                // Who tries again must not find it kept.
+                self.numbers.lock().remove(&id);
+            }
+            outcome = outcome.and(told.map(drop));
         }
-        Ok(())
+        outcome
     }
 
     /// The log has these, or never needs them.

@@ -447,6 +447,11 @@ impl Fence {
         }
     }
 
+    /// Whether nothing is applied any more, until the process starts again.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.inner.state.read().failed.is_some()
+    }
+
     /// Nothing will be applied any more. Marks that are accepted from now on stay pending, so what they cover stays
     /// refused.
     pub(crate) fn fail(&self, error: Error) {

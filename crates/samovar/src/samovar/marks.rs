@@ -88,16 +88,20 @@ impl Samovar {
         let ids: Vec<MarkId> = marks.iter().map(|mark| mark.id).collect();
         let fence = &inner.fence;
         // No answer is waited for that is not expected.
-        let is_away = fence.journal().is_some() && fence.standing() != Standing::Connected;
+        let is_away = fence.journal().is_some()
+            && fence.standing() != Standing::Connected
+            && !fence.has_failed();
         let (accepted, handed) = {
             let _order = inner.accepting.lock();
             let accepted = fence.accept(&marks);
             let handed = (!is_away).then(|| inner.courier.hand_over(marks));
+            if is_away {
+                // To be sent when the log is back.
+                fence.answered(&ids, None);
+            }
             (accepted, handed)
         };
         let Some(mut handed) = handed else {
-            // To be sent when the log is back.
-            fence.answered(&ids, None);
             let away = Error::new(ErrorKind::Away, "the shared log is away");
             return self.keep_in_journal(&ids, away).await;
         };

@@ -77,7 +77,7 @@ impl<V: Value> Cache<V> {
     /// let policy = CachePolicy { strategy: Strategy::WriteThrough, ..CachePolicy::named("names") };
     /// let names = samovar.cache_with_writer(policy, Arc::new(Table));
     /// names.write("42", "Green tea".to_owned()).await?;
-    /// assert_eq!(*names.peek("42").expect("it was kept").value, "Green tea");
+    /// assert_eq!(*names.peek("42").expect("it was kept"), "Green tea");
     /// # Ok::<(), samovar_core::Error>(())
     /// # }).unwrap();
     /// ```

@@ -10,7 +10,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
-use samovar_core::{Error, ErrorKind, Fate, Stamp, Write, WriteError, WriteId, Writer};
+use samovar_core::{Error, ErrorKind, Fate, Stamp, Version, Write, WriteError, WriteId, Writer};
 
 use super::WriteOptions;
 use super::letters::Letter;
@@ -128,8 +128,13 @@ impl<V: Value> Cache<V> {
                         Err(dead) => ended.dead.push(dead),
                     }
                 }
-                mark(inner, &self.places(&ended.done)).await?;
-                self.keep_below(&ended.done).await?;
+                let mut version = mark(inner, &self.places(&ended.done)).await?;
+                if inner.fence.pending() > 0 {
+                    // What a mark without a version covers is refused below memory: it would be lost.
+                    inner.fence.rests().await;
+                    version = inner.fence.position();
+                }
+                self.keep_below(&ended.done, version).await?;
             }
             Some(writer) => {
                 self.send_batch(&**writer, batch, &mut ended).await;
@@ -227,11 +232,11 @@ impl<V: Value> Cache<V> {
     }
 
     /// Without a source: keeps each value in all tiers, durably.
-    async fn keep_below(&self, done: &[Arc<Waiting>]) -> Result<(), Error> {
+    async fn keep_below(&self, done: &[Arc<Waiting>], version: Version) -> Result<(), Error> {
         for write in done {
             self.inner.stack.room().await?;
             let value = write.value.as_ref().map(Kept::value::<V>).transpose()?;
-            self.keep_or_remove(&write.key, value, &options(write)).await;
+            self.keep_or_remove(&write.key, value, &options(write), version).await;
         }
         self.inner.stack.flush().await
     }

@@ -134,26 +134,37 @@ impl<V: Value> Cache<V> {
         let (inner, id) = (&self.inner, self.inner.writes.passing());
         inner.stack.room().await?;
         let version = self.mark_written(key).await?;
-        self.keep_or_remove(key, value, &options).await;
+        self.keep_or_remove(key, value, &options, version).await;
         inner.stack.flush().await?;
         Ok(Written { id, version: Some(version) })
     }
 
-    /// Keeps what was written by all marks that have acted until now, or sees that nothing is kept.
+    /// Keeps what was written as of its own mark, or sees that nothing is kept. Who wrote later has a later mark, here and on
+    /// every node: so all of them keep the same.
     pub(super) async fn keep_or_remove(
         &self,
         key: &str,
         value: Option<Arc<V>>,
         options: &WriteOptions,
+        version: Version,
     ) {
-        let now = self.inner.clock.now();
-        let stamp = Stamp::new(self.inner.fence.token(), now);
+        let inner = &self.inner;
+        let now = inner.clock.now();
         let key = self.key(key, now);
-        match value {
-            Some(value) => self.keep_written(&key, value, options, stamp),
-            None => {
-                self.inner.stack.remove(&key, (&*self.inner.counters, &*self.counters)).await;
-            }
+        let Some(value) = value else {
+            inner.stack.remove(&key, (&*inner.counters, &*self.counters)).await;
+            return;
+        };
+        if inner.fence.pending() > 0 {
+            // The log is away: its own mark has no version yet, and will refuse it below memory.
+            let stamp = Stamp::new(inner.fence.token(), now);
+            return self.keep_written(&key, value, options, stamp);
+        }
+        let stamp = Stamp { version, tick: inner.fence.tick(), read_at: now };
+        let entry = self.written_entry(value, options, stamp);
+        // The tick before the first mark that came after its own.
+        if let Some(parts) = inner.fence.recall(&key, entry.claim(), stamp.tick) {
+            self.keep(&key, &Entry { parts, ..entry }, false);
         }
     }
 
@@ -164,10 +175,19 @@ impl<V: Value> Cache<V> {
         options: &WriteOptions,
         stamp: Stamp,
     ) {
+        self.keep(key, &self.written_entry(value, options, stamp), false);
+    }
+
+    fn written_entry(
+        &self,
+        value: Arc<V>,
+        options: &WriteOptions,
+        stamp: Stamp,
+    ) -> Entry<Option<Arc<V>>> {
         let parts = Parts::from([Part { span: None, stamp }]);
         let lifetime = self.policy.lifetime(options.ttl.unwrap_or(self.policy.ttl), None);
         let (tags, lifetime) = (options.tags.clone(), self.spread(lifetime));
-        self.keep(key, &Entry { value: Some(value), parts, tags, lifetime }, false);
+        Entry { value: Some(value), parts, tags, lifetime }
     }
 }
 

@@ -103,10 +103,12 @@ fn what_goes_wrong_is_said_and_has_a_code() {
     }
     assert_eq!(with(&["put", "notes", "1", "1"]).code, Some(0));
 
-    // What the environment does not say, the file .env does.
-    let env = format!("SAMOVAR_SERVER={url}\nSAMOVAR_TOKEN=open-sesame\n");
+    // The token may stand in the file .env; the server may not: it would be told the token of whoever stands there.
+    let env = "SAMOVAR_SERVER=http://elsewhere.invalid\nSAMOVAR_TOKEN=open-sesame\n";
     std::fs::write(shop.path().join(".env"), env).unwrap();
-    let mut command = samovar(&["put", "notes", "2", "2"]);
+    let mut command = samovar(&["put", "notes", "2", "2", "--server", &url]);
     let put = Ended::of(command.current_dir(shop.path()));
     assert_eq!(put.code, Some(0), "{}", put.err);
+    let elsewhere = Ended::of(samovar(&["stats", "--json"]).current_dir(shop.path()));
+    assert!(!elsewhere.err.contains("elsewhere"), "{}", elsewhere.err);
 }

@@ -128,7 +128,9 @@ impl Backend for PostgresRows {
         puts: Vec<Put>,
     ) -> BoxFuture<'static, Result<Vec<Result<(), WriteError>>, SourceError>> {
         let clock = Arc::clone(&self.clock);
-        Box::pin(self.writers.ask(move |writing| Ok(writing.write(&plan, &puts, &*clock))))
+        // The time spent waiting for a connection counts.
+        let begun = clock.elapsed();
+        Box::pin(self.writers.ask(move |writing| Ok(writing.write(&plan, &puts, &*clock, begun))))
     }
 
     fn script(&self, text: &str) -> Result<(), SourceError> {

@@ -86,8 +86,14 @@ impl Writing {
         Blocking::open(&self.address)
     }
 
-    pub(super) fn write(&mut self, plan: &WritePlan, puts: &[Put], clock: &dyn Clock) -> Outcomes {
-        let begun = clock.elapsed();
+    /// Writes what was asked for at `begun`.
+    pub(super) fn write(
+        &mut self,
+        plan: &WritePlan,
+        puts: &[Put],
+        clock: &dyn Clock,
+        begun: Duration,
+    ) -> Outcomes {
         match self.attempt(plan, puts, clock, begun) {
             Ok(outcomes) => outcomes,
             Err(Ended::Failed(fate, wrong)) => {

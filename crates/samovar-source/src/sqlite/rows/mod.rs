@@ -100,7 +100,10 @@ impl Backend for SqliteRows {
         puts: Vec<Put>,
     ) -> BoxFuture<'static, Result<Vec<Result<(), WriteError>>, SourceError>> {
         let clock = Arc::clone(&self.clock);
-        Box::pin(self.writers.ask(move |writing| Ok(write::write(writing, &plan, &puts, &clock))))
+        // The time spent waiting for a connection counts.
+        let begun = clock.elapsed();
+        let write = move |writing: &mut _| Ok(write::write(writing, &plan, &puts, &clock, begun));
+        Box::pin(self.writers.ask(write))
     }
 
     fn script(&self, text: &str) -> Result<(), SourceError> {

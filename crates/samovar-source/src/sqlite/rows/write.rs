@@ -1,6 +1,7 @@
 //! Writes by key, in one transaction, each refused or done by itself.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, TransactionBehavior, params_from_iter};
 use samovar_core::{Clock, Fate, WriteError};
@@ -39,10 +40,10 @@ pub(super) fn write(
     plan: &WritePlan,
     puts: &[Put],
     clock: &Arc<dyn Clock>,
+    begun: Duration,
 ) -> Outcomes {
     // The other half is for the commit.
     let within = writing.deadline / 2;
-    let begun = clock.elapsed();
     let in_time = || match clock.elapsed().saturating_sub(begun) > within {
         true => Err(write_too_late()),
         false => Ok(()),
