@@ -39,7 +39,7 @@ fn a_day_with_a_cache() {
     assert_eq!(told.code, Some(3));
     assert_eq!(
         json_of(&told),
-        json!({ "values": { "2": [1, 2] }, "absent": ["none"], "errors": {} })
+        json!({ "values": { "2": [1, 2] }, "absent": ["none"], "stale": [], "errors": {} })
     );
 
     let gone = run(&server, &["delete", "notes", "2", "--json"]);
