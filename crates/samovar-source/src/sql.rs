@@ -22,8 +22,8 @@ pub(crate) fn select(query: &str) -> Option<String> {
     is_select(text).then(|| format!("({text}\n) AS q"))
 }
 
-/// Whether a text begins as a query does: after comments and blanks, with a word that is not all of it.
-fn is_select(text: &str) -> bool {
+/// What stands behind the blanks and comments that a text begins with.
+fn behind_comments(text: &str) -> &str {
     let mut rest = text.trim_start();
     loop {
         let after = match rest.get(..2) {
@@ -33,9 +33,25 @@ fn is_select(text: &str) -> bool {
         };
         rest = after.unwrap_or("").trim_start();
     }
-    let word = rest.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or("");
-    word.len() < rest.len()
-        && ["select", "with", "values"].iter().any(|known| known.eq_ignore_ascii_case(word))
+    rest
+}
+
+/// Whether a character may stand in a name that needs no quotes.
+pub(crate) fn is_of_name(c: char) -> bool {
+    c.is_alphanumeric() || c == '_'
+}
+
+/// The first word of a text, in lower case, behind blanks and comments.
+pub(crate) fn first_word(text: &str) -> String {
+    let word = behind_comments(text).split(|c: char| !is_of_name(c)).next();
+    word.unwrap_or("").to_ascii_lowercase()
+}
+
+/// Whether a text begins as a query does: after comments and blanks, with a word that is not all of it.
+fn is_select(text: &str) -> bool {
+    let word = first_word(text);
+    word.len() < behind_comments(text).len()
+        && ["select", "with", "values"].contains(&word.as_str())
 }
 
 #[cfg(test)]
@@ -57,5 +73,19 @@ mod tests {
         assert_eq!(from("SELECT\"a\"FROM b"), "(SELECT\"a\"FROM b\n) AS q");
         let commented = "-- the year's sales\n/* joined */ select 1";
         assert_eq!(from(commented), format!("({commented}\n) AS q"));
+    }
+
+    #[test]
+    fn the_first_word_stands_behind_comments() {
+        for (text, word) in [
+            ("SELECT 1", "select"),
+            (" -- the row\n /* of */ insert into t", "insert"),
+            ("(SELECT 1)", ""),
+            ("-- only", ""),
+            ("", ""),
+            ("With x AS (SELECT 1) SELECT", "with"),
+        ] {
+            assert_eq!(first_word(text), word, "{text:?}");
+        }
     }
 }

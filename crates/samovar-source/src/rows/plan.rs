@@ -6,9 +6,9 @@ use samovar_core::{Fate, WriteError, WriteId};
 use serde_json::{Map, Value};
 
 use super::key::KeyPattern;
-use super::text::{Short, first_word};
+use super::text::Short;
 use super::{LoadSql, Rows, WriteSql, write_error};
-use crate::sql::bare;
+use crate::sql::{bare, first_word};
 use crate::{SourceError, SourceErrorKind};
 
 /// A statement of a configuration.

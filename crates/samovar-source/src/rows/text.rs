@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::sql::is_of_name;
+
 /// So many characters of a text are shown.
 const SHOWN: usize = 80;
 
@@ -15,24 +17,6 @@ impl fmt::Display for Short<'_> {
             None => write!(f, "{:?}", self.0),
         }
     }
-}
-
-/// The first word of a statement, in lower case, behind blanks and comments.
-pub(crate) fn first_word(text: &str) -> String {
-    let mut rest = text.trim_start();
-    loop {
-        let after = match rest.get(..2) {
-            Some("--") => rest.split_once('\n').map(|(_, after)| after),
-            Some("/*") => rest.split_once("*/").map(|(_, after)| after),
-            _ => break,
-        };
-        rest = after.unwrap_or("").trim_start();
-    }
-    rest.split(|c: char| !is_of_name(c)).next().unwrap_or("").to_ascii_lowercase()
-}
-
-fn is_of_name(c: char) -> bool {
-    c.is_alphanumeric() || c == '_'
 }
 
 /// A statement as PostgreSQL takes it.
@@ -190,19 +174,5 @@ mod tests {
         assert_eq!(numbered(r"'a\' || :key").unwrap().names, ["key"]);
         assert_eq!(numbered(r"date'a\' || :key").unwrap().names, ["key"]);
         assert!(numbered("SELECT $1").is_err());
-    }
-
-    #[test]
-    fn the_first_word_stands_behind_comments() {
-        for (text, word) in [
-            ("SELECT 1", "select"),
-            (" -- the row\n /* of */ insert into t", "insert"),
-            ("(SELECT 1)", ""),
-            ("-- only", ""),
-            ("", ""),
-            ("With x AS (SELECT 1) SELECT", "with"),
-        ] {
-            assert_eq!(first_word(text), word, "{text:?}");
-        }
     }
 }
