@@ -38,12 +38,17 @@ impl Key {
     /// assert_eq!(Key::full("product", &stored), "shop:42@v2");
     /// assert_eq!(Key::stored("", "", "42"), "42");
     /// ```
+    #[inline]
     pub fn stored<'a>(prefix: &str, version: &str, id: &'a str) -> Cow<'a, str> {
         // An id that looks like a stored one is written so that it is none.
         if prefix.is_empty() && version.is_empty() && !id.starts_with(SIGN) {
             return Cow::Borrowed(id);
         }
-        Cow::Owned(format!("{SIGN}{prefix}{SIGN}{version}{SIGN}{id}"))
+        Cow::Owned(Key::put_together(prefix, version, id))
+    }
+
+    fn put_together(prefix: &str, version: &str, id: &str) -> String {
+        format!("{SIGN}{prefix}{SIGN}{version}{SIGN}{id}")
     }
 
     /// Prefix, version and key of a stored id.

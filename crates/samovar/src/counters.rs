@@ -76,6 +76,7 @@ impl CacheCounters {
         Arc::clone(&self.sizes)
     }
 
+    #[inline]
     pub(crate) fn count(&self, tier: TierName, lookup: Lookup) {
         let of = self.of(tier);
         let counter = match lookup {

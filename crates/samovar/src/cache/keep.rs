@@ -63,7 +63,7 @@ impl<V: Value> Cache<V> {
         }
         let mut late = false;
         if below || !self.policy.memory {
-            if let Some(held) = memory.find(&key.cache, &key.id).filter(|_| below) {
+            if let Some(held) = memory.find_key(key).filter(|_| below) {
                 late = self.stays(key, &held, entry.claim());
                 if !late {
                     memory.forget(&held);

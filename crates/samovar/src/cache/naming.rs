@@ -1,6 +1,7 @@
 //! Under which ids a cache stores its values.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use samovar_core::{Key, Millis};
 
@@ -28,14 +29,17 @@ impl Naming {
     }
 
     /// The id under which a key is stored at `now`. Takes no memory for a cache that has neither prefix nor version.
+    #[inline]
     pub(super) fn stored<'a>(&self, id: &'a str, now: Millis) -> Cow<'a, str> {
         match &self.version {
             KeyVersion::None => Key::stored(&self.prefix, "", id),
             KeyVersion::Schema(version) => Key::stored(&self.prefix, version, id),
-            KeyVersion::Period(period) => {
-                let millis = i64::try_from(period.as_millis()).unwrap_or(i64::MAX).max(1);
-                Key::stored(&self.prefix, &now.0.div_euclid(millis).to_string(), id)
-            }
+            KeyVersion::Period(period) => self.stored_in(*period, id, now),
         }
+    }
+
+    fn stored_in<'a>(&self, period: Duration, id: &'a str, now: Millis) -> Cow<'a, str> {
+        let millis = i64::try_from(period.as_millis()).unwrap_or(i64::MAX).max(1);
+        Key::stored(&self.prefix, &now.0.div_euclid(millis).to_string(), id)
     }
 }

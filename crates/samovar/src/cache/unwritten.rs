@@ -73,12 +73,15 @@ pub(crate) struct Unwritten {
     /// How many there are, so that who reads mostly looks no further.
     count: AtomicUsize,
     writes: RwLock<Writes>,
-    came: Notify,
+    /// Told when one came that is not for a writer, and one that is: who waits for few is not woken by many others.
+    came: [Notify; 2],
 }
 
 #[derive(Default)]
 struct Writes {
     queue: BTreeMap<u64, Arc<Waiting>>,
+    /// How many of them are not for a writer, and how many are.
+    ways: [usize; 2],
     /// The number of the last of each key.
     last: HashMap<Arc<str>, u64>,
 }
@@ -89,20 +92,22 @@ impl Unwritten {
         let mut writes = self.writes.write();
         let last = writes.last.entry(Arc::clone(&write.key)).or_default();
         *last = write.number.max(*last);
+        let way = usize::from(write.has_writer);
+        writes.ways[way] += 1;
         writes.queue.insert(write.number, Arc::new(write));
         self.count.store(writes.queue.len(), Ordering::Release);
         drop(writes);
-        // Those for a writer and those without one are waited for apart.
-        self.came.notify_waiters();
+        self.came[way].notify_waiters();
     }
 
     /// A write that stands here no longer.
     pub(crate) fn settle(&self, number: u64) {
         let mut writes = self.writes.write();
-        if let Some(write) = writes.queue.remove(&number)
-            && writes.last.get(&write.key) == Some(&number)
-        {
-            writes.last.remove(&write.key);
+        if let Some(write) = writes.queue.remove(&number) {
+            writes.ways[usize::from(write.has_writer)] -= 1;
+            if writes.last.get(&write.key) == Some(&number) {
+                writes.last.remove(&write.key);
+            }
         }
         self.count.store(writes.queue.len(), Ordering::Release);
     }
@@ -131,21 +136,21 @@ impl Unwritten {
         self.len() > 0 && self.writes.read().last.contains_key(key)
     }
 
-    /// The first of those that `may` be taken, in order: at most so many, and of each key one. Waits until there are some.
-    pub(crate) async fn first(
-        &self,
-        most: usize,
-        may: impl Fn(&Waiting) -> bool,
-    ) -> Vec<Arc<Waiting>> {
+    /// The first of those for a writer, or of the others, in order: at most so many, and of each key one. Waits until
+    /// there are some.
+    pub(crate) async fn first(&self, most: usize, has_writer: bool) -> Vec<Arc<Waiting>> {
+        let way = usize::from(has_writer);
         loop {
             // Told of whatever comes from here on.
-            let came = self.came.notified();
+            let came = self.came[way].notified();
             let first: Vec<_> = {
                 let writes = self.writes.read();
                 // Of a key the one that came first, also if that goes another way.
                 let mut keys = HashSet::new();
                 let firsts = writes.queue.values().map(|write| (keys.insert(&write.key), write));
-                let mine = firsts.filter(|(_, write)| may(write)).take(most);
+                let mine = firsts.filter(|(_, write)| write.has_writer == has_writer);
+                // All the others need not be looked through for nothing.
+                let mine = mine.take(most.min(writes.ways[way]));
                 mine.take_while(|(is_first, _)| *is_first).map(|(_, write)| write.clone()).collect()
             };
             if !first.is_empty() {
@@ -158,15 +163,24 @@ impl Unwritten {
 
 impl<V: Value> Cache<V> {
     /// What was written under a key and does not stand in the source yet: a value, or that it was deleted.
-    #[inline]
+    // Every read asks, and mostly nothing is ever written back.
+    #[inline(always)]
     pub(super) fn written(&self, key: &str) -> Option<Seen<V>> {
-        self.unwritten.as_ref()?.last(key).and_then(|write| self.as_seen(&write))
+        match &self.unwritten {
+            None => None,
+            Some(unwritten) => self.written_in(unwritten, key),
+        }
     }
 
     /// The same as what is found; `Some(None)`: it was deleted.
-    #[inline]
+    #[inline(always)]
     pub(super) fn written_found(&self, key: &str) -> Option<Option<Found<V>>> {
         Some(self.written(key)?.found())
+    }
+
+    #[inline(never)]
+    fn written_in(&self, unwritten: &Unwritten, key: &str) -> Option<Seen<V>> {
+        unwritten.last(key).and_then(|write| self.as_seen(&write))
     }
 
     /// Whether something that is read from the source is not to be kept, since what was written here is newer.

@@ -16,6 +16,7 @@ pub(super) struct Tally([Lane; LANES]);
 struct Lane(AtomicU64);
 
 impl Tally {
+    #[inline]
     pub(super) fn add(&self) {
         static THREADS: AtomicUsize = AtomicUsize::new(0);
         thread_local! {

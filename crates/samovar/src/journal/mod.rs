@@ -25,6 +25,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use samovar_core::{Clock, Error, ErrorKind};
+use tokio::sync::Notify;
 
 use crate::background::Worker;
 use layout::RECORD;
@@ -82,6 +83,8 @@ pub(crate) struct Journal {
     max_bytes: u64,
     /// The bytes of all records that stand.
     bytes: Arc<AtomicU64>,
+    /// Told when they come to be many.
+    filling: Notify,
     /// The next number; held while a record is handed over, so that they come to the thread in order.
     next: Mutex<(u64, Sender<Command>)>,
     /// What it died of: said before those whom it left without an answer find out.
@@ -118,7 +121,8 @@ impl Journal {
         let worker = Worker::spawn("samovar-journal", run, |_| {})?;
         let (path, node) = (path.to_owned(), header.node);
         let next = Mutex::new((header.next, send));
-        let journal = Journal { path, node, max_bytes, bytes, next, broken, worker };
+        let filling = Notify::new();
+        let journal = Journal { path, node, max_bytes, bytes, filling, next, broken, worker };
         Ok(Opened { journal, records, notices })
     }
 
@@ -148,13 +152,19 @@ impl Journal {
         let fits = |after: &u64| *after <= self.max_bytes || instead.is_some();
         let room = |bytes: u64| bytes.checked_add(size).filter(fits);
         let mut next = self.next.lock();
-        if let Err(bytes) = self.bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room) {
-            let text = format!(
-                "{} is full: {bytes} of {} bytes wait in it; try again once some of that is done",
-                self.path.display(),
-                self.max_bytes
-            );
-            return Err(Error::new(ErrorKind::Storage, text));
+        match self.bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room) {
+            Ok(before) if !self.is_filling(before) && self.is_filling(before + size) => {
+                self.filling.notify_waiters();
+            }
+            Ok(_) => {}
+            Err(bytes) => {
+                let text = format!(
+                    "{} is full: {bytes} of {} bytes wait in it; try again once some of that is done",
+                    self.path.display(),
+                    self.max_bytes
+                );
+                return Err(Error::new(ErrorKind::Storage, text));
+            }
         }
         let number = next.0;
         next.0 += 1;
@@ -166,6 +176,26 @@ impl Journal {
     /// Records that are needed no longer. After a crash they may be there again.
     pub(crate) fn release(&self, numbers: Vec<u64>) {
         let _ = self.next.lock().1.send(Command::Release(numbers));
+    }
+
+    /// The number of the last record that was handed over.
+    pub(crate) fn taken(&self) -> u64 {
+        self.next.lock().0 - 1
+    }
+
+    /// Resolves when more than a quarter of the bytes that may stand do.
+    pub(crate) async fn fills(&self) {
+        loop {
+            let filling = self.filling.notified();
+            if self.is_filling(self.bytes.load(Ordering::Relaxed)) {
+                return;
+            }
+            filling.await;
+        }
+    }
+
+    fn is_filling(&self, bytes: u64) -> bool {
+        bytes > self.max_bytes / 4
     }
 
     /// Why the journal has ended, for who was not told.

@@ -12,15 +12,17 @@ mod deadlines;
 mod expiry;
 mod held;
 
+use std::collections::HashMap;
 use std::fmt;
-use std::hash::{Hash, Hasher};
+use std::hash::Hash;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use quick_cache::sync::Cache;
 use quick_cache::{DefaultHashBuilder, Equivalent, Lifecycle, OptionsBuilder, Weighter};
 use samovar_core::{BoxFuture, Entry, Error, Key, Millis, Tier, TierName, Usage};
+use smol_str::SmolStr;
 use tokio::sync::Notify;
 
 use books::{Books, RANK};
@@ -38,44 +40,32 @@ const BYTES_PER_GHOST: u64 = 1_024;
 /// What a slot of the table takes: the slot itself, which may be half of a table that has just grown, and its place in
 /// the index, which may be at its emptiest.
 const SLOT: usize = 2 * SLOT_ITSELF + 12;
-const SLOT_ITSELF: usize = 40;
+const SLOT_ITSELF: usize = 64;
 /// What an entry is charged for its place among the deadlines, where piles may have just grown too.
 const PLACE: usize = 4 * size_of::<Arc<Held>>();
 
-/// An entry under its key. Hashes as [`Key`] does.
-#[derive(Clone)]
-struct Named(Arc<Held>);
+/// Which cache: a number is hashed and compared faster than a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct CacheNumber(u32);
 
-impl Hash for Named {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        Wanted::of(self.0.key()).hash(state);
-    }
+/// An entry's name in the table. A short id stands in it, so that a lookup compares it without a further look into memory.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Named {
+    cache: CacheNumber,
+    id: SmolStr,
 }
 
-impl PartialEq for Named {
-    fn eq(&self, other: &Named) -> bool {
-        self.0.key() == other.0.key()
-    }
-}
-
-impl Eq for Named {}
-
-/// A key that is looked up without being built.
+/// A name that is looked up without being built. Hashes as [`Named`] does.
 #[derive(Hash)]
 struct Wanted<'a> {
-    cache: &'a str,
+    cache: CacheNumber,
     id: &'a str,
 }
 
-impl Wanted<'_> {
-    fn of(key: &Key) -> Wanted<'_> {
-        Wanted { cache: &key.cache, id: &key.id }
-    }
-}
-
 impl Equivalent<Named> for Wanted<'_> {
-    fn equivalent(&self, Named(held): &Named) -> bool {
-        held.is_at(self.cache, self.id)
+    #[inline]
+    fn equivalent(&self, named: &Named) -> bool {
+        self.cache == named.cache && *self.id == *named.id
     }
 }
 
@@ -107,6 +97,7 @@ pub(crate) const FOR_GOOD: Millis = Millis(i64::MAX);
 pub struct MemoryTier {
     table: Cache<Named, Arc<Held>, ByBytes, DefaultHashBuilder, Leaving>,
     leaving: Leaving,
+    numbers: RwLock<HashMap<Arc<str>, CacheNumber>>,
     evictions: AtomicU64,
     max_bytes: u64,
     /// Held while something comes or goes.
@@ -134,6 +125,7 @@ impl MemoryTier {
         MemoryTier {
             table: Cache::with_options(options, ByBytes, hasher, leaving.clone()),
             leaving,
+            numbers: RwLock::default(),
             evictions: AtomicU64::new(0),
             max_bytes,
             books: Mutex::default(),
@@ -164,9 +156,25 @@ impl MemoryTier {
         drop(gone);
     }
 
+    /// The number of a cache.
+    pub(crate) fn number(&self, cache: &Arc<str>) -> CacheNumber {
+        if let Some(number) = self.numbers.read().get(cache) {
+            return *number;
+        }
+        let mut numbers = self.numbers.write();
+        let next =
+            CacheNumber(u32::try_from(numbers.len()).expect("no process names so many caches"));
+        *numbers.entry(Arc::clone(cache)).or_insert(next)
+    }
+
     /// What stands under a key.
+    pub(crate) fn find_key(&self, key: &Key) -> Option<Arc<Held>> {
+        self.find(self.number(&key.cache), &key.id)
+    }
+
+    /// What stands under an id of a cache.
     #[inline]
-    pub(crate) fn find(&self, cache: &str, id: &str) -> Option<Arc<Held>> {
+    pub(crate) fn find(&self, cache: CacheNumber, id: &str) -> Option<Arc<Held>> {
         let held = self.table.get(&Wanted { cache, id })?;
         held.note_use();
         Some(held)
@@ -182,8 +190,9 @@ impl MemoryTier {
     ) -> bool {
         // Dropped after the lock is released: destructors of values are not ours.
         let mut gone = Vec::new();
+        let cache = self.number(&key.cache);
         let mut books = self.books.lock();
-        let standing = self.table.peek(&Wanted::of(key));
+        let standing = self.table.peek(&Wanted { cache, id: &key.id });
         let stays = standing.as_deref().is_some_and(stays);
         if !stays {
             let max_bytes = books.limit_of(&key.cache);
@@ -216,7 +225,9 @@ impl MemoryTier {
                 return self.take_in(held, 0, books, gone);
             }
         }
-        self.table.insert(Named(Arc::clone(&held)), Arc::clone(&held));
+        let Key { cache, id } = held.key();
+        let named = Named { cache: self.number(cache), id: Arc::clone(id).into() };
+        self.table.insert(named, Arc::clone(&held));
         let turned_down = self.write_off(Some(&held), books, gone);
         if !turned_down && books.enter(&held) {
             self.wake.notify_one();
@@ -269,7 +280,9 @@ impl MemoryTier {
 
     /// Lets go of an entry, if it still stands there.
     fn part_with(&self, held: &Arc<Held>, books: &mut Books) -> bool {
-        let found = self.table.remove_if(&Wanted::of(held.key()), |found| Arc::ptr_eq(found, held));
+        let Key { cache, id } = held.key();
+        let wanted = Wanted { cache: self.number(cache), id };
+        let found = self.table.remove_if(&wanted, |found| Arc::ptr_eq(found, held));
         if found.is_some() {
             books.leave(held);
         }
@@ -326,7 +339,7 @@ impl Tier for MemoryTier {
     }
 
     fn get<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<Option<Entry<Shared>>, Error>> {
-        let found = self.find(&key.cache, &key.id).map(|held| held.entry());
+        let found = self.find_key(key).map(|held| held.entry());
         Box::pin(std::future::ready(Ok(found)))
     }
 
@@ -337,7 +350,8 @@ impl Tier for MemoryTier {
     fn remove<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<bool, Error>> {
         let removed = {
             let mut books = self.books.lock();
-            let removed = self.table.remove(&Wanted::of(key));
+            let removed =
+                self.table.remove(&Wanted { cache: self.number(&key.cache), id: &key.id });
             if let Some((_, held)) = &removed {
                 books.leave(held);
             }

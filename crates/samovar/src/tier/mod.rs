@@ -15,5 +15,5 @@ pub(crate) mod stack;
 pub use self::redis::RedisTier;
 pub use disk::{DiskOptions, DiskTier};
 pub(crate) use late::{is_late, is_same};
-pub(crate) use memory::{FOR_GOOD, Held, leave_in_time};
+pub(crate) use memory::{CacheNumber, FOR_GOOD, Held, leave_in_time};
 pub use memory::{MemoryTier, Shared};

@@ -214,6 +214,17 @@ impl Writes {
         }
     }
 
+    /// The number of the last record that was handed to the journal.
+    pub(super) fn taken(&self) -> u64 {
+        self.journal.opened.get().map_or(0, |journal| journal.taken())
+    }
+
+    /// Resolves once the journal is so full that it is to be emptied; `None` if there is none.
+    pub(super) fn fills(&self) -> Option<impl Future<Output = ()> + use<>> {
+        let journal = Arc::clone(self.journal.opened.get()?);
+        Some(async move { journal.fills().await })
+    }
+
     /// The name of a record.
     pub(super) fn id(&self, number: u64) -> WriteId {
         let node = self.journal.opened.get().map_or(self.node, |journal| journal.node());

@@ -6,11 +6,12 @@
 //!   ([`crate::Cache::unwritten`]). `replay`: it is brought to the source, in order, and leaves the journal once its mark is
 //!   durable and applied here. `letters`: what the source would not have.
 //!
-//! * `record`: what stands in the journal. `books`: which of it is whose.
+//! * `pace`: when replay gives way to those who write. `record`: what stands in the journal. `books`: which of it is whose.
 
 mod back;
 mod books;
 mod letters;
+mod pace;
 mod record;
 mod replay;
 mod through;

@@ -5,15 +5,18 @@
 //! marked; once that mark is durable and applied here the write leaves the journal, and reads go on from the tiers.
 
 use std::collections::HashSet;
+use std::pin::pin;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::select;
 use samovar_core::{Error, ErrorKind, Fate, Stamp, Version, Write, WriteError, WriteId, Writer};
 
 use super::WriteOptions;
 use super::letters::Letter;
+use super::pace::Pace;
 use super::record::{Death, Head, Place, Record};
 use super::through::{Acted, mark, send, unless_it_panics};
 use crate::cache::{Cache, Kept, Unwritten, Waiting};
@@ -52,7 +55,7 @@ async fn replay<V: Value>(
     writer: Option<Arc<dyn Writer<V>>>,
 ) {
     let has_writer = writer.is_some();
-    let mut failures = 0;
+    let (mut failures, mut pace) = (0, Pace::default());
     if let (Some(writer), Some(inner)) = (&writer, weak.upgrade())
         && !writer.remembers()
         && unwritten.has_inherited()
@@ -62,15 +65,24 @@ async fn replay<V: Value>(
         deadline.await;
     }
     loop {
-        let batch = unwritten.first(AT_ONCE, |write| write.has_writer == has_writer).await;
+        let batch = unwritten.first(AT_ONCE, has_writer).await;
         // Held for as long as it is worked on.
         let Some(inner) = weak.upgrade() else { return };
         let (clock, jitter) = (Arc::clone(&inner.clock), Arc::clone(&inner.jitter));
+        pace.begin(clock.elapsed(), inner.writes.taken());
         let cache = Cache::<V>::new(inner, policy.clone(), writer.clone());
         let replayed = cache.replay_batch(&unwritten, &batch);
         let waited = match unless_it_panics(&policy.name, replayed).await {
             Ok(None) => {
                 failures = 0;
+                let writes = &cache.inner.writes;
+                let last = batch.last().map_or(0, |write| write.number);
+                let rest = pace.end(last, clock.elapsed(), writes.taken());
+                let fills = writes.fills().filter(|_| !rest.is_zero());
+                drop((cache, batch));
+                if let Some(fills) = fills {
+                    select(clock.sleep(rest), pin!(fills)).await;
+                }
                 continue;
             }
             Ok(Some(waited)) => waited,

@@ -5,9 +5,11 @@ if not there then return {'none'} end
 local epoch = string.match(there.history, '(%x+):%d+$')
 local seq = there.seq
 if ARGV[3] ~= '' and ARGV[3] ~= epoch .. ':' .. digits(seq) then return {'on'} end
+local call, format = redis.call, string.format
 for at = 4, #ARGV do
   seq = seq + 1
-  redis.call('XADD', stream, 'MAXLEN', '~', ARGV[2], digits(seq) .. '-0', 'e', epoch, 'm', ARGV[at])
+  call('XADD', stream, format('%.0f-0', seq), 'e', epoch, 'm', ARGV[at])
 end
-redis.call('HSET', meta, 'seq', digits(seq))
+call('XTRIM', stream, 'MAXLEN', '~', ARGV[2])
+call('HSET', meta, 'seq', digits(seq))
 return {'at', epoch, digits(seq)}

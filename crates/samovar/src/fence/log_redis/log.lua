@@ -7,10 +7,15 @@ local function digits(number)
   return string.format('%.0f', number)
 end
 
--- Which server this is, and which data it holds: both change where newest writes may have been lost.
+-- Which server this is, and which data it holds: both change where newest writes may have been lost. Every script asks:
+-- names of 40 digits are found faster than patterns.
 local function server()
   local info = redis.call('INFO', 'server', 'replication')
-  return string.match(info, 'run_id:(%x+)'), string.match(info, 'master_replid:(%x+)')
+  local function named(field)
+    local _, before = string.find(info, field, 1, true)
+    return before and string.sub(info, before + 1, before + 40)
+  end
+  return named('run_id:'), named('master_replid:')
 end
 
 -- The log: its history, first and last number; false if there is none, or only a part of it (as when Redis evicts).

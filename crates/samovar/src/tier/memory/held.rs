@@ -38,38 +38,8 @@ impl fmt::Debug for Shared {
     }
 }
 
-/// An id beside what a hit looks at, if it is short: to compare it costs no further look into memory.
-#[derive(Clone, Copy, Debug)]
-struct ShortId {
-    /// `u8::MAX`: it is too long to stand here.
-    len: u8,
-    bytes: [u8; ShortId::MOST],
-}
-
-impl ShortId {
-    const MOST: usize = 29;
-
-    fn of(id: &str) -> ShortId {
-        let mut short = ShortId { len: u8::MAX, bytes: [0; ShortId::MOST] };
-        if let Some(bytes) = short.bytes.get_mut(..id.len()) {
-            bytes.copy_from_slice(id.as_bytes());
-            short.len = id.len() as u8;
-        }
-        short
-    }
-
-    /// Whether it is this one; `whole` is all of it.
-    #[inline]
-    fn is(&self, id: &str, whole: &str) -> bool {
-        match self.bytes.get(..usize::from(self.len)) {
-            Some(bytes) => *bytes == *id.as_bytes(),
-            None => *whole == *id,
-        }
-    }
-}
-
 /// An entry in memory, and what a hit is given: it shares the entry itself, so that it counts one reference and copies
-/// nothing. In this order: what a hit looks at lies together. What it asks is marked to be inlined, since the caller's
+/// nothing. In this order: what a hit looks at lies together, in as many bytes as a processor fetches at once. What it asks is marked to be inlined, since the caller's
 /// crate is where a hit is compiled.
 #[derive(Debug)]
 #[repr(C)]
@@ -80,12 +50,11 @@ pub(crate) struct Held {
     fresh_from: Millis,
     /// … to before here, and memory answers by itself.
     young_until: Millis,
-    value: Shared,
     /// Its cache has a budget of its own: uses are noted.
     pub(super) limited: bool,
     /// It was asked for since it last stood first in the order of its cache.
     pub(super) used: AtomicBool,
-    short: ShortId,
+    value: Shared,
     key: Key,
     fresh_until: Millis,
     parts: Parts,
@@ -126,7 +95,6 @@ impl Held {
             fresh_until,
             young_until: fresh_until.min(until),
             until,
-            short: ShortId::of(&key.id),
             gone_at: gone_at(&parts, lifetime),
             clean: AtomicU64::new(parts.iter().map(|p| p.stamp.tick.0).min().unwrap_or(0)),
             bytes: (allotted + extra) as u64,
@@ -150,14 +118,6 @@ impl Held {
     /// Its key.
     pub(crate) fn key(&self) -> &Key {
         &self.key
-    }
-
-    /// Whether this is its key.
-    #[inline]
-    pub(super) fn is_at(&self, cache: &str, id: &str) -> bool {
-        // Mostly the very same text names the cache.
-        let of_cache = &*self.key.cache;
-        self.short.is(id, &self.key.id) && (std::ptr::eq(cache, of_cache) || *cache == *of_cache)
     }
 
     /// The value.

@@ -91,10 +91,7 @@ fn play(tier: &MemoryTier, limit: Option<u64>, roomy: bool, ops: Vec<Op>) {
     let name = |key: u8| {
         Key::new(if key.is_multiple_of(2) { "limited" } else { "other" }, key.to_string())
     };
-    let find = |key: u8| {
-        let key = name(key);
-        tier.find(&key.cache, &key.id)
-    };
+    let find = |key: u8| tier.find_key(&name(key));
     let (mut now, mut last) = (START, 0);
     for op in ops {
         match op {
@@ -191,7 +188,7 @@ fn few_large_entries_leave_room_for_the_table_that_many_small_ones_made() {
         let key = Key::new("c", format!("large {id}"));
         tier.put(&key, entry(id, 20_000, START, Duration::MAX));
         // Asked for again, so that they drive out what is not.
-        drop(tier.find(&key.cache, &key.id));
+        drop(tier.find_key(&key));
         if id % 97 == 0 {
             holds_true(&tier, None);
         }
@@ -202,7 +199,7 @@ fn few_large_entries_leave_room_for_the_table_that_many_small_ones_made() {
     for id in 0..40_000 {
         let key = Key::new("c", format!("small {id}"));
         tier.put(&key, entry(id, 8, START, Duration::MAX));
-        drop(tier.find(&key.cache, &key.id));
+        drop(tier.find_key(&key));
     }
     assert!(tier.usage().total().entries > small * 9 / 10, "the room is used again");
 }
@@ -215,23 +212,24 @@ fn a_cache_gives_way_to_itself_what_was_not_asked_for_first() {
     tier.put(&Key::new("other", "o"), entry(1, 10_000, START, Duration::MAX));
     for id in 0..50u32 {
         tier.put(&Key::new("limited", id.to_string()), entry(id, 10_000, START, Duration::MAX));
-        assert!(tier.find("limited", "0").is_some(), "asked for each time");
+        assert!(tier.find_key(&Key::new("limited", "0")).is_some(), "asked for each time");
     }
-    let there: Vec<u32> =
-        (0..50).filter(|id| tier.find("limited", &id.to_string()).is_some()).collect();
+    let there: Vec<u32> = (0..50)
+        .filter(|id| tier.find_key(&Key::new("limited", id.to_string())).is_some())
+        .collect();
     assert_eq!(there, [0, 42, 43, 44, 45, 46, 47, 48, 49]);
-    assert!(tier.find("other", "o").is_some(), "others lose nothing for it");
+    assert!(tier.find_key(&Key::new("other", "o")).is_some(), "others lose nothing for it");
     assert_eq!(tier.evictions(), 41);
     tier.put(&Key::new("limited", "49"), entry(49, 200_000, START, Duration::MAX));
     assert!(
-        tier.find("limited", "49").is_none(),
+        tier.find_key(&Key::new("limited", "49")).is_none(),
         "larger than its budget, and what it replaces is older"
     );
 
     tier.limit(&limited, 1 << 20);
     assert_eq!(tier.usage().caches["limited"].entries, 8, "the smallest budget holds");
     tier.limit(&"other".into(), 5_000);
-    assert!(tier.find("other", "o").is_none());
+    assert!(tier.find_key(&Key::new("other", "o")).is_none());
 }
 
 #[test]
@@ -243,11 +241,15 @@ fn where_all_are_in_use_one_gives_way_all_the_same() {
         tier.put(&Key::new("limited", id.to_string()), entry(id, 100, START, Duration::MAX));
     };
     (0..1_000).for_each(put);
-    let asked = || (0..1_000).filter(|id| tier.find("limited", &id.to_string()).is_some()).count();
+    let asked = || {
+        (0..1_000)
+            .filter(|id| tier.find_key(&Key::new("limited", id.to_string())).is_some())
+            .count()
+    };
     assert_eq!(asked(), 1_000);
     tier.limit(&limited, tier.usage().caches["limited"].bytes);
     put(1_000);
-    let gone = (0..1_000).find(|id| tier.find("limited", &id.to_string()).is_none());
+    let gone = (0..1_000).find(|id| tier.find_key(&Key::new("limited", id.to_string())).is_none());
     assert_eq!(gone, Some(books::PASSED_MAX), "after so many were passed over");
     assert_eq!(asked(), 999);
 }
