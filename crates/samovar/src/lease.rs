@@ -178,7 +178,7 @@ impl Drop for Attempt<'_> {
         if self.is_open {
             let (leases, back) = (self.leases.clone(), give_back(self.name, self.token));
             self.leases.inner.tasks.spawn(async move {
-                let _ = leases.inner.connection.one(back).await;
+                let _ = leases.inner.connection.one(&back).await;
             });
         }
     }
@@ -222,7 +222,7 @@ impl Drop for Lease {
         self.leases.inner.tasks.spawn(async move {
             let back = give_back(&going.name, going.token);
             // One that cannot be given back ends by itself.
-            let _ = going.leases.inner.connection.one(back).await;
+            let _ = going.leases.inner.connection.one(&back).await;
         });
     }
 }
@@ -305,7 +305,7 @@ mod tests {
         let held = await_it(&other);
         drop(lost);
         // Goes the same way as what was given back.
-        assert!(block_on(one.inner.connection.one(cmd("PING").take())).is_ok());
+        assert!(block_on(one.inner.connection.one(&cmd("PING").take())).is_ok());
         assert_eq!(server.cli(&["EXISTS", "t:_lease:c:k"]).unwrap(), "1");
         drop(held);
         drop(await_it(&one));

@@ -30,6 +30,12 @@ pub(super) enum Link {
     Cluster(ClusterConnection),
 }
 
+impl Link {
+    pub(super) fn is_cluster(&self) -> bool {
+        matches!(self, Link::Cluster(_))
+    }
+}
+
 /// Makes connections by settings that have been checked.
 pub(super) struct Connector {
     settings: RedisSettings,

@@ -114,13 +114,20 @@ impl Connection {
     }
 
     /// The answer to one command; what Redis has against it is one too.
-    pub(crate) async fn one(&self, command: Cmd) -> Result<Value, Error> {
-        let answers = self.ask(vec![vec![command]]).await;
-        let answer = answers.into_iter().next().and_then(|answer| match answer {
-            Ok(values) => values.into_iter().next().map(Ok),
-            Err(error) => Some(Err(error)),
-        });
-        answer.unwrap_or_else(|| Err(Error::new(ErrorKind::Storage, "redis: it did not answer")))
+    // Most lookups are one: so this is no pipeline.
+    pub(crate) async fn one(&self, command: &Cmd) -> Result<Value, Error> {
+        let (number, link) = self.link().await?;
+        let is_cluster = link.is_cluster();
+        let answer = async move {
+            match link {
+                Link::One(mut one) => one.req_packed_command(command).await,
+                Link::Cluster(mut cluster) => cluster.req_packed_command(command).await,
+            }
+        };
+        let answer = within(&self.inner.tasks, answer).await;
+        answer
+            .inspect(|value| self.look_at(number, is_cluster, value))
+            .map_err(|error| self.judge(number, is_cluster, error))
     }
 
     /// Lets go of the link that there is: who asks next makes another.
@@ -134,29 +141,17 @@ impl Connection {
         link: Link,
         requests: Vec<Request>,
     ) -> Result<Vec<Result<Vec<Value>, Error>>, Error> {
-        let judge = |error: RedisError| {
-            self.look(number, &link, &error);
-            failed("it did not answer", error)
-        };
+        let is_cluster = link.is_cluster();
+        let judge = |error| self.judge(number, is_cluster, error);
         let whole = |values: Vec<Value>| {
-            for value in &values {
-                if let Value::ServerError(error) = value {
-                    self.look(number, &link, &error.clone().into());
-                }
-            }
+            values.iter().for_each(|value| self.look_at(number, is_cluster, value));
             values
         };
-        match &link {
-            // Mostly, and a pipeline of one costs more.
-            Link::One(one) if requests.len() == 1 && requests[0].len() == 1 => {
-                let mut one = one.clone();
-                let value = one.req_packed_command(&requests[0][0]).await.map_err(judge)?;
-                Ok(vec![Ok(whole(vec![value]))])
-            }
-            Link::One(one) => {
+        match link {
+            Link::One(mut one) => {
                 let counts: Vec<usize> = requests.iter().map(Vec::len).collect();
                 let pipeline = pipeline(requests.into_iter().flatten());
-                let (mut one, all) = (one.clone(), counts.iter().sum());
+                let all = counts.iter().sum();
                 let values = one.req_packed_commands(&pipeline, 0, all).await.map_err(judge)?;
                 if values.len() != all {
                     let problem = format!("redis: {} answers to {all} commands", values.len());
@@ -184,17 +179,26 @@ impl Connection {
         }
     }
 
+    /// What Redis has against a command may say of the link that it is of no more use.
+    fn look_at(&self, number: u64, is_cluster: bool, value: &Value) {
+        if let Value::ServerError(error) = value {
+            self.look(number, is_cluster, &error.clone().into());
+        }
+    }
+
+    fn judge(&self, number: u64, is_cluster: bool, error: RedisError) -> Error {
+        self.look(number, is_cluster, &error);
+        failed("it did not answer", error)
+    }
+
     /// Lets go of a link that is of no more use.
-    fn look(&self, number: u64, link: &Link, error: &RedisError) {
-        let useless = match (link, error.kind()) {
+    fn look(&self, number: u64, is_cluster: bool, error: &RedisError) {
+        let useless = match (is_cluster, error.kind()) {
             // Sentinels have made it a replica: the primary is elsewhere.
-            (
-                Link::One(_),
-                Kind::Server(ServerErrorKind::ReadOnly | ServerErrorKind::MasterDown),
-            ) => true,
-            (Link::One(_), kind) => kind == Kind::Io || error.is_unrecoverable_error(),
+            (false, Kind::Server(ServerErrorKind::ReadOnly | ServerErrorKind::MasterDown)) => true,
+            (false, kind) => kind == Kind::Io || error.is_unrecoverable_error(),
             // It mends itself, unless it knows no node any more.
-            (Link::Cluster(_), kind) => {
+            (true, kind) => {
                 kind == Kind::ClusterConnectionNotFound || error.is_connection_dropped()
             }
         };

@@ -169,6 +169,10 @@ fn read_parts(rows: &[u8], stores: &[Arc<str>]) -> Result<Parts, FrameError> {
         let stamp = Stamp { version: Version { epoch, seq }, tick: Tick(0), read_at };
         Ok(Part { span, stamp })
     };
+    // Most have one.
+    if rows.len() == PART {
+        return Ok(Parts::from([part(rows)?]));
+    }
     let parts: Parts = rows.chunks_exact(PART).map(part).collect::<Result<_, _>>()?;
     if parts.is_empty() { Err(FrameError::Damaged("it has no part")) } else { Ok(parts) }
 }

@@ -199,7 +199,7 @@ impl Scripts {
     pub(super) async fn table(&self) -> Result<Option<Snapshot>, Error> {
         let mut get = cmd("GET");
         get.arg(&self.keys.table);
-        match plain(self.connection.one(get).await?)? {
+        match plain(self.connection.one(&get).await?)? {
             Value::BulkString(bytes) => Ok(saved::decode(&bytes)),
             _ => Ok(None),
         }
@@ -214,19 +214,19 @@ impl Scripts {
         let mut turn = cmd("SET");
         turn.arg(&self.keys.turn).arg(&self.keys.node).arg("NX");
         turn.arg("PX").arg(every.as_millis().max(1) as u64);
-        if plain(self.connection.one(turn).await?)? == Value::Nil {
+        if plain(self.connection.one(&turn).await?)? == Value::Nil {
             return Ok(false);
         }
         let Some(known) = known() else { return Ok(false) };
         let mut set = cmd("SET");
         set.arg(&self.keys.table).arg(saved::encode(known)?);
-        plain(self.connection.one(set).await?).map(|_| true)
+        plain(self.connection.one(&set).await?).map(|_| true)
     }
 
     /// The answer to a command, once as many replicas have what it wrote as are to.
     async fn confirmed(&self, command: Cmd) -> Result<Value, Error> {
         if self.replicas == 0 {
-            return self.connection.one(command).await;
+            return self.connection.one(&command).await;
         }
         let mut wait = cmd("WAIT");
         wait.arg(self.replicas).arg(self.patience.as_millis().max(1) as u64);

@@ -195,7 +195,7 @@ impl Shared {
         // 0 would wait for ever.
         command.arg("BLOCK").arg(wait.as_millis().max(1) as u64);
         command.arg("STREAMS").arg(&self.scripts.keys.stream).arg(format!("{after}-0"));
-        let answer = plain(self.reading.one(command).await?)?;
+        let answer = plain(self.reading.one(&command).await?)?;
         type Fields = Vec<(String, Vec<u8>)>;
         type Streams = Option<Vec<(String, Vec<(String, Fields)>)>>;
         if answer == Value::Nil {

@@ -6,6 +6,7 @@
 //! Where the two reckonings agree to a second (or a tenth of a short lifetime) the stamps stay as they were written: so
 //! an entry that comes by way of Redis is not taken for another one than the copy of it on disk.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use samovar_core::{Entry, Millis};
@@ -61,11 +62,9 @@ pub(super) fn present<V>(entry: Entry<V>, now: Millis) -> Entry<V> {
 fn shifted<V>(mut entry: Entry<V>, read: i64) -> Entry<V> {
     let by = read.saturating_sub(newest(&entry).0);
     if by != 0 {
-        let parts = entry.parts.iter().cloned().map(|mut part| {
+        for part in Arc::make_mut(&mut entry.parts) {
             part.stamp.read_at = Millis(part.stamp.read_at.0.saturating_add(by));
-            part
-        });
-        entry.parts = parts.collect();
+        }
     }
     entry
 }

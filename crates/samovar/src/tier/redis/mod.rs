@@ -7,6 +7,7 @@
 //! lock, lease or script is needed. It does not know what Redis holds, and so its [`Tier::usage`] is empty: ask Redis.
 
 mod life;
+mod lookups;
 mod names;
 mod queue;
 mod writer;
@@ -29,6 +30,7 @@ use crate::codec::{FrameError, Payload, read_entry};
 use crate::counters::{Counters, Event};
 use crate::redis::{Connection, RedisSettings, Request, plain};
 use crate::settings::LowerTier;
+use lookups::Lookups;
 use queue::{Queue, Taken, Waiting};
 
 /// What others who ask the same Redis share with the tier: its connection, and what names begin with.
@@ -58,6 +60,7 @@ pub struct RedisTier {
 
 struct Shared {
     connection: Connection,
+    lookups: Arc<Lookups>,
     namespace: String,
     queue: Mutex<Queue>,
     /// Something waits to be written.
@@ -89,8 +92,10 @@ impl RedisTier {
         counters: Arc<Counters>,
         tasks: Tasks,
     ) -> Result<RedisTier, Error> {
+        let connection = Connection::new(settings, Arc::clone(&clock), tasks.clone())?;
         let shared = Arc::new(Shared {
-            connection: Connection::new(settings, Arc::clone(&clock), tasks.clone())?,
+            lookups: Lookups::new(connection.clone(), tasks.clone()),
+            connection,
             namespace: settings.namespace.clone(),
             queue: Mutex::new(Queue::new(settings.queue_bytes)),
             wake: Notify::new(),
@@ -125,24 +130,30 @@ impl Shared {
         }
     }
 
+    /// What stands in Redis under a key.
+    async fn fetch_one(&self, key: &Key, need: Need) -> Got<Payload> {
+        let name = self.name(key);
+        let answer = self.lookups.ask(question(&name, need)).await;
+        self.understand(key, &name, need, answer)
+    }
+
     /// What stands in Redis under these keys.
     async fn fetch(&self, keys: &[&Key], need: Need) -> Vec<Got<Payload>> {
         let names: Vec<Vec<u8>> = keys.iter().map(|key| self.name(key)).collect();
-        let request = |name: &Vec<u8>| -> Request {
-            let get = cmd("GET").arg(name).take();
-            match need {
-                Need::Now => vec![get],
-                // First: should another frame be written between the two, it seems older than it is.
-                Need::Later => vec![cmd("PTTL").arg(name).take(), get],
-            }
-        };
-        let answers = self.connection.ask(names.iter().map(request).collect()).await;
+        let questions = names.iter().map(|name| question(name, need)).collect();
+        let answers = self.connection.ask(questions).await;
         let found = keys.iter().zip(&names).zip(answers);
-        found.map(|((key, name), answer)| self.understand(key, name, need, answer?)).collect()
+        found.map(|((key, name), answer)| self.understand(key, name, need, answer)).collect()
     }
 
-    fn understand(&self, key: &Key, name: &[u8], need: Need, answer: Vec<Value>) -> Got<Payload> {
-        let mut values = answer.into_iter();
+    fn understand(
+        &self,
+        key: &Key,
+        name: &[u8],
+        need: Need,
+        answer: Result<Vec<Value>, Error>,
+    ) -> Got<Payload> {
+        let mut values = answer?.into_iter();
         let left = match need {
             Need::Now => None,
             Need::Later => values.next().map(plain).transpose()?,
@@ -196,6 +207,16 @@ impl Shared {
     }
 }
 
+/// What is asked of Redis about a name.
+fn question(name: &[u8], need: Need) -> Request {
+    let get = cmd("GET").arg(name).take();
+    match need {
+        Need::Now => vec![get],
+        // First: should another frame be written between the two, it seems older than it is.
+        Need::Later => vec![cmd("PTTL").arg(name).take(), get],
+    }
+}
+
 impl Tier for RedisTier {
     type Value = Payload;
 
@@ -211,7 +232,7 @@ impl Tier for RedisTier {
         Box::pin(async move {
             match self.shared.waiting(key) {
                 Some(waiting) => Ok(waiting),
-                None => self.shared.fetch(&[key], need).await.pop().unwrap_or(Ok(None)),
+                None => self.shared.fetch_one(key, need).await,
             }
         })
     }
