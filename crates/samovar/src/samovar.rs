@@ -291,7 +291,7 @@ impl Samovar {
         let journal = match fence.journal() {
             None => Ok(()),
             Some(journal) => {
-                let kept = journal.keep(&fence.all_pending()).await;
+                let kept = journal.keep(&fence.all_unsettled()).await;
                 kept.and(journal.close().await)
             }
         };

@@ -1,6 +1,6 @@
 //! How a node comes to a log that it shares: at its start, or later if the log was away then.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -40,21 +40,21 @@ impl Fence {
     }
 
     /// Marks that were accepted before this process began and that the log may lack: in force here at once, and sent as
-    /// soon as the log is there. Those in `known` it has.
+    /// soon as the log is there. Those in `known` it has, but it may not have confirmed them.
     pub(crate) fn restore(&self, marks: Vec<Mark>, known: Option<&Snapshot>) {
-        let has: HashSet<MarkId> = known
+        let has: HashMap<MarkId, Version> = known
             .into_iter()
             .flat_map(|known| &known.marks)
-            .map(|numbered| numbered.mark.id)
+            .map(|numbered| (numbered.mark.id, numbered.version))
             .collect();
-        let (there, lacking): (Vec<Mark>, Vec<Mark>) =
-            marks.into_iter().partition(|mark| has.contains(&mark.id));
-        if let Some(journal) = self.journal() {
-            journal.release(&there.iter().map(|mark| mark.id).collect::<Vec<_>>());
-        }
-        let mut state = self.inner.state.write();
+        let mut guard = self.inner.state.write();
+        let state = &mut *guard;
         let mut tick = self.tick();
-        for mark in lacking {
+        for mark in marks {
+            if let Some(at) = has.get(&mark.id) {
+                state.pending.unconfirmed.came_back(mark, *at, &state.history);
+                continue;
+            }
             tick = tick.next();
             state.table.pend(&mark, tick);
             state.remember(Some(&mark.scope));
@@ -69,6 +69,7 @@ impl Fence {
     }
 
     pub(crate) fn set_journal(&self, journal: Arc<MarkJournal>) {
+        self.inner.state.write().pending.unconfirmed.keep();
         // It is called once, by who has made the fence.
         let _ = self.inner.journal.set(journal);
     }

@@ -111,7 +111,7 @@ impl Fence {
     }
 
     /// Whether all up to a version has been applied here.
-    fn has_applied(&self, version: Version) -> bool {
+    pub(super) fn has_applied(&self, version: Version) -> bool {
         let state = self.inner.state.read();
         state.history.holds(version) && version.seq <= state.seq
     }
@@ -146,8 +146,9 @@ pub(crate) async fn keep_lease(
         waiting.retain(|(began, _)| clock.since_boot() < *began + lease);
         let applied = waiting.iter().rposition(|(_, head)| fence.has_applied(*head));
         if let Some(applied) = applied {
-            let (began, _) = waiting[applied];
+            let (began, head) = waiting[applied];
             waiting.drain(..=applied);
+            fence.confirm(head);
             fence.extend_lease(began + lease);
         }
         let standing = fence.note_standing();

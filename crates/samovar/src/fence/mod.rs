@@ -58,6 +58,7 @@ mod state;
 mod stored;
 mod table;
 mod tail;
+mod unconfirmed;
 #[cfg(test)]
 mod walks;
 
@@ -164,11 +165,11 @@ impl Fence {
         Fence { inner: Arc::new(inner) }
     }
 
-    /// What has come back is needed in the journal no longer, and who waits for it is told: outside the lock, since
-    /// this wakes strangers.
+    /// What is settled is needed in the journal no longer, and who waits for what has come back is told: outside the
+    /// lock, since this wakes strangers.
     fn tell(&self, done: Done) {
         if let Some(journal) = self.journal() {
-            journal.release(done.returned());
+            journal.release(done.settled());
         }
         done.tell();
     }
@@ -324,13 +325,24 @@ impl Fence {
         let known = {
             let mut guard = self.inner.state.write();
             let state = &mut *guard;
-            let known = state.pending.answered(ids, last, &state.history);
+            let known = state.pending.answered(ids, last, &state.history, &mut done);
             // The tail may have gone past them, over a gap.
             state.settle_passed(ids, &mut done);
             known
         };
         self.tell(done);
         known
+    }
+
+    /// The log will not lose what it held up to this version.
+    pub(crate) fn confirm(&self, version: Version) {
+        let mut done = Done::default();
+        {
+            let mut guard = self.inner.state.write();
+            let state = &mut *guard;
+            state.pending.confirm(version, &state.history, &mut done);
+        }
+        self.tell(done);
     }
 
     /// The history as it is known here, and the number up to which it has been applied.
@@ -425,15 +437,14 @@ impl Fence {
         }
     }
 
-    /// Those of some marks that have not come back.
-    pub(crate) fn still_pending(&self, ids: &[MarkId]) -> Vec<Mark> {
-        self.inner.state.read().pending.some(ids)
+    /// Those of some marks that have not come back, or that the log may lose though they have.
+    pub(crate) fn unsettled(&self, ids: &[MarkId]) -> Vec<Mark> {
+        self.inner.state.read().pending.unsettled(ids)
     }
 
-    /// All marks that have not come back.
-    pub(crate) fn all_pending(&self) -> Vec<Mark> {
-        let state = self.inner.state.read();
-        state.pending.some(&state.pending.ids())
+    /// All such marks.
+    pub(crate) fn all_unsettled(&self) -> Vec<Mark> {
+        self.inner.state.read().pending.all_unsettled()
     }
 
     /// Returns once no mark is pending, or nothing will come back any more.

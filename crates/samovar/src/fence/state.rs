@@ -90,7 +90,7 @@ impl State {
             }
             ticks.push(acted.unwrap_or(tick));
             self.table.number(mark, version.seq, acted.unwrap_or(tick));
-            self.pending.returned(mark.id, done);
+            self.pending.returned(mark.id, *version, &log.history, done);
         }
         self.kept = dense_tail(log, &ticks);
         (self.history, self.seq) = (Arc::new(log.history.clone()), log.head.seq);
@@ -149,7 +149,7 @@ impl State {
         self.seq = version.seq;
         let acted = self.pending.tick(mark.id);
         self.table.number(mark, version.seq, acted.unwrap_or(next));
-        self.pending.returned(mark.id, done);
+        self.pending.returned(mark.id, *version, &self.history, done);
         if self.shared {
             if self.kept.len() == KEPT {
                 self.kept.pop_front();
@@ -193,6 +193,13 @@ impl State {
                 self.pending.send(mark, next);
                 acts = true;
             }
+            // What was to be kept is not forgotten, though it is not remembered here with the others.
+            for mark in self.pending.unconfirmed.turn(&history) {
+                if self.pending.tick(mark.id).is_none() {
+                    self.table.pend(&mark, next);
+                    self.pending.send(mark, next);
+                }
+            }
             self.seq = branch;
             self.swept = self.swept.map(|clean| clean.min(branch));
         }
@@ -219,9 +226,9 @@ impl State {
 
     /// Ends those of some pending marks that the position has passed, though they have not come back.
     pub(super) fn settle_passed(&mut self, ids: &[MarkId], done: &mut Done) {
-        for (mark, tick, seq) in self.pending.passed(ids, self.seq, &self.history) {
-            self.table.number(&mark, seq, tick);
-            self.pending.returned(mark.id, done);
+        for (mark, tick, at) in self.pending.passed(ids, self.seq, &self.history) {
+            self.table.number(&mark, at.seq, tick);
+            self.pending.returned(mark.id, at, &self.history, done);
         }
     }
 

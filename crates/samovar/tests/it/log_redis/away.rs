@@ -381,3 +381,46 @@ fn what_too_few_replicas_have_confirmed_is_not_acknowledged() {
     assert!(!node.has("k"), "it is in force here");
     until("the lease is over", || standing(&node) == Standing::CutOff);
 }
+
+#[test]
+fn what_too_few_replicas_have_confirmed_outlives_a_failover_that_loses_it() {
+    let servers = Sentinels::launch(&Setup::new().durable()).unwrap();
+    let redis = RedisSettings::sentinel(servers.name(), servers.urls()).unwrap();
+    let directory = tempdir().unwrap();
+    found(&redis);
+    // The log is read on, though it is not looked at: that would take the replicas too.
+    let look_every = Duration::from_secs(60);
+    let options = RedisLogOptions { replicas: 2, look_every, ..SHORT };
+    let node = Node::on(open(&redis, options), durable(directory.path()));
+    until("both replicas have it", || standing(&node) == Standing::Connected);
+    servers.cut_off(1).unwrap();
+    node.mark("k").unwrap();
+    assert_eq!(counted(&node, Event::Journaled), 1);
+    until("it has come back", || node.rests());
+    // It dies, and so does what the log held of it.
+    drop(node);
+    servers.node(0).kill().unwrap();
+    servers.fail_over(1).unwrap();
+    assert!(marked(&redis).is_empty());
+    let node = start_when_free(&redis, directory.path());
+    until("it is sent again", || node.rests() && marked(&redis) == ["k"]);
+}
+
+#[test]
+fn what_the_log_has_confirmed_is_needed_in_the_journal_no_longer() {
+    let server = Server::launch(&Setup::new().durable()).unwrap();
+    let (redis, directory) = (alone(&server), tempdir().unwrap());
+    found(&redis);
+    let node = start(&redis, durable(directory.path()));
+    server.kill().unwrap();
+    node.mark("k").unwrap();
+    server.start().unwrap();
+    until("it is sent", || node.rests() && standing(&node) == Standing::Connected);
+    // What confirms this one confirms all before it.
+    node.mark("last").unwrap();
+    block_on(node.samovar.close()).unwrap();
+    server.flush().unwrap();
+    found(&redis);
+    let node = start(&redis, durable(directory.path()));
+    assert!(node.rests() && marked(&redis).is_empty());
+}
