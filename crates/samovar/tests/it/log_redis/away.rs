@@ -1,8 +1,10 @@
 //! What a node does while its log is away: invalidations go to its journal, and what it serves is labelled.
 
+use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Mutex;
 use std::{env, fs};
 
 use samovar::fence::Standing;
@@ -423,4 +425,63 @@ fn what_the_log_has_confirmed_is_needed_in_the_journal_no_longer() {
     found(&redis);
     let node = start(&redis, durable(directory.path()));
     assert!(node.rests() && marked(&redis).is_empty());
+}
+
+/// A log that cannot be asked for what it holds, for one reason after another.
+struct Troubled {
+    log: RedisLog,
+    troubles: Mutex<VecDeque<ErrorKind>>,
+}
+
+impl MarkLog for Troubled {
+    fn snapshot(&self) -> BoxFuture<'_, Result<Snapshot, Error>> {
+        match self.troubles.lock().unwrap().pop_front() {
+            Some(kind) => Box::pin(async move { Err(Error::new(kind, "in trouble")) }),
+            None => self.log.snapshot(),
+        }
+    }
+
+    fn append(
+        &self,
+        marks: Vec<Mark>,
+        head: Option<Version>,
+    ) -> BoxFuture<'static, Result<Option<Version>, Error>> {
+        self.log.append(marks, head)
+    }
+
+    fn next<'a>(&'a self, history: &'a History, after: u64) -> BoxFuture<'a, Result<Next, Error>> {
+        self.log.next(history, after)
+    }
+
+    fn lease(&self) -> Option<Duration> {
+        self.log.lease()
+    }
+
+    fn renew(&self) -> BoxFuture<'_, Result<Version, Error>> {
+        self.log.renew()
+    }
+}
+
+fn troubled(redis: &RedisSettings, kinds: &[ErrorKind]) -> Node {
+    let troubles = Mutex::new(kinds.iter().copied().collect());
+    Node::on(Troubled { log: open(redis, SHORT), troubles }, Settings::default())
+}
+
+#[test]
+fn who_is_adrift_joins_whatever_kept_it_from_that_for_a_while() {
+    let server = Server::launch(&Setup::new()).unwrap();
+    let redis = alone(&server);
+    found(&redis);
+    // As while it has too many clients, loads its data, or knows another password.
+    let node = troubled(&redis, &[ErrorKind::Away, ErrorKind::Invalid, ErrorKind::Storage]);
+    until("it has joined", || standing(&node) == Standing::Connected);
+    node.mark("k").unwrap();
+    let said = node.samovar.counters().notices();
+    assert!(said.iter().any(|notice| notice.text.contains("in trouble")), "{said:?}");
+
+    let node = troubled(&redis, &[ErrorKind::Away, ErrorKind::Format]);
+    until(
+        "it has failed",
+        || matches!(node.mark("k"), Err(error) if error.kind() == ErrorKind::Format),
+    );
 }
