@@ -41,7 +41,7 @@ pub trait MarkLog: Send + Sync + 'static {
     /// by it.
     ///
     /// # Errors
-    /// Of kind [`ErrorKind::Away`] if it is out of reach for now; a log that gives leases may be joined later then.
+    /// Of kind [`ErrorKind::Away`] if it is out of reach for now; a log that can be renewed may be joined later then.
     fn snapshot(&self) -> BoxFuture<'_, Result<Snapshot, Error>>;
 
     /// Makes marks durable, in order, next to each other. Returns the version of the last once all of them are, and
@@ -67,7 +67,8 @@ pub trait MarkLog: Send + Sync + 'static {
     /// If the log has ended for good. One that is away for a while is waited for.
     fn next<'a>(&'a self, history: &'a History, after: u64) -> BoxFuture<'a, Result<Next, Error>>;
 
-    /// How long a node may go on after [`MarkLog::renew`] without another. `None`: the log cannot be out of reach.
+    /// How long a node may go on after [`MarkLog::renew`] without another. `None`: the log cannot be out of reach, or it
+    /// matters only until it has been reached once.
     fn lease(&self) -> Option<Duration> {
         None
     }

@@ -84,7 +84,8 @@ pub use log_local::LocalLog;
 #[cfg(feature = "redis")]
 pub use log_redis::{RedisLog, RedisLogOptions};
 pub(crate) use marker::Marker;
-pub(crate) use tail::Tail;
+pub(crate) use saved::Remains;
+pub(crate) use tail::{Tail, say_lost};
 
 use fresh::{Ruling, rule};
 use pending::Done;

@@ -66,6 +66,18 @@ impl Tail {
     }
 }
 
+/// Says what a log has lost since this node was stopped.
+pub(crate) fn say_lost(counters: &Counters, clock: &dyn Clock, lost: u64) {
+    if lost > 0 {
+        counters.count(Event::LogTurned, 1);
+        let text = format!(
+            "the shared log has lost {lost} invalidations that were applied here before this node was stopped: they \
+             are sent again"
+        );
+        counters.say(clock.now(), text);
+    }
+}
+
 /// Lets a fence take in what comes next in its log.
 struct Follower {
     fence: Fence,
@@ -85,9 +97,10 @@ impl Follower {
     async fn join(&mut self, log: &dyn MarkLog) -> Result<(), Error> {
         match log.snapshot().await {
             Ok(snapshot) => {
-                self.fence.join(&snapshot);
+                let lost = self.fence.join(&snapshot, || self.marker.everything_for(&snapshot));
                 self.counters
                     .say(self.clock.now(), "the shared log is in reach, and has been joined");
+                say_lost(&self.counters, &*self.clock, lost);
             }
             Err(last) if matches!(last.kind(), ErrorKind::Format | ErrorKind::Closed) => {
                 return Err(last);

@@ -39,6 +39,12 @@ fn mark(id: u128, scope: Scope) -> Mark {
     samovar_testkit::log::mark(id, scope, Mode::Remove, 0)
 }
 
+/// Of the same name on every node.
+fn everything(history: &History) -> Mark {
+    let Epoch(name) = history.epoch().unwrap();
+    mark(u128::from(name) << 64, Scope::Everything)
+}
+
 /// A load on its way.
 #[derive(Clone, Debug)]
 struct Load {
@@ -150,6 +156,7 @@ struct Bounds {
     trims: u32,
     rollbacks: u32,
     crashes: u32,
+    restarts: u32,
     /// Whether the log loses nothing that it has confirmed.
     replicas: bool,
 }
@@ -200,6 +207,8 @@ enum Step {
     Promote(usize),
     Sweep(usize),
     Crash(usize),
+    /// The node is stopped properly, and comes again with what it knew.
+    Restart(usize),
     FailOver,
     StartEmpty(usize),
     Trim,
@@ -251,6 +260,7 @@ impl World {
             may(node.found.is_some(), Step::Promote(i));
             may(node.disk.is_some(), Step::Sweep(i));
             may(self.left.crashes > 0 && i == 0, Step::Crash(i));
+            may(self.left.restarts > 0, Step::Restart(i));
             let may_be_lost = self.left.failovers > 0 && !self.left.replicas;
             may(may_be_lost && !self.server.changed, Step::StartEmpty(i));
         }
@@ -419,6 +429,35 @@ impl World {
                 node.journal = journal;
                 self.nodes[i] = node;
             }
+            Step::Restart(i) => {
+                self.left.restarts -= 1;
+                let node = &self.nodes[i];
+                let (disk, clean) = (node.disk, node.clean);
+                let (journal, before) = (node.fence.all_unsettled(), node.fence.remains());
+                let (mut seen, mut log) = (node.seen.clone(), None);
+                let node = match (more % 3, before) {
+                    // The log is away, and it serves what it has.
+                    (0, Some(before)) => Node::new(Some(&before.known)),
+                    (1, before) => {
+                        let node = Node::new(None);
+                        before.into_iter().for_each(|before| node.fence.remember(before));
+                        node
+                    }
+                    (_, before) => {
+                        let node = Node::new(None);
+                        before.into_iter().for_each(|before| node.fence.remember(before));
+                        let snapshot = self.server.snapshot();
+                        let everything = everything(&snapshot.history);
+                        node.fence.join(&snapshot, || everything);
+                        let marks = snapshot.marks.iter();
+                        seen.extend(marks.filter_map(|m| self.tells.get(&m.mark.id)));
+                        log = Some(snapshot);
+                        node
+                    }
+                };
+                node.fence.restore(journal.clone(), log.as_ref());
+                self.nodes[i] = Node { disk, clean, seen, journal, ..node };
+            }
             Step::FailOver => {
                 self.left.failovers -= 1;
                 self.failed_over = true;
@@ -471,7 +510,8 @@ impl World {
         if self.nodes[i].fence.is_adrift() {
             let snapshot = self.server.snapshot();
             let node = &mut self.nodes[i];
-            node.fence.join(&snapshot);
+            let everything = everything(&snapshot.history);
+            node.fence.join(&snapshot, || everything);
             node.seen.extend(snapshot.marks.iter().filter_map(|m| self.tells.get(&m.mark.id)));
             return;
         }
@@ -502,8 +542,7 @@ impl World {
             // All of it is taken in before anything else is.
             return self.tail(i);
         }
-        let Some(Epoch(name)) = history.epoch() else { return };
-        let everything = mark(u128::from(name) << 64, Scope::Everything);
+        let everything = everything(&history);
         self.nodes[i].fence.turn(history, || everything);
     }
 
@@ -598,8 +637,15 @@ impl World {
 
 #[test]
 fn what_came_back_and_was_not_confirmed_outlives_a_crash_and_a_failover() {
-    let bounds =
-        Bounds { commits: 1, failovers: 1, trims: 0, rollbacks: 0, crashes: 1, replicas: true };
+    let bounds = Bounds {
+        commits: 1,
+        failovers: 1,
+        trims: 0,
+        rollbacks: 0,
+        crashes: 1,
+        restarts: 0,
+        replicas: true,
+    };
     let mut world = World::new(bounds);
     // The other node has what was read before, and does not hear of the mark before it is lost.
     let other = [Step::Begin(1), Step::Read(1), Step::KeepMemory(1)];
@@ -625,9 +671,10 @@ proptest! {
         trims in 0..3u32,
         rollbacks in 0..3u32,
         crashes in 0..3u32,
+        restarts in 0..3u32,
         replicas: bool,
     ) {
-        let mut world = World::new(Bounds { commits, failovers, trims, rollbacks, crashes, replicas });
+        let mut world = World::new(Bounds { commits, failovers, trims, rollbacks, crashes, restarts, replicas });
         steps.into_iter().for_each(|luck| world.step(luck));
         world.settle();
     }

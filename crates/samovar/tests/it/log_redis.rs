@@ -2,6 +2,7 @@
 
 mod away;
 mod loss;
+mod starts;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -149,7 +149,7 @@ impl Scripts {
         node: &str,
         lives: Duration,
     ) -> Result<Option<Version>, Error> {
-        let arguments = [name()?.to_string(), lives.as_millis().to_string()];
+        let arguments = [name()?.to_string(), lives.as_millis().max(1).to_string()];
         let answer = self.run(&RENEW, Some(node), &arguments, &[]).await?;
         match &words(&answer)?[..] {
             ["none"] => Ok(None),
