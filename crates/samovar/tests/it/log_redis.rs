@@ -3,6 +3,7 @@
 mod away;
 mod loss;
 mod starts;
+mod writes;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
