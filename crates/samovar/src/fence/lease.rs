@@ -147,8 +147,8 @@ fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// The longest time between two renewals.
-const LONGEST: Duration = Duration::from_secs(1);
+/// A log without leases is asked so often whether it is there.
+const ONCE_EVERY: Duration = Duration::from_millis(200);
 /// Renewals that wait for what they saw to be applied here.
 const WAITING: usize = 16;
 
@@ -164,8 +164,8 @@ pub(crate) async fn keep_lease(
     if is_once && fence.standing() == Standing::Connected {
         return;
     }
+    let every = log.lease().map_or(ONCE_EVERY, |lease| (lease / 5).max(Duration::from_millis(10)));
     let lease = log.lease().unwrap_or(Duration::MAX);
-    let every = (lease / 5).clamp(Duration::from_millis(10), LONGEST);
     let mut waiting: VecDeque<(Duration, Version)> = VecDeque::new();
     let mut last = Standing::Connected;
     while !(is_once && fence.standing() == Standing::Connected) {

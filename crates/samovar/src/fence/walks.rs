@@ -16,8 +16,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures_util::FutureExt;
 use proptest::prelude::*;
 use samovar_core::{
-    Day, Entry, Epoch, History, Key, Lifetime, Mark, MarkId, Millis, Mode, Next, Partition, Parts,
-    Scope, Span, Stamp, Tags, Token, Verdict, Version,
+    Day, Entry, Epoch, History, Judge, Keep, Key, Lifetime, Mark, MarkId, Millis, Mode, Next,
+    Partition, Parts, Scope, Span, Stamp, Tags, Token, Verdict, Version,
 };
 use samovar_testkit::clock::FakeClock;
 
