@@ -41,10 +41,11 @@ pub trait MarkLog: Send + Sync + 'static {
     /// by it.
     ///
     /// # Errors
-    /// Of kind [`ErrorKind::Away`] if it is out of reach for now; a log that gives leases may be joined later then.
+    /// Of kind [`ErrorKind::Away`] if it is out of reach for now; a log that can be renewed may be joined later then.
     fn snapshot(&self) -> BoxFuture<'_, Result<Snapshot, Error>>;
 
-    /// Makes marks durable, in order, next to each other. Returns the version of the last once all of them are.
+    /// Makes marks durable, in order, next to each other. Returns the version of the last once all of them are, and
+    /// whatever the log held before them.
     ///
     /// With `head` they are appended only if that is the log's last version: `None` if the log has gone on. So who
     /// sends marks again that may be there already has looked at all that is there before.
@@ -66,12 +67,14 @@ pub trait MarkLog: Send + Sync + 'static {
     /// If the log has ended for good. One that is away for a while is waited for.
     fn next<'a>(&'a self, history: &'a History, after: u64) -> BoxFuture<'a, Result<Next, Error>>;
 
-    /// How long a node may go on after [`MarkLog::renew`] without another. `None`: the log cannot be out of reach.
+    /// How long a node may go on after [`MarkLog::renew`] without another. `None`: the log cannot be out of reach, or it
+    /// matters only until it has been reached once.
     fn lease(&self) -> Option<Duration> {
         None
     }
 
-    /// Writes something where the log stands, to know that it would take a mark, and gives its head as of then.
+    /// Writes something where the log stands, to know that it would take a mark, and gives its head as of then, up to
+    /// which all is as durable as after [`MarkLog::append`].
     ///
     /// # Errors
     /// If it is out of reach, gone, or takes nothing.

@@ -100,8 +100,10 @@ impl Samovar {
         let chosen = settings.clone();
         // In this context too, and before anything is held: it connects later.
         let (redis, leases) = open_redis(&settings, &counters, &tasks)?.unzip();
+        let marker = Arc::new(Marker::new(Arc::clone(&settings.clock))?);
+        let makes = Arc::clone(&marker);
         let (held, log, fence, disk, founded, writes) =
-            off_thread("samovar-open", move || open_parts(&chosen, &said)).await?;
+            off_thread("samovar-open", move || open_parts(&chosen, &makes, &said)).await?;
         let log_patience = settings.log_patience;
         // What Redis holds nobody knows; what stands there by this log was read before. A log that is shared has been
         // told all the while what happened.
@@ -109,7 +111,6 @@ impl Samovar {
             && (disk.as_ref().is_some_and(|disk| disk.usage().total().entries > 0)
                 || (redis.is_some() && !founded));
         let clock = Arc::clone(&settings.clock);
-        let marker = Arc::new(Marker::new(Arc::clone(&clock))?);
         let jitter = settings.seed.map_or_else(Jitter::random, |seed| Ok(Jitter::new(seed)))?;
         let jitter = Arc::new(jitter);
         let (of, said) = (fence.clone(), Arc::clone(&counters));
@@ -291,7 +292,7 @@ impl Samovar {
         let journal = match fence.journal() {
             None => Ok(()),
             Some(journal) => {
-                let kept = journal.keep(&fence.all_pending()).await;
+                let kept = journal.keep(&fence.all_unsettled()).await;
                 kept.and(journal.close().await)
             }
         };
@@ -308,9 +309,9 @@ impl Samovar {
     async fn save(&self) -> Result<(), Error> {
         let Inner { fence, data_dir, held, .. } = &*self.inner;
         let is_open = held.lock().is_some();
-        match (data_dir.clone(), fence.export()) {
-            (Some(directory), Some(known)) if fence.is_shared() && is_open => {
-                off_thread("samovar-save", move || saved::write(&directory, known)).await
+        match (data_dir.clone(), fence.remains()) {
+            (Some(directory), Some(remains)) if fence.is_shared() && is_open => {
+                off_thread("samovar-save", move || saved::write(&directory, remains)).await
             }
             _ => Ok(()),
         }

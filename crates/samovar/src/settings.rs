@@ -53,7 +53,8 @@ pub struct Settings {
     /// or fails if there is none.
     pub log_patience: Duration,
     /// A node that has been out of reach of a shared log for so long, from the end of its lease on, serves nothing from its
-    /// caches: every read goes to the source. Until then it labels what it serves as stale.
+    /// caches: every read goes to the source. Until then it labels what it serves as stale. For what is served from before
+    /// the start ([`Settings::serve_while_away`]) the time before counts too.
     pub max_blind: Duration,
     /// Whether a node that starts while its shared log is away serves what lies on its disk, labelled as stale, if it was
     /// closed properly before. It cannot know what was invalidated since.

@@ -1,9 +1,13 @@
 //! How far answers say they may be trusted, and what becomes of what could not be read.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use samovar::fence::LocalLog;
 use samovar::{Samovar, Settings};
-use samovar_core::{Millis, Mode};
+use samovar_core::{
+    BoxFuture, Error, History, Mark, MarkLog, Millis, Mode, Next, Snapshot, Version,
+};
 use samovar_levels::{Engine, Missing, ProductMetrics, Selection, State, Stores};
 use samovar_testkit::clock::FakeClock;
 
@@ -176,5 +180,59 @@ fn a_refresh_finds_a_store_that_the_list_lacks() {
         assert_eq!(json(&answer)["ranking"][0]["store_id"], "8");
         let nobody = engine.refresh(&selection(Some(&[77]), 25, 35)).await.unwrap_err();
         assert!(nobody.to_string().contains("77"), "{nobody}");
+    });
+}
+
+/// A log whose lease nobody can renew.
+struct Leased(LocalLog);
+
+const LEASE: Duration = Duration::from_secs(5);
+
+impl MarkLog for Leased {
+    fn snapshot(&self) -> BoxFuture<'_, Result<Snapshot, Error>> {
+        self.0.snapshot()
+    }
+
+    fn append(
+        &self,
+        marks: Vec<Mark>,
+        head: Option<Version>,
+    ) -> BoxFuture<'static, Result<Option<Version>, Error>> {
+        self.0.append(marks, head)
+    }
+
+    fn next<'a>(&'a self, history: &'a History, after: u64) -> BoxFuture<'a, Result<Next, Error>> {
+        self.0.next(history, after)
+    }
+
+    fn lease(&self) -> Option<Duration> {
+        Some(LEASE)
+    }
+
+    fn close(&self) -> BoxFuture<'_, Result<(), Error>> {
+        self.0.close()
+    }
+}
+
+#[test]
+fn who_has_been_cut_off_for_long_is_not_answered_by_what_was_just_answered() {
+    runtime().block_on(async {
+        let (shop, clock) = (shop(), FakeClock::at(Millis(1_000_000)));
+        let settings = Settings {
+            clock: Arc::clone(&clock) as _,
+            log: Some(Arc::new(Leased(LocalLog::volatile(100).unwrap()))),
+            max_blind: Duration::ZERO,
+            ..Settings::default()
+        };
+        let engine = shop.engine(Samovar::open(settings).await.unwrap(), ProductMetrics::Keep);
+        let before = check(&shop, &engine, Some(&[1]), 20, 39).await;
+        shop.insert(&Line { store: 1, day: 30, ..line() });
+        // Nobody was told, so that is not known.
+        let asked = selection(Some(&[1]), 20, 39);
+        let again = engine.diagnose(&asked, Missing::Wait).await.unwrap();
+        assert_eq!(again.body.json, before.body.json);
+        // The machine slept: nothing has woken to see that the lease is over.
+        clock.suspend(LEASE);
+        check(&shop, &engine, Some(&[1]), 20, 39).await;
     });
 }

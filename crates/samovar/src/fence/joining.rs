@@ -1,6 +1,6 @@
 //! How a node comes to a log that it shares: at its start, or later if the log was away then.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -8,6 +8,7 @@ use samovar_core::{Clock, Epoch, History, Mark, MarkId, MarkLog, Snapshot, Versi
 
 use super::journaled::MarkJournal;
 use super::pending::Done;
+use super::saved::Remains;
 use super::{Fence, Standing, State};
 use crate::jitter::Jitter;
 
@@ -26,35 +27,46 @@ impl Fence {
         self.inner.state.read().is_adrift()
     }
 
-    /// Takes in all that the log holds, in place of nothing. What acts by that acts now: what was read while the log was
-    /// away is older.
-    pub(crate) fn join(&self, log: &Snapshot) {
+    /// What was known before this process began: of no use while the log is away, but the log may have lost some of it.
+    pub(crate) fn remember(&self, before: Remains) {
+        self.inner.state.write().before = Some(before);
+    }
+
+    /// Takes in all that the log holds, in place of nothing or of what was known before. What acts by that acts now: what
+    /// was read while the log was away is older. How many numbers it has lost that were known before: what they stand for
+    /// is sent again, as by [`Fence::turn`].
+    pub(crate) fn join(&self, log: &Snapshot, everything: impl FnOnce() -> Mark) -> u64 {
         let mut done = Done::default();
-        {
+        let lost = {
             let mut state = self.inner.state.write();
-            let tick = state.join(log, self.tick(), &mut done);
+            let (tick, lost) = state.join(log, everything, self.tick(), &mut done);
             self.inner.tick.store(tick.0, Ordering::Release);
             state.forget();
-        }
+            lost
+        };
         self.tell(done);
+        lost
     }
 
     /// Marks that were accepted before this process began and that the log may lack: in force here at once, and sent as
-    /// soon as the log is there. Those in `known` it has.
+    /// soon as the log is there. Those in `known`, or known from before, it has, but it may not have confirmed them.
     pub(crate) fn restore(&self, marks: Vec<Mark>, known: Option<&Snapshot>) {
-        let has: HashSet<MarkId> = known
-            .into_iter()
-            .flat_map(|known| &known.marks)
-            .map(|numbered| numbered.mark.id)
+        let mut guard = self.inner.state.write();
+        let state = &mut *guard;
+        let known = known.into_iter().flat_map(|known| &known.marks);
+        let has: HashMap<MarkId, Version> = known
+            .chain(state.kept())
+            .map(|numbered| (numbered.mark.id, numbered.version))
             .collect();
-        let (there, lacking): (Vec<Mark>, Vec<Mark>) =
-            marks.into_iter().partition(|mark| has.contains(&mark.id));
-        if let Some(journal) = self.journal() {
-            journal.release(&there.iter().map(|mark| mark.id).collect::<Vec<_>>());
-        }
-        let mut state = self.inner.state.write();
         let mut tick = self.tick();
-        for mark in lacking {
+        for mark in marks {
+            if let Some(at) = has.get(&mark.id) {
+                state.pending.unconfirmed.came_back(mark, *at, &state.history);
+                continue;
+            }
+            if state.pending.tick(mark.id).is_some() {
+                continue;
+            }
             tick = tick.next();
             state.table.pend(&mark, tick);
             state.remember(Some(&mark.scope));
@@ -69,6 +81,7 @@ impl Fence {
     }
 
     pub(crate) fn set_journal(&self, journal: Arc<MarkJournal>) {
+        self.inner.state.write().pending.unconfirmed.keep();
         // It is called once, by who has made the fence.
         let _ = self.inner.journal.set(journal);
     }
@@ -77,6 +90,16 @@ impl Fence {
     /// in it.
     pub(crate) fn export(&self) -> Option<Snapshot> {
         self.inner.state.read().export()
+    }
+
+    /// The same for this node's next start: its last marks are whole, so that it can send them again if the log has lost
+    /// them by then.
+    pub(crate) fn remains(&self) -> Option<Remains> {
+        let state = self.inner.state.read();
+        if state.is_adrift() {
+            return state.before.clone();
+        }
+        Some(Remains { known: state.remains()?, connected: self.last_connected() })
     }
 }
 

@@ -34,7 +34,20 @@ pub enum Standing {
 pub(super) struct Watch {
     /// When it does, by [`Clock::since_boot`], in milliseconds.
     until: AtomicU64,
+    /// So long it was over when this process began, in milliseconds; until there is another.
+    over: AtomicU64,
     max_blind: Duration,
+}
+
+impl Watch {
+    fn was_over(&self) -> Duration {
+        Duration::from_millis(self.over.load(Ordering::Acquire))
+    }
+
+    /// So long after the end of the lease what is cached is served.
+    fn may_be_blind(&self) -> Duration {
+        self.max_blind.saturating_sub(self.was_over())
+    }
 }
 
 impl Fence {
@@ -44,7 +57,7 @@ impl Fence {
         let until = Duration::from_millis(watch.until.load(Ordering::Acquire));
         match self.inner.clock.since_boot() {
             now if now < until => Standing::Connected,
-            now if now < until.saturating_add(watch.max_blind) => Standing::CutOff,
+            now if now < until.saturating_add(watch.may_be_blind()) => Standing::CutOff,
             _ => Standing::Blind,
         }
     }
@@ -71,9 +84,11 @@ impl Fence {
         }
     }
 
-    /// From now on there is a lease, until then by [`Clock::since_boot`].
-    pub(crate) fn watch(&self, until: Duration, max_blind: Duration) {
-        let watch = Watch { until: AtomicU64::new(millis(until)), max_blind };
+    /// From now on there is a lease, until then by [`Clock::since_boot`]. If what is known is from a process before, the
+    /// lease was `over` for so long when this one began.
+    pub(crate) fn watch(&self, until: Duration, over: Duration, max_blind: Duration) {
+        let [until, over] = [until, over].map(|time| AtomicU64::new(millis(time)));
+        let watch = Watch { until, over, max_blind };
         // It is called once, by who has made the fence.
         let _ = self.inner.watch.set(watch);
         self.note_standing();
@@ -83,8 +98,19 @@ impl Fence {
     pub(crate) fn extend_lease(&self, until: Duration) {
         if let Some(watch) = self.inner.watch.get() {
             watch.until.fetch_max(millis(until), Ordering::AcqRel);
+            watch.over.store(0, Ordering::Release);
             self.note_standing();
         }
+    }
+
+    /// When this node last knew, by the wall clock, that it hears what others invalidate.
+    pub(crate) fn last_connected(&self) -> Millis {
+        let now = self.inner.clock.now();
+        let Some(watch) = self.inner.watch.get() else { return now };
+        let until = Duration::from_millis(watch.until.load(Ordering::Acquire));
+        let over = self.inner.clock.since_boot().saturating_sub(until);
+        let over = over.saturating_add(watch.was_over());
+        Millis(now.0.saturating_sub(i64::try_from(over.as_millis()).unwrap_or(i64::MAX)))
     }
 
     /// Raises the tick if the standing is another than it was: who keeps something as of a tick finds that out too.
@@ -111,7 +137,7 @@ impl Fence {
     }
 
     /// Whether all up to a version has been applied here.
-    fn has_applied(&self, version: Version) -> bool {
+    pub(super) fn has_applied(&self, version: Version) -> bool {
         let state = self.inner.state.read();
         state.history.holds(version) && version.seq <= state.seq
     }
@@ -121,21 +147,28 @@ fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// A log without leases is asked so often whether it is there.
+const ONCE_EVERY: Duration = Duration::from_millis(200);
 /// Renewals that wait for what they saw to be applied here.
 const WAITING: usize = 16;
 
-/// Renews a lease for as long as it is polled, and says when it ends and when it holds again.
+/// Renews a lease for as long as it is polled, and says when it ends and when it holds again. Where there are none, it
+/// asks until the log is reached once, if it was away at the start.
 pub(crate) async fn keep_lease(
     fence: Fence,
     log: Arc<dyn MarkLog>,
     counters: Arc<Counters>,
     clock: Arc<dyn Clock>,
 ) {
-    let Some(lease) = log.lease() else { return };
-    let every = (lease / 5).max(Duration::from_millis(10));
+    let is_once = log.lease().is_none();
+    if is_once && fence.standing() == Standing::Connected {
+        return;
+    }
+    let every = log.lease().map_or(ONCE_EVERY, |lease| (lease / 5).max(Duration::from_millis(10)));
+    let lease = log.lease().unwrap_or(Duration::MAX);
     let mut waiting: VecDeque<(Duration, Version)> = VecDeque::new();
     let mut last = Standing::Connected;
-    loop {
+    while !(is_once && fence.standing() == Standing::Connected) {
         let began = clock.since_boot();
         if let Ok(head) = log.renew().await
             && waiting.len() < WAITING
@@ -143,12 +176,13 @@ pub(crate) async fn keep_lease(
             waiting.push_back((began, head));
         }
         // One that is too old to be of use may lie on what the log has lost: it is never applied.
-        waiting.retain(|(began, _)| clock.since_boot() < *began + lease);
+        waiting.retain(|(began, _)| clock.since_boot() < began.saturating_add(lease));
         let applied = waiting.iter().rposition(|(_, head)| fence.has_applied(*head));
         if let Some(applied) = applied {
-            let (began, _) = waiting[applied];
+            let (began, head) = waiting[applied];
             waiting.drain(..=applied);
-            fence.extend_lease(began + lease);
+            fence.confirm(head);
+            fence.extend_lease(began.saturating_add(lease));
         }
         let standing = fence.note_standing();
         if std::mem::replace(&mut last, standing) != standing {
@@ -183,7 +217,7 @@ mod tests {
         let history = History(vec![(Epoch(1), 0)]);
         let log = Snapshot { history, marks: Vec::new(), head, shared: true };
         let fence = Fence::new(&log, Arc::clone(&clock) as Arc<dyn Clock>, 10).unwrap();
-        fence.watch(5 * SECOND, 60 * SECOND);
+        fence.watch(5 * SECOND, Duration::ZERO, 60 * SECOND);
         (clock, fence)
     }
 

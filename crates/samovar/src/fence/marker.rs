@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use samovar_core::{Clock, Epoch, Error, Mark, MarkId, Mode, Scope};
+use samovar_core::{Clock, Epoch, Error, Mark, MarkId, Mode, Scope, Snapshot};
 
 use crate::random;
 
@@ -36,5 +36,10 @@ impl Marker {
         let reason = "the log has lost marks that this node no longer remembers".into();
         let mark = self.mark(Scope::Everything, Mode::Remove, &reason, Mark::PRIORITY);
         Mark { id: MarkId(u128::from(epoch.0) << 64 | EVERYTHING), ..mark }
+    }
+
+    /// The same for who comes to a log.
+    pub(crate) fn everything_for(&self, log: &Snapshot) -> Mark {
+        self.everything(log.history.epoch().unwrap_or(log.head.epoch))
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! * `table`: the marks that were applied here, found by what they cover; `standing`: those of one scope; `patterns`:
 //!   those of patterns.
-//! * `fresh`: the one predicate. `state`: what changes when marks are applied.
+//! * `fresh`: the one predicate. `judging`: what is asked of it. `state`: what changes when marks are applied.
+//! * `accepting`: marks from here. `applying`: marks that the log yields.
 //! * [`LocalLog`]: where marks become durable on a single node. `RedisLog`: where several nodes share them.
 //!
 //! * `forget`: which marks are forgotten when there are too many.
@@ -40,11 +41,14 @@
 //! and by all that are pending; then it is given the greatest tick before the first of those (or the tick
 //! that was read before the lookup, if there are none), so that from then on ticks decide the same.
 
+mod accepting;
+mod applying;
 mod courier;
 mod forget;
 mod fresh;
 mod joining;
 mod journaled;
+mod judging;
 mod lease;
 mod log_local;
 #[cfg(feature = "redis")]
@@ -58,6 +62,7 @@ mod state;
 mod stored;
 mod table;
 mod tail;
+mod unconfirmed;
 #[cfg(test)]
 mod walks;
 
@@ -66,16 +71,13 @@ use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
-use futures_channel::oneshot;
 use parking_lot::RwLock;
-use samovar_core::{
-    Claim, Clock, Epoch, Error, ErrorKind, History, Judge, Keep, Key, Mark, MarkId, Millis,
-    Numbered, Parts, Scope, Snapshot, Tick, Token, Verdict, Version,
-};
+use samovar_core::{Clock, Error, ErrorKind, History, Scope, Snapshot, Tick, Token, Version};
 
 pub(crate) use courier::Courier;
 pub(crate) use joining::leave_tables;
 pub(crate) use journaled::{FILE as JOURNAL_FILE, MarkJournal};
+pub(crate) use judging::Survey;
 pub use lease::Standing;
 pub(crate) use lease::keep_lease;
 pub(crate) use log_local::FILE as MARKS_FILE;
@@ -83,11 +85,10 @@ pub use log_local::LocalLog;
 #[cfg(feature = "redis")]
 pub use log_redis::{RedisLog, RedisLogOptions};
 pub(crate) use marker::Marker;
-pub(crate) use tail::Tail;
+pub(crate) use saved::Remains;
+pub(crate) use tail::{Tail, say_lost};
 
-use fresh::{Ruling, rule};
 use pending::Done;
-use standing::Since;
 use state::State;
 
 /// The marks applied in this process, and the question that every read asks. Cheap to clone.
@@ -120,23 +121,6 @@ struct Inner {
     journal: OnceLock<Arc<MarkJournal>>,
 }
 
-/// What the predicate says of an entry in memory, part by part.
-#[derive(Debug)]
-pub(crate) struct Survey {
-    /// The worst over all parts.
-    pub(crate) verdict: Verdict,
-    /// By part.
-    pub(crate) verdicts: Vec<Verdict>,
-    /// Nothing of it may ever be served again.
-    pub(crate) dead: bool,
-    /// Whether a mark covers any of it.
-    pub(crate) marked: bool,
-    /// The tick up to which this holds.
-    pub(crate) tick: Tick,
-    /// Whether this node hears what others invalidate.
-    pub(crate) standing: Standing,
-}
-
 impl Fence {
     /// A fence that has applied what a log holds. It remembers about `marks_max` scopes.
     ///
@@ -164,11 +148,11 @@ impl Fence {
         Fence { inner: Arc::new(inner) }
     }
 
-    /// What has come back is needed in the journal no longer, and who waits for it is told: outside the lock, since
-    /// this wakes strangers.
+    /// What is settled is needed in the journal no longer, and who waits for what has come back is told: outside the
+    /// lock, since this wakes strangers.
     fn tell(&self, done: Done) {
         if let Some(journal) = self.journal() {
-            journal.release(done.returned());
+            journal.release(done.settled());
         }
         done.tell();
     }
@@ -230,221 +214,10 @@ impl Fence {
         scopes.iter().flatten().any(touches)
     }
 
-    /// The verdict on what lies in memory under `key`: that of its worst part. Asked about one day of a part
-    /// ([`samovar_core::Part::only`]) it answers for that day.
-    pub fn judge_memory(&self, key: &Key, claim: Claim<'_>) -> Verdict {
-        let now = self.inner.clock.now();
-        self.survey(&key.cache, &key.id, claim, Tick(0), now).verdict
-    }
-
-    /// The verdicts on an entry in memory that is known to be clean up to `clean`.
-    pub(crate) fn survey(
-        &self,
-        cache: &str,
-        id: &str,
-        claim: Claim<'_>,
-        clean: Tick,
-        now: Millis,
-    ) -> Survey {
-        let state = self.inner.state.read();
-        // No mark acts while the lock is held, so this tick and the table belong together.
-        let tick = self.tick();
-        let mut survey = Survey {
-            verdict: Verdict::Fresh,
-            verdicts: Vec::with_capacity(claim.parts.len()),
-            dead: true,
-            marked: false,
-            tick,
-            standing: self.standing(),
-        };
-        let over = state.table.over(cache, id, claim.tags);
-        for part in claim.parts {
-            let since = Since::Tick(clean.max(part.stamp.tick));
-            let cover = over.cover(part.span.as_ref(), since);
-            let ruling = rule(&cover, part.stamp.read_at, claim.lifetime, now);
-            survey.verdict = survey.verdict.max(ruling.verdict);
-            survey.verdicts.push(ruling.verdict);
-            survey.dead &= ruling.dead;
-            survey.marked |= cover.any();
-        }
-        survey
-    }
-
-    /// The parts of an entry that was read below memory, with ticks by which memory judges them as versions
-    /// do; `None` if one does not lie on the history, which refuses the whole entry.
-    ///
-    /// `before` is the tick that was read before the lookup: a mark that acted since may not have been
-    /// seen by what was looked up.
-    pub(crate) fn recall(&self, key: &Key, claim: Claim<'_>, before: Tick) -> Option<Parts> {
-        let state = self.inner.state.read();
-        let over = state.table.over(&key.cache, &key.id, claim.tags);
-        claim
-            .parts
-            .iter()
-            .map(|part| {
-                let version = part.stamp.version;
-                if !state.holds(version) {
-                    return None;
-                }
-                let cover = over.cover(part.span.as_ref(), Since::Seq(version.seq));
-                let mut part = part.clone();
-                part.stamp.tick = match cover.first.tick {
-                    Some(first) => before.min(Tick(first.saturating_sub(1))),
-                    None => before,
-                };
-                Some(part)
-            })
-            .collect()
-    }
-
-    /// Takes in marks that were accepted here: they act at once, pending. To be handed to the log right after that, and
-    /// its answer to [`Fence::answered`].
-    pub(crate) fn accept(&self, marks: &[Mark]) -> Accepted {
-        let mut state = self.inner.state.write();
-        let mut tick = self.tick();
-        let first = tick.next();
-        for mark in marks {
-            tick = tick.next();
-            state.table.pend(mark, tick);
-            state.remember(Some(&mark.scope));
-        }
-        let done = state.pending.accept(marks, first);
-        if state.failed.is_some() {
-            state.pending.give_up();
-        }
-        self.inner.tick.store(tick.0, Ordering::Release);
-        Accepted { fence: self.clone(), done }
-    }
-
-    /// What the log answered to marks that it was handed together: the version of the last, or that it has not taken
-    /// them, or that nobody knows. False if the version does not lie on the history as it is known here: the log is to
-    /// be looked at.
-    pub(crate) fn answered(&self, ids: &[MarkId], last: Option<Version>) -> bool {
-        let mut done = Done::default();
-        let known = {
-            let mut guard = self.inner.state.write();
-            let state = &mut *guard;
-            let known = state.pending.answered(ids, last, &state.history);
-            // The tail may have gone past them, over a gap.
-            state.settle_passed(ids, &mut done);
-            known
-        };
-        self.tell(done);
-        known
-    }
-
     /// The history as it is known here, and the number up to which it has been applied.
     pub(crate) fn known(&self) -> (Arc<History>, u64) {
         let state = self.inner.state.read();
         (Arc::clone(&state.history), state.seq)
-    }
-
-    /// Applies marks that the log yielded.
-    ///
-    /// # Errors
-    /// If a number is missing, or the epoch is not the history's: what came before that has been applied.
-    pub(crate) fn apply(&self, marks: &[Numbered]) -> Result<(), Error> {
-        let mut done = Done::default();
-        let outcome = {
-            let mut state = self.inner.state.write();
-            let mut tick = self.tick();
-            let outcome = marks.iter().try_for_each(|numbered| {
-                if state.apply(numbered, tick.next(), &mut done)? {
-                    tick = tick.next();
-                }
-                Ok(())
-            });
-            self.inner.tick.store(tick.0, Ordering::Release);
-            state.forget();
-            outcome
-        };
-        self.tell(done);
-        outcome
-    }
-
-    /// The log's history is another than it was: it has lost what lies off it, or was founded again.
-    ///
-    /// What was applied and is lost is pending again, and is sent again: any node that saw a mark restores it.
-    /// `everything` makes a `remove` of everything, in place of those that this node does not remember whole.
-    ///
-    /// Returns how many numbers were lost.
-    pub(crate) fn turn(&self, history: History, everything: impl FnOnce() -> Mark) -> u64 {
-        let mut done = Done::default();
-        let lost = {
-            let mut state = self.inner.state.write();
-            let (next, seq) = (self.tick().next(), state.seq);
-            if state.turn(history, everything, next, &mut done) {
-                self.inner.tick.store(next.0, Ordering::Release);
-            }
-            seq - state.seq
-        };
-        self.tell(done);
-        lost
-    }
-
-    /// The log begins after this number. If that lies beyond the position, everything that was read before is refused.
-    /// True if so.
-    pub(crate) fn gap(&self, begins: u64) -> bool {
-        let mut done = Done::default();
-        let was = {
-            let mut state = self.inner.state.write();
-            let next = self.tick().next();
-            let was = state.gap(begins, next, &mut done);
-            if was {
-                self.inner.tick.store(next.0, Ordering::Release);
-            }
-            was
-        };
-        self.tell(done);
-        was
-    }
-
-    /// Marks that the log lacks, in order, at most so many, and the log's head as it is known here: they may be appended
-    /// if that is still its head. Waits until there are some. The log's answer is for [`Fence::answered`].
-    pub(crate) async fn unsent(&self, most: usize) -> (Vec<Mark>, Version) {
-        loop {
-            let wait = {
-                let mut guard = self.inner.state.write();
-                let state = &mut *guard;
-                match state.pending.wait(state.is_adrift()) {
-                    // Nothing is sent any more.
-                    _ if state.failed.is_some() => None,
-                    None => {
-                        let epoch = state.history.epoch().unwrap_or(Epoch(0));
-                        let head = Version { epoch, seq: state.seq };
-                        return (state.pending.take(most), head);
-                    }
-                    wait => wait,
-                }
-            };
-            match wait {
-                // An error: what is to be sent has been given up, or may be sent now, which the next look finds.
-                Some(wait) => drop(wait.await),
-                None => std::future::pending().await,
-            }
-        }
-    }
-
-    /// Those of some marks that have not come back.
-    pub(crate) fn still_pending(&self, ids: &[MarkId]) -> Vec<Mark> {
-        self.inner.state.read().pending.some(ids)
-    }
-
-    /// All marks that have not come back.
-    pub(crate) fn all_pending(&self) -> Vec<Mark> {
-        let state = self.inner.state.read();
-        state.pending.some(&state.pending.ids())
-    }
-
-    /// Returns once no mark is pending, or nothing will come back any more.
-    pub(crate) async fn rests(&self) {
-        let wait = {
-            let mut state = self.inner.state.write();
-            if state.failed.is_none() { state.pending.rests() } else { None }
-        };
-        if let Some(wait) = wait {
-            let _ = wait.await;
-        }
     }
 
     /// Whether nothing is applied any more, until the process starts again.
@@ -458,64 +231,6 @@ impl Fence {
         let mut state = self.inner.state.write();
         state.failed.get_or_insert(error);
         state.pending.give_up();
-    }
-}
-
-/// Marks that have been accepted.
-#[derive(Debug)]
-pub(crate) struct Accepted {
-    fence: Fence,
-    done: oneshot::Receiver<()>,
-}
-
-impl Accepted {
-    /// Returns once all of them have come back through the log: they are durable, and have their numbers here.
-    ///
-    /// # Errors
-    /// If the fence has failed or fails before that.
-    pub(crate) async fn applied(self) -> Result<(), Error> {
-        self.done.await.map_err(|_| {
-            let failed = self.fence.inner.state.read().failed.clone();
-            failed.unwrap_or_else(|| Error::new(ErrorKind::Closed, "the cache has been closed"))
-        })
-    }
-}
-
-impl Judge for Fence {
-    fn judge_stored(&self, key: &Key, claim: Claim<'_>) -> Keep {
-        let now = self.inner.clock.now();
-        let state = self.inner.state.read();
-        // Nothing can be said of it before the history is known.
-        if state.is_adrift() {
-            return Keep::CleanTo(0);
-        }
-        let mut first = None;
-        let mut dead = true;
-        let over = state.table.over(&key.cache, &key.id, claim.tags);
-        for part in claim.parts {
-            let version = part.stamp.version;
-            if !state.holds(version) {
-                return Keep::Drop;
-            }
-            let cover = over.cover(part.span.as_ref(), Since::Seq(version.seq));
-            let Ruling { dead: gone, .. } = rule(&cover, part.stamp.read_at, claim.lifetime, now);
-            dead &= gone;
-            first = [first, cover.first.seq].into_iter().flatten().min();
-        }
-        if dead { Keep::Drop } else { Keep::CleanTo(first.map_or(u64::MAX, |seq| seq - 1)) }
-    }
-
-    fn position(&self) -> Option<Version> {
-        let state = self.inner.state.read();
-        (state.pending.len() == 0 && !state.is_adrift()).then(|| state.version())
-    }
-
-    fn holds(&self, version: Version) -> bool {
-        self.inner.state.read().holds(version)
-    }
-
-    fn swept(&self, clean: Option<Version>) {
-        self.inner.state.write().swept(clean);
     }
 }
 

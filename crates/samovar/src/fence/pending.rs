@@ -7,6 +7,8 @@ use futures_channel::oneshot;
 use parking_lot::Mutex;
 use samovar_core::{History, Mark, MarkId, Tick, Version};
 
+use super::unconfirmed::Unconfirmed;
+
 /// What is known of where a mark stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sent {
@@ -36,7 +38,7 @@ struct Group(Mutex<Option<oneshot::Sender<()>>>);
 #[must_use]
 pub(super) struct Done {
     waiters: Vec<oneshot::Sender<()>>,
-    returned: Vec<MarkId>,
+    settled: Vec<MarkId>,
 }
 
 impl Done {
@@ -47,9 +49,9 @@ impl Done {
         }
     }
 
-    /// The marks that have come back.
-    pub(super) fn returned(&self) -> &[MarkId] {
-        &self.returned
+    /// The marks that have come back and will not be lost by the log.
+    pub(super) fn settled(&self) -> &[MarkId] {
+        &self.settled
     }
 
     pub(super) fn tell(self) {
@@ -66,6 +68,8 @@ pub(super) struct Pending {
     /// Those that are [`Sent::Not`], by their order.
     unsent: BTreeMap<u64, MarkId>,
     next: u64,
+    /// What has come back and may be lost all the same.
+    pub(super) unconfirmed: Unconfirmed,
     /// Who sends again, while there is nothing to send.
     sender: Option<oneshot::Sender<()>>,
     /// Who waits until there is nothing here.
@@ -121,6 +125,7 @@ impl Pending {
         ids: &[MarkId],
         last: Option<Version>,
         history: &History,
+        done: &mut Done,
     ) -> bool {
         let Some(last) = last else {
             ids.iter().for_each(|id| self.not_sent(*id));
@@ -135,21 +140,28 @@ impl Pending {
                 one.sent = Sent::At(at);
             }
         }
+        self.confirm(last, history, done);
         history.holds(last)
     }
 
-    /// A mark has come back.
-    pub(super) fn returned(&mut self, id: MarkId, done: &mut Done) -> bool {
-        let Some(one) = self.marks.remove(&id) else { return false };
+    /// The log will not lose what it held up to this version.
+    pub(super) fn confirm(&mut self, version: Version, history: &History, done: &mut Done) {
+        done.settled.extend(self.unconfirmed.confirm(version, history));
+    }
+
+    /// A mark has come back with this number.
+    pub(super) fn returned(&mut self, id: MarkId, at: Version, history: &History, done: &mut Done) {
+        let Some(one) = self.marks.remove(&id) else { return };
         if let Sent::Not(order) = one.sent {
             self.unsent.remove(&order);
         }
-        done.returned.push(id);
+        if !self.unconfirmed.came_back(one.mark, at, history) {
+            done.settled.push(id);
+        }
         done.note(one.group);
         if self.marks.is_empty() {
             done.waiters.append(&mut self.resting);
         }
-        true
     }
 
     /// The history is another: what was given a version off it is to be sent again.
@@ -177,16 +189,16 @@ impl Pending {
         ids: &[MarkId],
         seq: u64,
         history: &History,
-    ) -> Vec<(Mark, Tick, u64)> {
+    ) -> Vec<(Mark, Tick, Version)> {
         let ones = ids.iter().filter_map(|id| self.marks.get(id));
         let passed = ones.filter_map(|one| match one.sent {
             Sent::At(at) if at.seq <= seq && history.holds(at) => {
-                Some((one.mark.clone(), one.tick, at.seq))
+                Some((one.mark.clone(), one.tick, at))
             }
             _ => None,
         });
-        let mut passed: Vec<(Mark, Tick, u64)> = passed.collect();
-        passed.sort_unstable_by_key(|(.., seq)| *seq);
+        let mut passed: Vec<(Mark, Tick, Version)> = passed.collect();
+        passed.sort_unstable_by_key(|(.., at)| at.seq);
         passed
     }
 
@@ -227,11 +239,20 @@ impl Pending {
         self.sender = None;
     }
 
-    /// Those of some marks that are here, in the order in which they acted.
-    pub(super) fn some(&self, ids: &[MarkId]) -> Vec<Mark> {
-        let mut ones: Vec<&One> = ids.iter().filter_map(|id| self.marks.get(id)).collect();
+    /// Those of some marks that the log may lack, or lose.
+    pub(super) fn unsettled(&self, ids: &[MarkId]) -> Vec<Mark> {
+        let pending = |id| self.marks.get(&id).map(|one| &one.mark);
+        let of = |id: &MarkId| pending(*id).or_else(|| self.unconfirmed.get(*id));
+        ids.iter().filter_map(of).cloned().collect()
+    }
+
+    /// All such marks, about in the order in which they acted.
+    pub(super) fn all_unsettled(&self) -> Vec<Mark> {
+        let mut ones: Vec<&One> = self.marks.values().collect();
         ones.sort_unstable_by_key(|one| one.tick);
-        ones.into_iter().map(|one| one.mark.clone()).collect()
+        let mut marks = self.unconfirmed.all();
+        marks.extend(ones.into_iter().map(|one| one.mark.clone()));
+        marks
     }
 
     /// `None` if there is nothing here; else what completes once there is not.

@@ -4,14 +4,18 @@ use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::path::Path;
 
-use samovar_core::{Error, ErrorKind, History, Numbered, Snapshot, Version};
+use samovar_core::{Error, ErrorKind, History, Millis, Numbered, Snapshot, Version};
 use serde::{Deserialize, Serialize};
 
 /// The file's name in the data directory.
 pub(crate) const FILE: &str = "marks.saved";
 /// A newer one begins otherwise, and says nothing to this program.
 const MAGIC: &[u8; 8] = b"samovarT";
-const FORMAT: u8 = 1;
+/// Of what is known.
+#[cfg(feature = "redis")]
+const TABLE: u8 = 1;
+/// Of the same with a moment.
+const REMAINS: u8 = 2;
 const LEVEL: i32 = 3;
 /// No table is larger: what claims to be is none of ours.
 const LARGEST: u64 = 1 << 30;
@@ -23,25 +27,57 @@ struct Saved {
     marks: Vec<Numbered>,
 }
 
+impl From<Snapshot> for Saved {
+    fn from(Snapshot { history, head, marks, .. }: Snapshot) -> Saved {
+        Saved { history, head, marks }
+    }
+}
+
+impl Saved {
+    /// `None` if it contradicts itself.
+    fn known(self) -> Option<Snapshot> {
+        let Saved { history, head, marks } = self;
+        let fits = history.holds(head) && marks.iter().all(|mark| mark.version.seq <= head.seq);
+        fits.then_some(Snapshot { history, marks, head, shared: true })
+    }
+}
+
+/// What a node knew when it was stopped.
+#[derive(Clone, Debug)]
+pub(crate) struct Remains {
+    pub(crate) known: Snapshot,
+    /// When it last knew that it hears what others invalidate.
+    pub(crate) connected: Millis,
+}
+
 /// Magic, format, CRC-32 of what follows; then history, head and marks in Postcard, by Zstandard.
 ///
 /// # Errors
 /// If it cannot be written: this is a bug.
-pub(crate) fn encode(snapshot: Snapshot) -> Result<Vec<u8>, Error> {
-    let Snapshot { history, marks, head, .. } = snapshot;
+#[cfg(feature = "redis")]
+pub(crate) fn encode(known: Snapshot) -> Result<Vec<u8>, Error> {
+    pack(TABLE, &Saved::from(known))
+}
+
+fn pack(format: u8, saved: &impl Serialize) -> Result<Vec<u8>, Error> {
     let bad = |e| Error::new(ErrorKind::Format, "what is known cannot be written").because(e);
-    let plain = postcard::to_stdvec(&Saved { history, head, marks }).map_err(bad)?;
+    let plain = postcard::to_stdvec(saved).map_err(bad)?;
     let failed = |e| Error::new(ErrorKind::Format, "what is known cannot be packed").because(e);
     let packed = zstd::bulk::compress(&plain, LEVEL).map_err(failed)?;
-    let mut bytes = [&MAGIC[..], &[FORMAT]].concat();
+    let mut bytes = [&MAGIC[..], &[format]].concat();
     bytes.extend_from_slice(&crc32fast::hash(&packed).to_le_bytes());
     bytes.extend_from_slice(&packed);
     Ok(bytes)
 }
 
 /// What was written, of a log that is shared; `None` if it is damaged or another program's.
+#[cfg(feature = "redis")]
 pub(crate) fn decode(bytes: &[u8]) -> Option<Snapshot> {
-    let rest = bytes.strip_prefix(MAGIC)?.strip_prefix(&[FORMAT])?;
+    postcard::from_bytes::<Saved>(&unpack(TABLE, bytes)?).ok()?.known()
+}
+
+fn unpack(format: u8, bytes: &[u8]) -> Option<Vec<u8>> {
+    let rest = bytes.strip_prefix(MAGIC)?.strip_prefix(&[format])?;
     let (sum, packed) = rest.split_first_chunk()?;
     if crc32fast::hash(packed) != u32::from_le_bytes(*sum) {
         return None;
@@ -49,17 +85,13 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<Snapshot> {
     let mut plain = Vec::new();
     let unpacked = zstd::stream::read::Decoder::new(packed).ok()?.take(LARGEST + 1);
     let unpacked = { unpacked }.read_to_end(&mut plain).ok()?;
-    if unpacked as u64 > LARGEST {
-        return None;
-    }
-    let Saved { history, head, marks } = postcard::from_bytes(&plain).ok()?;
-    let fits = history.holds(head) && marks.iter().all(|mark| mark.version.seq <= head.seq);
-    fits.then_some(Snapshot { history, marks, head, shared: true })
+    (unpacked as u64 <= LARGEST).then_some(plain)
 }
 
 /// Writes the file, durable when this returns. Blocks.
-pub(crate) fn write(directory: &Path, snapshot: Snapshot) -> Result<(), Error> {
-    let bytes = encode(snapshot)?;
+pub(crate) fn write(directory: &Path, remains: Remains) -> Result<(), Error> {
+    let Remains { known, connected } = remains;
+    let bytes = pack(REMAINS, &(connected, Saved::from(known)))?;
     let (path, new) = (directory.join(FILE), directory.join(format!("{FILE}.new")));
     let written = File::create(&new).and_then(|mut file| {
         file.write_all(&bytes)?;
@@ -72,7 +104,7 @@ pub(crate) fn write(directory: &Path, snapshot: Snapshot) -> Result<(), Error> {
 
 /// Reads the file and removes it, for good when this returns: it tells of a clean stop, and whatever ends next may be
 /// none. Blocks.
-pub(crate) fn take(directory: &Path) -> Result<Option<Snapshot>, Error> {
+pub(crate) fn take(directory: &Path) -> Result<Option<Remains>, Error> {
     let path = directory.join(FILE);
     let bytes = match fs::read(&path) {
         Ok(bytes) => bytes,
@@ -81,7 +113,13 @@ pub(crate) fn take(directory: &Path) -> Result<Option<Snapshot>, Error> {
     };
     let removed = fs::remove_file(&path).and_then(|()| sync(directory));
     removed.map_err(|e| failed(&path, "removing it", e))?;
-    Ok(decode(&bytes))
+    Ok(read(&bytes))
+}
+
+fn read(bytes: &[u8]) -> Option<Remains> {
+    let plain = unpack(REMAINS, bytes)?;
+    let (connected, saved) = postcard::from_bytes::<(Millis, Saved)>(&plain).ok()?;
+    Some(Remains { known: saved.known()?, connected })
 }
 
 /// Makes names durable.
@@ -116,8 +154,10 @@ mod tests {
     fn it_comes_back_once() {
         let directory = tempfile::tempdir().unwrap();
         assert!(take(directory.path()).unwrap().is_none());
-        write(directory.path(), some()).unwrap();
-        let taken = take(directory.path()).unwrap().unwrap();
+        let connected = Millis(-5);
+        write(directory.path(), Remains { known: some(), connected }).unwrap();
+        let Remains { known: taken, connected: then } = take(directory.path()).unwrap().unwrap();
+        assert_eq!(then, connected);
         assert_eq!(
             (taken.history, taken.marks, taken.head),
             (some().history, some().marks, some().head)

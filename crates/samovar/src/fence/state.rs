@@ -10,6 +10,7 @@ use samovar_core::{
 use super::forget::room;
 use super::lease::Standing;
 use super::pending::{Done, Pending};
+use super::saved::Remains;
 use super::table::Table;
 
 /// How many of the last marks [`super::Fence::acted_since`] can tell apart.
@@ -43,6 +44,8 @@ pub(super) struct State {
     pub(super) failed: Option<Error>,
     /// As it was when the tick was last raised for it.
     pub(super) standing: Standing,
+    /// What was known before this process began, while no history is known.
+    pub(super) before: Option<Remains>,
 }
 
 impl State {
@@ -54,7 +57,8 @@ impl State {
             table.number(&numbered.mark, numbered.version.seq, *tick);
         }
         let tick = ticks.last().copied().unwrap_or_default();
-        let kept = if log.shared { dense_tail(log, &ticks) } else { VecDeque::new() };
+        let whole: Vec<&Numbered> = log.marks.iter().filter(|_| log.shared).collect();
+        let kept = dense_tail(log.head.seq, &whole, &ticks);
         let state = State {
             table,
             history: Arc::new(log.history.clone()),
@@ -69,6 +73,7 @@ impl State {
             swept: None,
             failed: None,
             standing: Standing::Connected,
+            before: None,
         };
         (state, tick)
     }
@@ -78,26 +83,79 @@ impl State {
         self.history.0.is_empty()
     }
 
-    /// Takes in all that a log holds, in place of nothing: what has not acted yet does from after `tick` on. The tick
-    /// after that.
-    pub(super) fn join(&mut self, log: &Snapshot, tick: Tick, done: &mut Done) -> Tick {
-        let (mut tick, mut ticks) = (tick, Vec::with_capacity(log.marks.len()));
-        for Numbered { version, mark } in &log.marks {
+    /// Comes to a log, from nothing or from what was known before: what has not acted yet does from after `tick` on. The
+    /// tick after that, and how many numbers the log has lost since.
+    pub(super) fn join(
+        &mut self,
+        log: &Snapshot,
+        everything: impl FnOnce() -> Mark,
+        mut tick: Tick,
+        done: &mut Done,
+    ) -> (Tick, u64) {
+        if let Some(before) = self.before.take() {
+            tick = self.take_in(&before.known, tick, done);
+        }
+        let before = self.seq;
+        if !self.is_adrift() && self.turn(log.history.clone(), everything, tick.next(), done) {
+            tick = tick.next();
+        }
+        let lost = before - self.seq;
+        tick = self.take_in(log, tick, done);
+        self.pending.may_send();
+        (tick, lost)
+    }
+
+    /// Takes in what somebody knows beyond the position, of the same history: what has not acted yet does from after
+    /// `tick` on. The tick after that.
+    fn take_in(&mut self, log: &Snapshot, tick: Tick, done: &mut Done) -> Tick {
+        let (mut tick, mut news, mut ticks) = (tick, Vec::new(), Vec::new());
+        for numbered in &log.marks {
+            let Numbered { version, mark } = numbered;
             let acted = self.pending.tick(mark.id);
+            if version.seq <= self.seq && acted.is_none() {
+                continue;
+            }
             if acted.is_none() {
                 tick = tick.next();
                 self.remember(Some(&mark.scope));
             }
-            ticks.push(acted.unwrap_or(tick));
             self.table.number(mark, version.seq, acted.unwrap_or(tick));
-            self.pending.returned(mark.id, done);
+            self.pending.returned(mark.id, *version, &log.history, done);
+            if version.seq > self.seq {
+                news.push(numbered);
+                ticks.push(acted.unwrap_or(tick));
+            }
         }
-        self.kept = dense_tail(log, &ticks);
-        (self.history, self.seq) = (Arc::new(log.history.clone()), log.head.seq);
+        // A log that holds less has lost something unnoticed; who reads on from here finds that.
+        if log.head.seq > self.seq {
+            let tail = dense_tail(log.head.seq, &news, &ticks);
+            if tail.front().is_none_or(|(first, _)| first.version.seq > self.seq + 1) {
+                self.kept.clear();
+            }
+            self.kept.extend(tail);
+            let surplus = self.kept.len().saturating_sub(KEPT);
+            drop(self.kept.drain(..surplus));
+            self.seq = log.head.seq;
+        }
+        self.history = Arc::new(log.history.clone());
         self.pending.turn(&self.history);
         self.settle_passed(&self.pending.ids(), done);
-        self.pending.may_send();
         tick
+    }
+
+    /// What is to be put away for the next start: all that is known, and the last marks whole, so that they can be sent
+    /// again.
+    pub(super) fn remains(&self) -> Option<Snapshot> {
+        let mut known = self.export()?;
+        known.marks.extend(self.kept.iter().map(|(numbered, _)| numbered.clone()));
+        // What stands for others comes before the whole mark of its number, which cannot absorb it then.
+        known.marks.sort_by_key(|numbered| numbered.version.seq);
+        Some(known)
+    }
+
+    /// The last numbered marks.
+    pub(super) fn kept(&self) -> impl Iterator<Item = &Numbered> {
+        self.kept.iter().map(|(numbered, _)| numbered)
     }
 
     /// See [`super::Fence::export`].
@@ -149,7 +207,7 @@ impl State {
         self.seq = version.seq;
         let acted = self.pending.tick(mark.id);
         self.table.number(mark, version.seq, acted.unwrap_or(next));
-        self.pending.returned(mark.id, done);
+        self.pending.returned(mark.id, *version, &self.history, done);
         if self.shared {
             if self.kept.len() == KEPT {
                 self.kept.pop_front();
@@ -193,6 +251,13 @@ impl State {
                 self.pending.send(mark, next);
                 acts = true;
             }
+            // What was to be kept is not forgotten, though it is not remembered here with the others.
+            for mark in self.pending.unconfirmed.turn(&history) {
+                if self.pending.tick(mark.id).is_none() {
+                    self.table.pend(&mark, next);
+                    self.pending.send(mark, next);
+                }
+            }
             self.seq = branch;
             self.swept = self.swept.map(|clean| clean.min(branch));
         }
@@ -219,9 +284,9 @@ impl State {
 
     /// Ends those of some pending marks that the position has passed, though they have not come back.
     pub(super) fn settle_passed(&mut self, ids: &[MarkId], done: &mut Done) {
-        for (mark, tick, seq) in self.pending.passed(ids, self.seq, &self.history) {
-            self.table.number(&mark, seq, tick);
-            self.pending.returned(mark.id, done);
+        for (mark, tick, at) in self.pending.passed(ids, self.seq, &self.history) {
+            self.table.number(&mark, at.seq, tick);
+            self.pending.returned(mark.id, at, &self.history, done);
         }
     }
 
@@ -258,16 +323,16 @@ impl State {
     }
 }
 
-/// The newest marks of a log that it holds whole, each with the tick at which it acts.
-fn dense_tail(log: &Snapshot, ticks: &[Tick]) -> VecDeque<(Numbered, Tick)> {
+/// The newest of some marks up to a head that are whole, each with the tick at which it acts.
+fn dense_tail(head: u64, marks: &[&Numbered], ticks: &[Tick]) -> VecDeque<(Numbered, Tick)> {
     let mut tail = VecDeque::new();
-    for (numbered, tick) in log.marks.iter().zip(ticks).rev().take(KEPT) {
+    let whole = marks.iter().zip(ticks).rev().filter(|(numbered, _)| numbered.mark.id != FLOOR);
+    for (numbered, tick) in whole.take(KEPT) {
         // Whoever lacks some of the numbers up to here knows by that how far it goes.
-        let next = log.head.seq - tail.len() as u64;
-        if numbered.version.seq != next || numbered.mark.id == FLOOR {
+        if numbered.version.seq != head - tail.len() as u64 {
             break;
         }
-        tail.push_front((numbered.clone(), *tick));
+        tail.push_front(((*numbered).clone(), *tick));
     }
     tail
 }

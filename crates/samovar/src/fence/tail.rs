@@ -35,7 +35,8 @@ impl Tail {
         let (stop, mut stopped) = oneshot::channel::<()>();
         let last = fence.clone();
         let follow = async move {
-            let mut follower = Follower { fence, marker, counters, clock, founded: 0 };
+            let mut follower =
+                Follower { fence, marker, counters, clock, founded: 0, trouble: None };
             while follower.fence.is_adrift() {
                 match select(pin!(follower.join(&*log)), &mut stopped).await {
                     Either::Left((joined, _)) => joined?,
@@ -65,6 +66,18 @@ impl Tail {
     }
 }
 
+/// Says what a log has lost since this node was stopped.
+pub(crate) fn say_lost(counters: &Counters, clock: &dyn Clock, lost: u64) {
+    if lost > 0 {
+        counters.count(Event::LogTurned, 1);
+        let text = format!(
+            "the shared log has lost {lost} invalidations that were applied here before this node was stopped: they \
+             are sent again"
+        );
+        counters.say(clock.now(), text);
+    }
+}
+
 /// Lets a fence take in what comes next in its log.
 struct Follower {
     fence: Fence,
@@ -73,19 +86,34 @@ struct Follower {
     clock: Arc<dyn Clock>,
     /// How many times the log was founded from here.
     founded: u64,
+    /// Why it could not be joined, as was said last.
+    trouble: Option<String>,
 }
 
 impl Follower {
-    /// Takes in what a log holds that was away until now, or waits a moment.
-    async fn join(&self, log: &dyn MarkLog) -> Result<(), Error> {
+    /// Takes in what a log holds that was away until now, or waits a moment: whatever the trouble is, it may be over by
+    /// itself (too many clients, data that is being loaded, a password that is being changed), unless the log has ended or
+    /// cannot be read by this version.
+    async fn join(&mut self, log: &dyn MarkLog) -> Result<(), Error> {
         match log.snapshot().await {
             Ok(snapshot) => {
-                self.fence.join(&snapshot);
+                let lost = self.fence.join(&snapshot, || self.marker.everything_for(&snapshot));
                 self.counters
                     .say(self.clock.now(), "the shared log is in reach, and has been joined");
+                say_lost(&self.counters, &*self.clock, lost);
             }
-            Err(away) if away.kind() == ErrorKind::Away => self.clock.sleep(PAUSE).await,
-            Err(error) => return Err(error),
+            Err(last) if matches!(last.kind(), ErrorKind::Format | ErrorKind::Closed) => {
+                return Err(last);
+            }
+            Err(trouble) => {
+                // That it is away was said at the start.
+                let text = format!("the shared log is in reach, but cannot be joined: {trouble}");
+                if trouble.kind() != ErrorKind::Away && self.trouble.as_ref() != Some(&text) {
+                    self.counters.say(self.clock.now(), text.clone());
+                    self.trouble = Some(text);
+                }
+                self.clock.sleep(PAUSE).await;
+            }
         }
         Ok(())
     }

@@ -139,19 +139,19 @@ impl Samovar {
         }
     }
 
-    /// Makes those of some marks durable here that the log has not given back, whatever it did instead.
+    /// Makes those of some marks durable here that the log has not given back or may lose, whatever it did instead.
     async fn keep_in_journal(&self, ids: &[MarkId], instead: Error) -> Result<Version, Error> {
         let fence = &self.inner.fence;
         // What will not be over by itself is not to be passed over in silence.
         let is_away = !matches!(instead.kind(), ErrorKind::Format | ErrorKind::Closed);
         let journal = fence.journal().filter(|_| is_away && fence.is_shared());
         let Some(journal) = journal else { return Err(instead) };
-        let lacking = fence.still_pending(ids);
+        let lacking = fence.unsettled(ids);
         journal.keep(&lacking).await?;
-        // What has come back meanwhile was not there to be released.
-        let lacking: HashSet<MarkId> = fence.still_pending(ids).iter().map(|m| m.id).collect();
-        let back: Vec<MarkId> = ids.iter().filter(|id| !lacking.contains(id)).copied().collect();
-        journal.release(&back);
+        // What was settled meanwhile was not there to be released.
+        let lacking: HashSet<MarkId> = fence.unsettled(ids).iter().map(|m| m.id).collect();
+        let settled: Vec<MarkId> = ids.iter().filter(|id| !lacking.contains(id)).copied().collect();
+        journal.release(&settled);
         self.inner.counters.count(Event::Journaled, lacking.len() as u64);
         Ok(fence.position())
     }

@@ -1,6 +1,7 @@
 //! The parts of a cache, opened in their order.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_executor::block_on;
 use samovar_core::{Error, ErrorKind, Judge, MarkLog, Tier};
@@ -8,7 +9,7 @@ use samovar_core::{Error, ErrorKind, Judge, MarkLog, Tier};
 use crate::background::Tasks;
 use crate::counters::Counters;
 use crate::directory::{self, Held};
-use crate::fence::{Fence, LocalLog, MarkJournal, saved};
+use crate::fence::{Fence, LocalLog, MarkJournal, Marker, Remains, saved, say_lost};
 use crate::lease::Leases;
 use crate::settings::{LowerTier, Settings};
 use crate::tier::breaker::{Breaker, BreakerOptions};
@@ -38,7 +39,11 @@ pub(super) fn open_redis(
 /// Hold, log, fence, the disk, whether the log is new, and what is to be written. Blocks.
 pub(super) type Parts = (Option<Held>, Arc<dyn MarkLog>, Fence, Option<LowerTier>, bool, Writes);
 
-pub(super) fn open_parts(settings: &Settings, counters: &Arc<Counters>) -> Result<Parts, Error> {
+pub(super) fn open_parts(
+    settings: &Settings,
+    marker: &Marker,
+    counters: &Arc<Counters>,
+) -> Result<Parts, Error> {
     let Settings { data_dir, clock, log, lower, marks_max, .. } = settings.clone();
     let is_own = log.is_none();
     let held = data_dir.as_deref().map(directory::hold).transpose()?;
@@ -59,7 +64,7 @@ pub(super) fn open_parts(settings: &Settings, counters: &Arc<Counters>) -> Resul
         }
     };
     let open = || {
-        let fence = open_fence(&*log, is_own, settings, counters)?;
+        let fence = open_fence(&*log, is_own, settings, marker, counters)?;
         let judge: Arc<dyn Judge> = Arc::new(fence.clone());
         let disk = match &data_dir {
             None => None,
@@ -98,11 +103,13 @@ pub(super) fn open_parts(settings: &Settings, counters: &Arc<Counters>) -> Resul
     }
 }
 
-/// The fence over what the log holds, or over nothing if it is away; with the marks that wait in the journal.
+/// The fence over what the log holds, and over what this node knew when it was stopped: the log may have lost some of it.
+/// Over nothing if the log is away. With the marks that wait in the journal.
 fn open_fence(
     log: &dyn MarkLog,
     is_own: bool,
     settings: &Settings,
+    marker: &Marker,
     counters: &Arc<Counters>,
 ) -> Result<Fence, Error> {
     let Settings { clock, marks_max, data_dir, .. } = settings;
@@ -113,27 +120,45 @@ fn open_fence(
         Err(away) if away.kind() == ErrorKind::Away => (None, Some(away)),
         Err(error) => return Err(error),
     };
-    let mut last = None;
+    let mut before = None;
     if let Some(directory) = data_dir.as_ref().filter(|_| !is_own) {
-        last = saved::take(directory)?;
+        before = saved::take(directory)?;
     }
     let mut until = log.lease().map(|lease| began + lease);
+    let mut over = Duration::ZERO;
+    let adrift = || Fence::adrift(Arc::clone(clock), *marks_max);
+    let fence = match (&known, before) {
+        (Some(log), None) => Fence::new(log, Arc::clone(clock), *marks_max)?,
+        (Some(log), Some(before)) => {
+            let fence = adrift();
+            fence.remember(before);
+            let lost = fence.join(log, || marker.everything_for(log));
+            say_lost(counters, &**clock, lost);
+            fence
+        }
+        (None, Some(Remains { known, connected })) if settings.serve_while_away => {
+            // Nobody knows how long it has been, if the clock was put back.
+            let since = u64::try_from(clock.now().0.saturating_sub(connected.0));
+            over = since.map_or(Duration::MAX, Duration::from_millis);
+            Fence::new(&known, Arc::clone(clock), *marks_max)?
+        }
+        (None, before) => {
+            let fence = adrift();
+            before.into_iter().for_each(|before| fence.remember(before));
+            fence
+        }
+    };
     if let Some(away) = problem {
-        let by = last.is_some() && settings.serve_while_away;
-        let what = match by {
-            true => "what lies on disk from before is served, labelled as stale",
-            false => "what lies in Redis and on disk is not served until it is back",
+        let what = match fence.is_adrift() {
+            false => "what lies on disk from before is served, labelled as stale",
+            true => "what lies in Redis and on disk is not served until it is back",
         };
         say(format!("the shared log is away ({away}): {what}"));
-        until = until.and(Some(began));
+        // Also where there are no leases: until it has been reached once.
+        until = Some(began);
     }
-    let known = known.or(last.filter(|_| settings.serve_while_away));
-    let fence = match &known {
-        Some(known) => Fence::new(known, Arc::clone(clock), *marks_max)?,
-        None => Fence::adrift(Arc::clone(clock), *marks_max),
-    };
     if let Some(until) = until {
-        fence.watch(until, settings.max_blind);
+        fence.watch(until, over, settings.max_blind);
     }
     if let Some(directory) = data_dir
         && (!is_own || MarkJournal::is_in(directory))

@@ -20,7 +20,8 @@ pub struct RedisLogOptions {
     /// It is looked at so often.
     pub look_every: Duration,
     /// A node that has seen the log within this time knows what its newest marks were. One that could not write to its
-    /// server for so long labels what it serves as stale.
+    /// server for so long labels what it serves as stale. Zero: there are no leases, and no labels but those of a start while
+    /// the log is away, until it is reached.
     pub lease: Duration,
     /// Others wait so much longer than the lease before they found a log that is gone.
     pub margin: Duration,

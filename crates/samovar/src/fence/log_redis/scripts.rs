@@ -149,7 +149,7 @@ impl Scripts {
         node: &str,
         lives: Duration,
     ) -> Result<Option<Version>, Error> {
-        let arguments = [name()?.to_string(), lives.as_millis().to_string()];
+        let arguments = [name()?.to_string(), lives.as_millis().max(1).to_string()];
         let answer = self.run(&RENEW, Some(node), &arguments, &[]).await?;
         match &words(&answer)?[..] {
             ["none"] => Ok(None),
@@ -177,14 +177,16 @@ impl Scripts {
             command.arg(&script.hash);
             command
         };
-        let answer = self.confirmed(fill(by_name())).await?;
-        match answer {
+        let answer = match self.confirmed(fill(by_name())).await? {
             // It has never run there, or that server is a new one.
             Value::ServerError(error) if error.code() == "NOSCRIPT" => {
                 let mut command = cmd("EVAL");
                 command.arg(&script.text);
-                plain(self.confirmed(fill(command)).await?)
+                self.confirmed(fill(command)).await?
             }
+            answer => answer,
+        };
+        match answer {
             Value::ServerError(error) if error.code() == "SAMOVAR" => {
                 let said = error.details().unwrap_or_default().to_owned();
                 Err(Error::new(ErrorKind::Format, format!("redis: {said}")))

@@ -1,8 +1,10 @@
 //! What a node does while its log is away: invalidations go to its journal, and what it serves is labelled.
 
+use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Mutex;
 use std::{env, fs};
 
 use samovar::fence::Standing;
@@ -14,22 +16,22 @@ use tokio::sync::watch;
 use super::*;
 
 /// Whose leases are short.
-const SHORT: RedisLogOptions =
+pub(super) const SHORT: RedisLogOptions =
     RedisLogOptions { lease: Duration::from_millis(400), ..super::QUICK };
 
-fn durable(directory: &Path) -> Settings {
+pub(super) fn durable(directory: &Path) -> Settings {
     Settings { data_dir: Some(directory.into()), ..Settings::default() }
 }
 
-fn start(redis: &RedisSettings, settings: Settings) -> Node {
+pub(super) fn start(redis: &RedisSettings, settings: Settings) -> Node {
     Node::on(open(redis, SHORT), settings)
 }
 
-fn standing(node: &Node) -> Standing {
+pub(super) fn standing(node: &Node) -> Standing {
     node.samovar.fence().standing()
 }
 
-fn counted(node: &Node, event: Event) -> u64 {
+pub(super) fn counted(node: &Node, event: Event) -> u64 {
     node.samovar.counters().snapshot().event(event)
 }
 
@@ -254,22 +256,33 @@ fn who_is_cut_off_for_long_goes_past_its_caches() {
     assert_eq!(read(&node, "k"), (Outcome::Hit, "loaded".into()));
 }
 
-/// A log that yields nothing while it is told not to.
-struct Gated {
+/// A log that yields nothing, and answers nothing, while it is told not to.
+pub(super) struct Gated {
     log: RedisLog,
     gate: watch::Receiver<bool>,
+    answers: watch::Receiver<bool>,
+    /// Why it cannot be asked for what it holds, one time after another.
+    troubles: Mutex<VecDeque<ErrorKind>>,
 }
 
 impl Gated {
     fn new(redis: &RedisSettings) -> (watch::Sender<bool>, Gated) {
         let (open_gate, gate) = watch::channel(true);
-        (open_gate, Gated { log: open(redis, SHORT), gate })
+        (open_gate, Gated { gate, ..Gated::answering(redis, watch::channel(true).1) })
+    }
+
+    pub(super) fn answering(redis: &RedisSettings, answers: watch::Receiver<bool>) -> Gated {
+        let (log, gate) = (open(redis, SHORT), watch::channel(true).1);
+        Gated { log, gate, answers, troubles: Mutex::default() }
     }
 }
 
 impl MarkLog for Gated {
     fn snapshot(&self) -> BoxFuture<'_, Result<Snapshot, Error>> {
-        self.log.snapshot()
+        match self.troubles.lock().unwrap().pop_front() {
+            Some(kind) => Box::pin(async move { Err(Error::new(kind, "in trouble")) }),
+            None => self.log.snapshot(),
+        }
     }
 
     fn append(
@@ -277,7 +290,12 @@ impl MarkLog for Gated {
         marks: Vec<Mark>,
         head: Option<Version>,
     ) -> BoxFuture<'static, Result<Option<Version>, Error>> {
-        self.log.append(marks, head)
+        let (appended, mut answers) = (self.log.append(marks, head), self.answers.clone());
+        Box::pin(async move {
+            let answer = appended.await;
+            let _ = answers.wait_for(|is_open| *is_open).await;
+            answer
+        })
     }
 
     fn next<'a>(&'a self, history: &'a History, after: u64) -> BoxFuture<'a, Result<Next, Error>> {
@@ -380,4 +398,91 @@ fn what_too_few_replicas_have_confirmed_is_not_acknowledged() {
     assert!(node.mark("k").is_err());
     assert!(!node.has("k"), "it is in force here");
     until("the lease is over", || standing(&node) == Standing::CutOff);
+}
+
+#[test]
+fn what_too_few_replicas_have_confirmed_outlives_a_failover_that_loses_it() {
+    let servers = Sentinels::launch(&Setup::new().durable()).unwrap();
+    let redis = RedisSettings::sentinel(servers.name(), servers.urls()).unwrap();
+    let directory = tempdir().unwrap();
+    found(&redis);
+    // The log is read on, though it is not looked at: that would take the replicas too.
+    let look_every = Duration::from_secs(60);
+    let options = RedisLogOptions { replicas: 2, look_every, ..SHORT };
+    let node = Node::on(open(&redis, options), durable(directory.path()));
+    until("both replicas have it", || standing(&node) == Standing::Connected);
+    servers.cut_off(1).unwrap();
+    node.mark("k").unwrap();
+    assert_eq!(counted(&node, Event::Journaled), 1);
+    until("it has come back", || node.rests());
+    // It dies, and so does what the log held of it.
+    drop(node);
+    servers.node(0).kill().unwrap();
+    servers.fail_over(1).unwrap();
+    assert!(marked(&redis).is_empty());
+    let node = start_when_free(&redis, directory.path());
+    until("it is sent again", || node.rests() && marked(&redis) == ["k"]);
+}
+
+#[test]
+fn what_the_log_has_confirmed_is_needed_in_the_journal_no_longer() {
+    let server = Server::launch(&Setup::new().durable()).unwrap();
+    let (redis, directory) = (alone(&server), tempdir().unwrap());
+    found(&redis);
+    let node = start(&redis, durable(directory.path()));
+    server.kill().unwrap();
+    node.mark("k").unwrap();
+    server.start().unwrap();
+    until("it is sent", || node.rests() && standing(&node) == Standing::Connected);
+    // What confirms this one confirms all before it.
+    node.mark("last").unwrap();
+    block_on(node.samovar.close()).unwrap();
+    // What else it knew is gone, and so is what the log held.
+    fs::remove_file(directory.path().join("marks.saved")).unwrap();
+    server.flush().unwrap();
+    found(&redis);
+    let node = start(&redis, durable(directory.path()));
+    assert!(node.rests() && marked(&redis).is_empty());
+}
+
+#[test]
+fn who_is_adrift_joins_whatever_kept_it_from_that_for_a_while() {
+    let server = Server::launch(&Setup::new()).unwrap();
+    let redis = alone(&server);
+    found(&redis);
+    // As while it has too many clients, loads its data, or knows another password.
+    let troubled = |kinds: &[ErrorKind]| {
+        let troubles = Mutex::new(kinds.iter().copied().collect());
+        Node::on(Gated { troubles, ..Gated::new(&redis).1 }, Settings::default())
+    };
+    let node = troubled(&[ErrorKind::Away, ErrorKind::Invalid, ErrorKind::Storage]);
+    until("it has joined", || standing(&node) == Standing::Connected);
+    node.mark("k").unwrap();
+    let said = node.samovar.counters().notices();
+    assert!(said.iter().any(|notice| notice.text.contains("in trouble")), "{said:?}");
+
+    let node = troubled(&[ErrorKind::Away, ErrorKind::Format]);
+    until(
+        "it has failed",
+        || matches!(node.mark("k"), Err(error) if error.kind() == ErrorKind::Format),
+    );
+}
+
+#[test]
+fn a_mark_is_not_said_to_be_durable_where_nothing_comes_back_any_more() {
+    let server = Server::launch(&Setup::new()).unwrap();
+    let (redis, directory) = (alone(&server), tempdir().unwrap());
+    found(&redis);
+    let node = start(&redis, durable(directory.path()));
+    node.mark("k").unwrap();
+    let epoch = node.at().epoch.to_string();
+    let entry = ["XADD", "{samovar:log}:marks", "2-0", "e", &epoch, "m", "~a newer mark"];
+    server.cli(&entry).unwrap();
+    server.cli(&["HSET", "{samovar:log}:meta", "seq", "2"]).unwrap();
+    // Whatever the log yields after that is not applied, so the lease ends.
+    until("its lease is over", || standing(&node) == Standing::CutOff);
+    node.put("k");
+    let refused = node.mark("k").unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Format, "{refused}");
+    assert!(!node.has("k"), "it is in force here");
 }

@@ -1,0 +1,131 @@
+//! What is asked of a fence about entries: in memory, and below it.
+
+use samovar_core::{Claim, Judge, Keep, Key, Millis, Parts, Tick, Verdict, Version};
+
+use super::fresh::{Ruling, rule};
+use super::standing::Since;
+use super::{Fence, Standing};
+
+/// What the predicate says of an entry in memory, part by part.
+#[derive(Debug)]
+pub(crate) struct Survey {
+    /// The worst over all parts.
+    pub(crate) verdict: Verdict,
+    /// By part.
+    pub(crate) verdicts: Vec<Verdict>,
+    /// Nothing of it may ever be served again.
+    pub(crate) dead: bool,
+    /// Whether a mark covers any of it.
+    pub(crate) marked: bool,
+    /// The tick up to which this holds.
+    pub(crate) tick: Tick,
+    /// Whether this node hears what others invalidate.
+    pub(crate) standing: Standing,
+}
+
+impl Fence {
+    /// The verdict on what lies in memory under `key`: that of its worst part. Asked about one day of a part
+    /// ([`samovar_core::Part::only`]) it answers for that day.
+    pub fn judge_memory(&self, key: &Key, claim: Claim<'_>) -> Verdict {
+        let now = self.inner.clock.now();
+        self.survey(&key.cache, &key.id, claim, Tick(0), now).verdict
+    }
+
+    /// The verdicts on an entry in memory that is known to be clean up to `clean`.
+    pub(crate) fn survey(
+        &self,
+        cache: &str,
+        id: &str,
+        claim: Claim<'_>,
+        clean: Tick,
+        now: Millis,
+    ) -> Survey {
+        let state = self.inner.state.read();
+        // No mark acts while the lock is held, so this tick and the table belong together.
+        let tick = self.tick();
+        let mut survey = Survey {
+            verdict: Verdict::Fresh,
+            verdicts: Vec::with_capacity(claim.parts.len()),
+            dead: true,
+            marked: false,
+            tick,
+            standing: self.standing(),
+        };
+        let over = state.table.over(cache, id, claim.tags);
+        for part in claim.parts {
+            let since = Since::Tick(clean.max(part.stamp.tick));
+            let cover = over.cover(part.span.as_ref(), since);
+            let ruling = rule(&cover, part.stamp.read_at, claim.lifetime, now);
+            survey.verdict = survey.verdict.max(ruling.verdict);
+            survey.verdicts.push(ruling.verdict);
+            survey.dead &= ruling.dead;
+            survey.marked |= cover.any();
+        }
+        survey
+    }
+
+    /// The parts of an entry that was read below memory, with ticks by which memory judges them as versions
+    /// do; `None` if one does not lie on the history, which refuses the whole entry.
+    ///
+    /// `before` is the tick that was read before the lookup: a mark that acted since may not have been
+    /// seen by what was looked up.
+    pub(crate) fn recall(&self, key: &Key, claim: Claim<'_>, before: Tick) -> Option<Parts> {
+        let state = self.inner.state.read();
+        let over = state.table.over(&key.cache, &key.id, claim.tags);
+        claim
+            .parts
+            .iter()
+            .map(|part| {
+                let version = part.stamp.version;
+                if !state.holds(version) {
+                    return None;
+                }
+                let cover = over.cover(part.span.as_ref(), Since::Seq(version.seq));
+                let mut part = part.clone();
+                part.stamp.tick = match cover.first.tick {
+                    Some(first) => before.min(Tick(first.saturating_sub(1))),
+                    None => before,
+                };
+                Some(part)
+            })
+            .collect()
+    }
+}
+
+impl Judge for Fence {
+    fn judge_stored(&self, key: &Key, claim: Claim<'_>) -> Keep {
+        let now = self.inner.clock.now();
+        let state = self.inner.state.read();
+        // Nothing can be said of it before the history is known.
+        if state.is_adrift() {
+            return Keep::CleanTo(0);
+        }
+        let mut first = None;
+        let mut dead = true;
+        let over = state.table.over(&key.cache, &key.id, claim.tags);
+        for part in claim.parts {
+            let version = part.stamp.version;
+            if !state.holds(version) {
+                return Keep::Drop;
+            }
+            let cover = over.cover(part.span.as_ref(), Since::Seq(version.seq));
+            let Ruling { dead: gone, .. } = rule(&cover, part.stamp.read_at, claim.lifetime, now);
+            dead &= gone;
+            first = [first, cover.first.seq].into_iter().flatten().min();
+        }
+        if dead { Keep::Drop } else { Keep::CleanTo(first.map_or(u64::MAX, |seq| seq - 1)) }
+    }
+
+    fn position(&self) -> Option<Version> {
+        let state = self.inner.state.read();
+        (state.pending.len() == 0 && !state.is_adrift()).then(|| state.version())
+    }
+
+    fn holds(&self, version: Version) -> bool {
+        self.inner.state.read().holds(version)
+    }
+
+    fn swept(&self, clean: Option<Version>) {
+        self.inner.state.write().swept(clean);
+    }
+}
