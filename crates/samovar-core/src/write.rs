@@ -84,10 +84,10 @@ impl std::error::Error for WriteError {
 
 /// Writes values of one cache to the system of record.
 ///
-/// Only what was written back comes again, and only that comes in the order of its numbers. A writer of one cache that
-/// is written back can remember the greatest [`WriteId::number`] of each node, in the transaction of the write, and leave
-/// out what it already has. It must not go on then behind a write that failed and may come again: the rest is
-/// [`Fate::NotWritten`] too. For one that does not remember, the last writer wins.
+/// Only what was written back comes again, and only that comes in the order of its numbers: those of one key. Writes of
+/// different keys may overtake each other where one fails. A writer of a cache that is written back can remember the
+/// greatest [`WriteId::number`] of each node and key, in the transaction of the write, and leave out what it already has.
+/// For one that does not remember, the last writer wins.
 ///
 /// ```
 /// use std::collections::HashMap;
@@ -112,7 +112,8 @@ impl std::error::Error for WriteError {
 /// }
 /// ```
 pub trait Writer<V>: Send + Sync + 'static {
-    /// Writes in the order given, at best in one transaction. One result for each, in the same order; what is missing
+    /// Writes in the order given, each key once, at best in one transaction. Does all of it fail, nobody knows for whose
+    /// fault: what was written back is then sent again in halves. One result for each, in the same order; what is missing
     /// at the end counts as [`Fate::Unknown`].
     fn write<'a>(&'a self, writes: &'a [Write<V>]) -> BoxFuture<'a, Vec<Result<(), WriteError>>>;
 

@@ -1,7 +1,7 @@
 //! What was acknowledged to writers of a cache and does not stand in its source yet: this node reads it from here.
 
 use std::any::Any;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -35,6 +35,15 @@ pub(crate) struct Waiting {
     pub(crate) attempts: AtomicU32,
     /// Whether it may have been sent to its source before, also by the process before this one.
     pub(crate) sent: AtomicBool,
+    /// Whether it failed when it was sent alone.
+    pub(crate) alone: AtomicBool,
+}
+
+impl Waiting {
+    /// Whether it is sent alone from here on, so that it takes no others along.
+    pub(crate) fn goes_alone(&self) -> bool {
+        self.alone.load(Ordering::Relaxed)
+    }
 }
 
 type Shared = Arc<dyn Any + Send + Sync>;
@@ -105,6 +114,9 @@ impl Unwritten {
             writes.last.remove(&write.key);
         }
         self.count.store(writes.queue.len(), Ordering::Release);
+        drop(writes);
+        // The next of its key may go another way.
+        self.came.notify_waiters();
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -131,7 +143,8 @@ impl Unwritten {
         self.len() > 0 && self.writes.read().last.contains_key(key)
     }
 
-    /// The first of those that `may` be taken, in order: at most so many, and of each key one. Waits until there are some.
+    /// The first of those that `may` be taken, in order: at most so many, and of each key the one that came first, also if
+    /// that goes another way. Waits until there are some.
     pub(crate) async fn first(
         &self,
         most: usize,
@@ -142,11 +155,24 @@ impl Unwritten {
             let came = self.came.notified();
             let first: Vec<_> = {
                 let writes = self.writes.read();
-                // Of a key the one that came first, also if that goes another way.
-                let mut keys = HashSet::new();
-                let firsts = writes.queue.values().map(|write| (keys.insert(&write.key), write));
-                let mine = firsts.filter(|(_, write)| may(write)).take(most);
-                mine.take_while(|(is_first, _)| *is_first).map(|(_, write)| write.clone()).collect()
+                let (mut first, mut passed) = (Vec::new(), 0);
+                let mut of_keys: HashMap<&Arc<str>, &Arc<Waiting>> = HashMap::new();
+                for write in writes.queue.values() {
+                    let earlier = *of_keys.entry(&write.key).or_insert(write);
+                    let is_first = earlier.number == write.number;
+                    match (may(write), is_first) {
+                        (true, true) => first.push(Arc::clone(write)),
+                        // It waits for one that keeps failing; what stands behind it need not. But it is looked at
+                        // each time: only so much is passed over.
+                        (true, false) if earlier.goes_alone() => passed += 1,
+                        (true, false) => break,
+                        (false, _) => {}
+                    }
+                    if first.len().max(passed) == most {
+                        break;
+                    }
+                }
+                first
             };
             if !first.is_empty() {
                 return first;

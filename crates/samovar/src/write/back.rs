@@ -46,6 +46,7 @@ impl<V: Value> Cache<V> {
                 at: head.at,
                 attempts: AtomicU32::new(0),
                 sent: AtomicBool::new(false),
+                alone: AtomicBool::new(false),
             });
         };
         let id = writes.record(record.encode(&bytes)?, None, taken).await?;

@@ -125,6 +125,7 @@ impl Writes {
             at: head.at,
             attempts: AtomicU32::new(0),
             sent: AtomicBool::new(true),
+            alone: AtomicBool::new(false),
         });
     }
 

@@ -1,13 +1,17 @@
 //! Dead letters: acknowledged writes that the source would not have.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use samovar_core::{Error, Millis, WriteId};
 
 use super::record::{Death, Head, Record};
+use crate::cache::{Cache, Kept, Unwritten, Waiting};
 use crate::codec::CodecId;
+use crate::counters::Event;
 use crate::samovar::Samovar;
+use crate::value::Value;
 
 /// As it stands in the books.
 #[derive(Clone, Debug)]
@@ -112,5 +116,54 @@ impl Samovar {
             return None;
         }
         writes.letters.lock().get(&id.number).map(|letter| (id.number, letter.clone()))
+    }
+}
+
+impl<V: Value> Cache<V> {
+    /// Makes a dead letter of a write.
+    pub(super) async fn give_up(
+        &self,
+        unwritten: &Unwritten,
+        write: &Waiting,
+        error: &Error,
+    ) -> Result<(), Error> {
+        let inner = Arc::clone(&self.inner);
+        let (codec, value) = match &write.value {
+            None => (None, Bytes::new()),
+            Some(Kept::Found(payload, _)) => {
+                (payload.codec().map(|codec| codec.0), payload.bytes()?.unwrap_or_default())
+            }
+            Some(given) => {
+                let mut bytes = Vec::new();
+                given.value::<V>()?.encode(&mut bytes)?;
+                (Some(V::CODEC.0), bytes.into())
+            }
+        };
+        let head = Head {
+            place: self.place(&write.key),
+            codec,
+            ttl: write.ttl,
+            tags: write.tags.clone(),
+            has_writer: write.has_writer,
+            at: write.at,
+        };
+        let attempts = write.attempts.load(Ordering::Relaxed);
+        let death = Death { reason: error.to_string().into(), at: inner.clock.now(), attempts };
+        let record = Record::Dead(head.clone(), death.clone()).encode(&value)?;
+        let own = Arc::clone(&inner);
+        let taken = move |number| {
+            own.writes.letters.lock().insert(number, Letter { head, value, death });
+        };
+        let WriteId { number, .. } = inner.writes.record(record, Some(write.number), taken).await?;
+        unwritten.settle(write.number);
+        inner.counters.count(Event::DeadLetter, 1);
+        let text = format!(
+            "the write of {}:{} was given up, and is the dead letter {}: {error}",
+            self.policy.name,
+            write.key,
+            inner.writes.id(number)
+        );
+        inner.counters.say(inner.clock.now(), text);
+        Ok(())
     }
 }
