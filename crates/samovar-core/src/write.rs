@@ -1,10 +1,11 @@
 //! The contract of who writes to the system of record.
 
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{BoxFuture, Error};
+use crate::{BoxFuture, Error, ErrorKind};
 
 /// Which write it is. A write that is repeated, because nobody knows what became of it, bears the same again.
 ///
@@ -12,6 +13,9 @@ use crate::{BoxFuture, Error};
 /// # use samovar_core::WriteId;
 /// let id = WriteId { node: 0xfeed, number: 7 };
 /// assert_eq!(id.to_string(), "000000000000feed-7");
+/// assert_eq!("000000000000feed-7".parse::<WriteId>()?, id);
+/// assert!("feed-7".parse::<WriteId>().is_err());
+/// # Ok::<(), samovar_core::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct WriteId {
@@ -24,6 +28,22 @@ pub struct WriteId {
 impl fmt::Display for WriteId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:016x}-{}", self.node, self.number)
+    }
+}
+
+impl FromStr for WriteId {
+    type Err = Error;
+
+    /// Reads what `Display` writes, and nothing else.
+    fn from_str(text: &str) -> Result<WriteId, Error> {
+        let read = || {
+            let (node, number) = text.split_once('-')?;
+            let node = u64::from_str_radix(node, 16).ok()?;
+            let id = WriteId { node, number: number.parse().ok()? };
+            (id.to_string() == text).then_some(id)
+        };
+        let text = "a write is named by 16 hexadecimal digits, a hyphen and a number";
+        read().ok_or_else(|| Error::new(ErrorKind::Invalid, text))
     }
 }
 
