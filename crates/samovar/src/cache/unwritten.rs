@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use bytes::Bytes;
 use parking_lot::RwLock;
 use samovar_core::{Entry, Error, ErrorKind, Millis, Part, Parts, Stamp, Tags, TierName};
 use tokio::sync::Notify;
@@ -48,20 +49,38 @@ impl Waiting {
 
 type Shared = Arc<dyn Any + Send + Sync>;
 
+/// How a value of a type that is not known any more is encoded: its codec, and the bytes.
+type Encode = fn(&Shared) -> Result<(Option<u8>, Bytes), Error>;
+
 /// A value: as it was given, or as it was found in the journal.
 pub(crate) enum Kept {
-    Given(Shared),
+    Given(Shared, Encode),
     Found(Payload, OnceLock<Shared>),
 }
 
+fn typed<V: Value>(shared: &Shared) -> Result<Arc<V>, Error> {
+    let other = |_| Error::new(ErrorKind::Format, "it was written as another type");
+    Arc::clone(shared).downcast::<V>().map_err(other)
+}
+
+fn encode<V: Value>(shared: &Shared) -> Result<(Option<u8>, Bytes), Error> {
+    let mut bytes = Vec::new();
+    typed::<V>(shared)?.encode(&mut bytes)?;
+    Ok((Some(V::CODEC.0), bytes.into()))
+}
+
 impl Kept {
+    pub(crate) fn given<V: Value>(value: Arc<V>) -> Kept {
+        Kept::Given(value, encode::<V>)
+    }
+
     pub(crate) fn found(payload: Payload) -> Kept {
         Kept::Found(payload, OnceLock::new())
     }
 
     pub(crate) fn value<V: Value>(&self) -> Result<Arc<V>, Error> {
         let shared = match self {
-            Kept::Given(shared) => shared,
+            Kept::Given(shared, _) => shared,
             Kept::Found(payload, read) => match read.get() {
                 Some(shared) => shared,
                 None => {
@@ -71,8 +90,18 @@ impl Kept {
                 }
             },
         };
-        let other = |_| Error::new(ErrorKind::Format, "it was written as another type");
-        Arc::clone(shared).downcast::<V>().map_err(other)
+        typed(shared)
+    }
+
+    /// Its codec, and its bytes, whatever type it was written as.
+    pub(crate) fn encoded(&self) -> Result<(Option<u8>, Bytes), Error> {
+        match self {
+            Kept::Given(shared, encode) => encode(shared),
+            Kept::Found(payload, _) => {
+                let codec = payload.codec().map(|codec| codec.0);
+                Ok((codec, payload.bytes()?.unwrap_or_default()))
+            }
+        }
     }
 }
 

@@ -82,6 +82,8 @@ pub(crate) struct Journal {
     max_bytes: u64,
     /// The bytes of all records that stand.
     bytes: Arc<AtomicU64>,
+    /// How many of them its owner bounds otherwise.
+    exempt: AtomicU64,
     /// The next number; held while a record is handed over, so that they come to the thread in order.
     next: Mutex<(u64, Sender<Command>)>,
     /// What it died of: said before those whom it left without an answer find out.
@@ -118,7 +120,8 @@ impl Journal {
         let worker = Worker::spawn("samovar-journal", run, |_| {})?;
         let (path, node) = (path.to_owned(), header.node);
         let next = Mutex::new((header.next, send));
-        let journal = Journal { path, node, max_bytes, bytes, next, broken, worker };
+        let exempt = AtomicU64::new(0);
+        let journal = Journal { path, node, max_bytes, bytes, exempt, next, broken, worker };
         Ok(Opened { journal, records, notices })
     }
 
@@ -138,20 +141,23 @@ impl Journal {
         instead: Option<u64>,
         told: Told,
     ) -> Result<u64, Error> {
-        let size = (bytes.len() + RECORD) as u64;
+        let size = Journal::size(bytes.len());
         if bytes.len() > layout::LARGEST {
             let text =
                 format!("{} bytes in one record, allowed are {}", bytes.len(), layout::LARGEST);
             return Err(Error::new(ErrorKind::Invalid, text));
         }
         // What takes the place of another is always taken: it mostly needs no more room.
-        let fits = |after: &u64| *after <= self.max_bytes || instead.is_some();
+        let exempt = self.exempt.load(Ordering::Relaxed);
+        let fits =
+            |after: &u64| after.saturating_sub(exempt) <= self.max_bytes || instead.is_some();
         let room = |bytes: u64| bytes.checked_add(size).filter(fits);
         let mut next = self.next.lock();
         if let Err(bytes) = self.bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room) {
             let text = format!(
-                "{} is full: {bytes} of {} bytes wait in it; try again once some of that is done",
+                "{} is full: {} of {} bytes wait in it; try again once some of that is done",
                 self.path.display(),
+                bytes.saturating_sub(exempt),
                 self.max_bytes
             );
             return Err(Error::new(ErrorKind::Storage, text));
@@ -161,6 +167,16 @@ impl Journal {
         // If the thread is gone the record is dropped, and with it who is to be told.
         let _ = next.1.send(Command::Append(Append { number, instead, bytes, told }));
         Ok(number)
+    }
+
+    /// So many bytes of what stands do not count towards the limit.
+    pub(crate) fn exempt(&self, bytes: u64) {
+        self.exempt.store(bytes, Ordering::Relaxed);
+    }
+
+    /// What a record of so many bytes of its own takes of the limit.
+    pub(crate) fn size(bytes: usize) -> u64 {
+        (bytes + RECORD) as u64
     }
 
     /// Records that are needed no longer. After a crash they may be there again.

@@ -152,6 +152,21 @@ fn a_full_disk_refuses_what_it_has_no_room_for_and_nothing_else() {
 }
 
 #[test]
+fn what_is_bounded_otherwise_does_not_count() {
+    let bench = Bench::new();
+    let journal = bench.open_with(Options::new(KIND, 1_000)).unwrap().journal;
+    append(&journal, &[7; 900]);
+    let refused = || journal.append(Bytes::from(vec![7; 100]), None, Box::new(|_| {})).is_err();
+    assert!(refused());
+    journal.exempt(Journal::size(900));
+    append(&journal, &[7; 900]);
+    assert!(refused());
+    journal.exempt(0);
+    assert!(refused());
+    close(&journal);
+}
+
+#[test]
 fn after_a_failed_sync_nothing_is_acknowledged_any_more() {
     let bench = Bench::new();
     let journal = bench.open_with(fails_at(Step::Sync, 2, 0)).unwrap().journal;

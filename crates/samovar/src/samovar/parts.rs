@@ -83,8 +83,7 @@ pub(super) fn open_parts(settings: &Settings, counters: &Arc<Counters>) -> Resul
             None => disk,
             Some(wrap) => wrap(disk, judge)?,
         };
-        let (directory, max_bytes) = (data_dir.as_deref(), settings.journal_max_bytes);
-        let (writes, notices) = Writes::open(directory, max_bytes, Arc::clone(&clock))?;
+        let (writes, notices) = Writes::open(settings)?;
         notices.into_iter().for_each(|said| counters.say(clock.now(), said));
         Ok((fence, disk, writes))
     };

@@ -18,6 +18,7 @@ impl<V: Value> Cache<V> {
         options: WriteOptions,
     ) -> Result<Written, Error> {
         let writes = &self.inner.writes;
+        writes.has_room_for_letters(&self.policy.name)?;
         let unwritten = writes.of(&self.policy.name);
         let WriteOptions { ttl, tags } = options;
         let mut bytes = Vec::new();
@@ -39,7 +40,7 @@ impl<V: Value> Cache<V> {
             unwritten.add(Waiting {
                 number,
                 key: head.place.key,
-                value: value.map(|value| Kept::Given(value)),
+                value: value.map(Kept::given),
                 ttl: head.ttl,
                 tags: head.tags,
                 has_writer: head.has_writer,

@@ -1,7 +1,7 @@
 //! Which writes of this node are under way, by cache, and the journal in which they stand.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use samovar_core::{Clock, Error, ErrorKind, WriteId};
 use tokio::sync::OnceCell;
 
-use super::letters::Letter;
+use super::letters::{Letter, Letters};
 use super::record::{Head, Place, Record};
 use crate::background::{closed, off_thread};
 use crate::cache::{Kept, Unwritten, Waiting};
@@ -20,6 +20,7 @@ use crate::codec::{Compression, Packed, Payload};
 use crate::journal::{Journal, Opened, Options, Told};
 use crate::policy::{CachePolicy, Strategy};
 use crate::random;
+use crate::settings::Settings;
 
 /// The journal's file in the data directory.
 pub(crate) const FILE: &str = "writes.journal";
@@ -47,19 +48,18 @@ pub(crate) struct Writes {
     caches: Mutex<HashMap<Arc<str>, Arc<Unwritten>>>,
     /// The caches whose writes are replayed, to a writer or without.
     replayed: Mutex<HashSet<(Arc<str>, bool)>>,
-    pub(super) letters: Mutex<BTreeMap<u64, Letter>>,
+    letters: Mutex<Letters>,
+    letters_max_bytes: u64,
     /// What was being written when the process before this one ended.
     intents: Mutex<Vec<(u64, Place, Duration)>>,
 }
 
 impl Writes {
     /// The books of a directory, with what stands in its journal if there is one; and what is worth saying. Blocks.
-    pub(crate) fn open(
-        directory: Option<&Path>,
-        max_bytes: u64,
-        clock: Arc<dyn Clock>,
-    ) -> Result<(Writes, Vec<String>), Error> {
-        let path = directory.map(|directory| directory.join(FILE));
+    pub(crate) fn open(settings: &Settings) -> Result<(Writes, Vec<String>), Error> {
+        let Settings { clock, journal_max_bytes: max_bytes, letters_max_bytes, .. } =
+            settings.clone();
+        let path = settings.data_dir.as_ref().map(|directory| directory.join(FILE));
         let writes = Writes {
             path: path.clone(),
             max_bytes,
@@ -71,6 +71,7 @@ impl Writes {
             caches: Mutex::default(),
             replayed: Mutex::default(),
             letters: Mutex::default(),
+            letters_max_bytes,
             intents: Mutex::default(),
         };
         let there = path.filter(|path| path.symlink_metadata().is_ok());
@@ -89,6 +90,7 @@ impl Writes {
         journal.release(gone);
         // It was empty until now.
         let _ = writes.journal.opened.set(Arc::new(journal));
+        writes.change_letters(|_| ());
         Ok((writes, notices))
     }
 
@@ -102,7 +104,8 @@ impl Writes {
             (Record::Dead(head, death), value) => {
                 // It may be retried.
                 self.of(&head.place.cache);
-                self.letters.lock().insert(number, Letter { head, value, death });
+                let size = Journal::size(bytes.len());
+                self.letters.lock().insert(number, Letter::new(head, value, death, size));
             }
         }
         Ok(())
@@ -219,6 +222,35 @@ impl Writes {
     pub(super) fn id(&self, number: u64) -> WriteId {
         let node = self.journal.opened.get().map_or(self.node, |journal| journal.node());
         WriteId { node, number }
+    }
+
+    /// Looks at the dead letters.
+    pub(super) fn with_letters<T>(&self, look: impl FnOnce(&Letters) -> T) -> T {
+        look(&self.letters.lock())
+    }
+
+    /// Changes the dead letters; what they take of the journal does not count for those who write.
+    pub(super) fn change_letters<T>(&self, change: impl FnOnce(&mut Letters) -> T) -> T {
+        let mut letters = self.letters.lock();
+        let changed = change(&mut letters);
+        if let Some(journal) = self.journal.opened.get() {
+            journal.exempt(letters.bytes());
+        }
+        changed
+    }
+
+    /// Whether a cache has room for what of its writes might become dead letters. Asked before anything is acknowledged:
+    /// after that nothing may be lost, and nothing of other caches held up.
+    pub(super) fn has_room_for_letters(&self, cache: &Arc<str>) -> Result<(), Error> {
+        let (bytes, max_bytes) = (self.letters.lock().bytes_of(cache), self.letters_max_bytes);
+        if bytes < max_bytes {
+            return Ok(());
+        }
+        let text = format!(
+            "the dead letters of {cache} are full: {bytes} of {max_bytes} bytes (letters_max_bytes); nothing is accepted \
+             for it until some are retried or dropped"
+        );
+        Err(Error::new(ErrorKind::Storage, text))
     }
 
     /// Stops the journal; none is opened any more.
