@@ -9,6 +9,9 @@
 //!
 //! A frame that is cut short at the end of the file was being written when the process ended: nobody was told of it. One
 //! that is damaged before the end is said, and the file is kept as `NAME.damaged`; what lies behind it is found again.
+//!
+//! Where the disk fails to make a frame durable nobody knows what of it is there: who appended is told that it failed, and
+//! nothing is taken any more until the journal is opened again. The records may be found then all the same.
 
 mod layout;
 mod rewrite;
@@ -27,6 +30,7 @@ use parking_lot::Mutex;
 use samovar_core::{Clock, Error, ErrorKind};
 
 use crate::background::Worker;
+use crate::directory::Held;
 use layout::RECORD;
 use scribe::{Append, Command, Scribe};
 
@@ -51,12 +55,14 @@ pub(crate) struct Options {
     pub(crate) kind: [u8; 8],
     /// So many bytes of records may stand at once; beyond that nothing is appended.
     pub(crate) max_bytes: u64,
+    /// The directory is held for as long as the thread may write there, though nobody waits for its end.
+    pub(crate) held: Option<Held>,
     pub(crate) faults: Option<Faults>,
 }
 
 impl Options {
-    pub(crate) fn new(kind: [u8; 8], max_bytes: u64) -> Options {
-        Options { kind, max_bytes, faults: None }
+    pub(crate) fn new(kind: [u8; 8], max_bytes: u64, held: Option<Held>) -> Options {
+        Options { kind, max_bytes, held, faults: None }
     }
 }
 
@@ -102,7 +108,7 @@ impl Journal {
         options: Options,
         clock: Arc<dyn Clock>,
     ) -> Result<Opened, Error> {
-        let Options { kind, max_bytes, mut faults } = options;
+        let Options { kind, max_bytes, held, mut faults } = options;
         let rewrite::Read { header, records, notices } = rewrite::read(path, kind)?;
         let standing: Vec<_> = records.iter().map(|r| (r.number, r.bytes.clone())).collect();
         let book = rewrite::make(path, &header, &standing, &mut faults)
@@ -115,6 +121,7 @@ impl Journal {
         let said = Arc::clone(&broken);
         let run = move || {
             let ended = scribe.run(&inbox);
+            drop(held);
             ended.inspect_err(|error| drop(said.set(error.clone())))
         };
         let worker = Worker::spawn("samovar-journal", run, |_| {})?;

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32};
 use samovar_core::Error;
 
 use super::record::{Head, Place, Record};
+use super::replay::see_to;
 use super::{WriteOptions, Written};
 use crate::cache::{Cache, Kept, Waiting};
 use crate::value::Value;
@@ -20,6 +21,8 @@ impl<V: Value> Cache<V> {
         let writes = &self.inner.writes;
         writes.has_room_for_letters(&self.policy.name)?;
         let unwritten = writes.of(&self.policy.name);
+        // It may have come here only because another handle of its name is written back.
+        see_to(self);
         let WriteOptions { ttl, tags } = options;
         let mut bytes = Vec::new();
         if let Some(value) = &value {

@@ -17,6 +17,7 @@ use super::record::{Head, Place, Record};
 use crate::background::{closed, off_thread};
 use crate::cache::{Kept, Unwritten, Waiting};
 use crate::codec::{Compression, Packed, Payload};
+use crate::directory::Held;
 use crate::journal::{Journal, Opened, Options, Told};
 use crate::policy::{CachePolicy, Strategy};
 use crate::random;
@@ -40,12 +41,16 @@ pub(crate) struct Writes {
     max_bytes: u64,
     clock: Arc<dyn Clock>,
     journal: Arc<Slot>,
+    /// The directory, until it is too late for a journal.
+    held: Mutex<Option<Held>>,
     /// Those who wait for it go on in the order in which they came.
     opening: OnceCell<()>,
     /// How writes are called that stand in no journal.
     node: u64,
     next: AtomicU64,
     caches: Mutex<HashMap<Arc<str>, Arc<Unwritten>>>,
+    /// The caches of which something stood in the journal.
+    found: Mutex<HashSet<Arc<str>>>,
     /// The caches whose writes are replayed, to a writer or without.
     replayed: Mutex<HashSet<(Arc<str>, bool)>>,
     letters: Mutex<Letters>,
@@ -56,7 +61,10 @@ pub(crate) struct Writes {
 
 impl Writes {
     /// The books of a directory, with what stands in its journal if there is one; and what is worth saying. Blocks.
-    pub(crate) fn open(settings: &Settings) -> Result<(Writes, Vec<String>), Error> {
+    pub(crate) fn open(
+        settings: &Settings,
+        held: Option<Held>,
+    ) -> Result<(Writes, Vec<String>), Error> {
         let Settings { clock, journal_max_bytes: max_bytes, letters_max_bytes, .. } =
             settings.clone();
         let path = settings.data_dir.as_ref().map(|directory| directory.join(FILE));
@@ -65,10 +73,12 @@ impl Writes {
             max_bytes,
             clock: Arc::clone(&clock),
             journal: Arc::default(),
+            held: Mutex::new(held.clone()),
             opening: OnceCell::new(),
             node: random::number()?,
             next: AtomicU64::new(1),
             caches: Mutex::default(),
+            found: Mutex::default(),
             replayed: Mutex::default(),
             letters: Mutex::default(),
             letters_max_bytes,
@@ -77,7 +87,7 @@ impl Writes {
         let there = path.filter(|path| path.symlink_metadata().is_ok());
         let Some(path) = there else { return Ok((writes, Vec::new())) };
         let Opened { journal, records, mut notices } =
-            Journal::open(&path, Options::new(KIND, max_bytes), clock)?;
+            Journal::open(&path, Options::new(KIND, max_bytes, held), clock)?;
         // What took the place of a dead letter that was dropped.
         let (gone, records): (Vec<_>, Vec<_>) =
             records.into_iter().partition(|record| record.bytes.is_empty());
@@ -97,13 +107,16 @@ impl Writes {
     /// Takes in a record that was found.
     fn take(&self, number: u64, bytes: &Bytes) -> Result<(), Error> {
         match Record::decode(bytes)? {
-            (Record::Write(head), value) => self.add(number, head, value),
+            (Record::Write(head), value) => {
+                self.found.lock().insert(Arc::clone(&head.place.cache));
+                self.add(number, head, value);
+            }
             (Record::Intent(place, deadline), _) => {
                 self.intents.lock().push((number, place, deadline));
             }
             (Record::Dead(head, death), value) => {
                 // It may be retried.
-                self.of(&head.place.cache);
+                self.found.lock().insert(Arc::clone(&head.place.cache));
                 let size = Journal::size(bytes.len());
                 self.letters.lock().insert(number, Letter::new(head, value, death, size));
             }
@@ -137,12 +150,14 @@ impl Writes {
         Arc::clone(self.caches.lock().entry(Arc::clone(cache)).or_default())
     }
 
-    /// The same, for a cache that is written back, or whose writes were found in the journal.
+    /// The same, where a journal can be: another handle of its name may be written back, now or later.
     pub(crate) fn of_cache(&self, policy: &CachePolicy) -> Option<Arc<Unwritten>> {
-        if policy.strategy == Strategy::WriteBack {
-            return Some(self.of(&policy.name));
-        }
-        self.caches.lock().get(&policy.name).cloned()
+        self.has_home().then(|| self.of(&policy.name))
+    }
+
+    /// Whether there is, or may come, something to replay: a cache is written back, or something of it was found.
+    pub(crate) fn is_replayed(&self, policy: &CachePolicy) -> bool {
+        policy.strategy == Strategy::WriteBack || self.found.lock().contains(&policy.name)
     }
 
     /// Whether those writes of a cache that are for a writer, or those that are not, are to be replayed by who asks: the
@@ -177,7 +192,7 @@ impl Writes {
         };
         let path = self.path.clone().ok_or_else(homeless)?;
         let (slot, clock) = (Arc::clone(&self.journal), Arc::clone(&self.clock));
-        let options = Options::new(KIND, self.max_bytes);
+        let options = Options::new(KIND, self.max_bytes, self.held.lock().clone());
         let open = move || {
             let is_closed = slot.closed.lock();
             if !*is_closed && slot.opened.get().is_none() {
@@ -256,6 +271,7 @@ impl Writes {
     /// Stops the journal; none is opened any more.
     pub(crate) async fn close(&self) -> Result<(), Error> {
         *self.journal.closed.lock() = true;
+        drop(self.held.lock().take());
         match self.journal.opened.get() {
             Some(journal) => journal.close().await,
             None => Ok(()),

@@ -29,8 +29,15 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// … up to here.
 const LAST_PAUSE: Duration = Duration::from_secs(60);
 
-/// Has the writes of a cache replayed, unless somebody does it for its name.
+/// Has the writes of a cache replayed if there are any, or may be.
 pub(crate) fn start<V: Value>(cache: &Cache<V>) {
+    if cache.inner.writes.is_replayed(&cache.policy) {
+        see_to(cache);
+    }
+}
+
+/// Has the writes of a cache replayed, unless somebody does it for its name.
+pub(super) fn see_to<V: Value>(cache: &Cache<V>) {
     let Some(unwritten) = &cache.unwritten else { return };
     let (inner, tasks) = (&cache.inner, &cache.inner.tasks);
     // What was accepted without a writer goes its way though there is one now.
