@@ -35,8 +35,8 @@ use tower::util::MapResponseLayer;
 pub use app::{App, Labels, Tokens};
 pub use caches::{Backing, Caches, Document, Loader};
 pub use settings::{
-    CacheSettings, DISK_MAX_BYTES, DatasetSettings, Environment, MEMORY_MAX_BYTES, Place, Problem,
-    Settings, SourceSettings, is_token,
+    CacheSettings, DISK_MAX_BYTES, DatasetSettings, Environment, JournalSettings, LogSettings,
+    MEMORY_MAX_BYTES, Place, Problem, Settings, SourceSettings, is_token,
 };
 
 /// Bodies of requests may have so many bytes.
