@@ -206,6 +206,18 @@ fn the_directory_is_held_until_the_thread_has_ended() {
 }
 
 #[test]
+fn what_could_not_be_written_takes_no_room() {
+    let bench = Bench::new();
+    let options = Options { max_bytes: 1_000, ..fails_at(Step::Write, 1, 30) };
+    let journal = bench.open_with(options).unwrap().journal;
+    let error = block_on(hand_over(&journal, &[7; 900], None).1).unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Storage);
+    append(&journal, &[7; 900]);
+    close(&journal);
+    assert_eq!(bench.open().records.len(), 1);
+}
+
+#[test]
 fn what_is_bounded_otherwise_does_not_count() {
     let bench = Bench::new();
     let journal = bench.open_with(Options::new(KIND, 1_000, None)).unwrap().journal;
