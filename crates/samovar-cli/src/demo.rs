@@ -11,7 +11,8 @@ use samovar::Samovar;
 use samovar_demo::Shape;
 use samovar_levels::{Engine, WarmReport};
 use samovar_server::{
-    App, DISK_MAX_BYTES, Environment, Labels, MEMORY_MAX_BYTES, Place, Settings, Tokens,
+    App, DISK_MAX_BYTES, Environment, Labels, LogSettings, MEMORY_MAX_BYTES, Place, Settings,
+    Tokens,
 };
 use serde_json::{Map, Value, json};
 
@@ -75,7 +76,13 @@ async fn demo(args: &DemoArgs) -> Result<(), Failure> {
     let database = args.data.join(samovar_demo::file_name(&shape));
     settings.source.place = Place::Sqlite(database.clone());
     let labels = Labels::from(&settings);
-    let samovar = host::open(args.data.clone(), MEMORY_MAX_BYTES, DISK_MAX_BYTES, None).await?;
+    let tiers = samovar::Settings {
+        data_dir: Some(args.data.clone()),
+        memory_max_bytes: MEMORY_MAX_BYTES,
+        disk_max_bytes: DISK_MAX_BYTES,
+        ..samovar::Settings::default()
+    };
+    let samovar = host::open(tiers, &LogSettings::default()).await?;
     let tokens = Tokens { change: args.token.clone(), read: args.read_token.clone() };
     let app = App::new(labels, tokens);
     app.generating(0, shape.rows());

@@ -9,9 +9,8 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 use samovar::Samovar;
 use samovar::fence::{RedisLog, RedisLogOptions};
-use samovar::redis::RedisSettings;
 use samovar_levels::{Engine, WarmReport};
-use samovar_server::{App, Caches};
+use samovar_server::{App, Caches, LogSettings};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -140,21 +139,20 @@ pub(crate) async fn unless_interrupted<T>(
 
 /// Opens the stack of tiers in a data directory; with a Redis, what others have there too, and the log that all share.
 pub(crate) async fn open(
-    data: std::path::PathBuf,
-    memory: u64,
-    disk: u64,
-    redis: Option<RedisSettings>,
+    mut settings: samovar::Settings,
+    log: &LogSettings,
 ) -> Result<Samovar, Failure> {
-    let mut settings = samovar::Settings {
-        data_dir: Some(data),
-        memory_max_bytes: memory,
-        disk_max_bytes: disk,
-        redis,
-        ..samovar::Settings::default()
-    };
     if let Some(redis) = &settings.redis {
         let clock = Arc::clone(&settings.clock);
-        let log = RedisLog::new(redis, RedisLogOptions::default(), clock)?;
+        let options = RedisLogOptions {
+            keep: log.keep,
+            look_every: log.look_every,
+            lease: log.lease,
+            margin: log.margin,
+            replicas: log.replicas,
+            table_every: log.table_every,
+        };
+        let log = RedisLog::new(redis, options, clock)?;
         settings.log = Some(Arc::new(log));
     }
     Ok(Samovar::open(settings).await?)

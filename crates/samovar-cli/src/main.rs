@@ -9,6 +9,7 @@ mod host;
 mod import;
 mod init;
 mod invalidate;
+mod letters;
 mod put;
 mod serve;
 mod stats;
@@ -31,6 +32,7 @@ enum Cli {
     Put(put::PutArgs),
     Delete(delete::DeleteArgs),
     Invalidate(invalidate::InvalidateArgs),
+    Letters(letters::LettersArgs),
     Stats(stats::StatsArgs),
     /// Empty a data directory of what is ours
     Clear(clear::ClearArgs),
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
         Cli::Put(args) => client::ended(put::put(&args)),
         Cli::Delete(args) => client::ended(delete::delete(&args)),
         Cli::Invalidate(args) => client::ended(invalidate::invalidate(&args)),
+        Cli::Letters(args) => client::ended(letters::letters(&args)),
         Cli::Stats(args) => client::ended(stats::stats(&args)),
         Cli::Clear(args) => clear::run(&args),
     }

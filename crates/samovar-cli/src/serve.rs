@@ -74,8 +74,7 @@ async fn serve(args: &ServeArgs) -> Result<(), Failure> {
     let token = args.token.clone().or(settings.token.clone());
     let read = args.read_token.clone().or(settings.read_token.clone());
     let labels = Labels::from(&settings);
-    let (memory, disk) = (settings.memory_max_bytes, settings.disk_max_bytes);
-    let samovar = host::open(settings.data.clone(), memory, disk, settings.redis.clone()).await?;
+    let samovar = host::open(settings.tiers(), &settings.log).await?;
     let engine = host::engine(samovar.clone(), &settings)?;
     let caches = host::caches(&samovar, &settings)?;
     let app = App::new(labels, Tokens { change: token.clone(), read });

@@ -1,10 +1,11 @@
 //! The contract of who writes to the system of record.
 
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{BoxFuture, Error};
+use crate::{BoxFuture, Error, ErrorKind};
 
 /// Which write it is. A write that is repeated, because nobody knows what became of it, bears the same again.
 ///
@@ -12,6 +13,9 @@ use crate::{BoxFuture, Error};
 /// # use samovar_core::WriteId;
 /// let id = WriteId { node: 0xfeed, number: 7 };
 /// assert_eq!(id.to_string(), "000000000000feed-7");
+/// assert_eq!("000000000000feed-7".parse::<WriteId>()?, id);
+/// assert!("feed-7".parse::<WriteId>().is_err());
+/// # Ok::<(), samovar_core::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct WriteId {
@@ -24,6 +28,22 @@ pub struct WriteId {
 impl fmt::Display for WriteId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:016x}-{}", self.node, self.number)
+    }
+}
+
+impl FromStr for WriteId {
+    type Err = Error;
+
+    /// Reads what `Display` writes, and nothing else.
+    fn from_str(text: &str) -> Result<WriteId, Error> {
+        let read = || {
+            let (node, number) = text.split_once('-')?;
+            let node = u64::from_str_radix(node, 16).ok()?;
+            let id = WriteId { node, number: number.parse().ok()? };
+            (id.to_string() == text).then_some(id)
+        };
+        let text = "a write is named by 16 hexadecimal digits, a hyphen and a number";
+        read().ok_or_else(|| Error::new(ErrorKind::Invalid, text))
     }
 }
 
@@ -84,10 +104,10 @@ impl std::error::Error for WriteError {
 
 /// Writes values of one cache to the system of record.
 ///
-/// Only what was written back comes again, and only that comes in the order of its numbers. A writer of one cache that
-/// is written back can remember the greatest [`WriteId::number`] of each node, in the transaction of the write, and leave
-/// out what it already has. It must not go on then behind a write that failed and may come again: the rest is
-/// [`Fate::NotWritten`] too. For one that does not remember, the last writer wins.
+/// Only what was written back comes again, and only that comes in the order of its numbers: those of one key. Writes of
+/// different keys may overtake each other where one fails. A writer of a cache that is written back can remember the
+/// greatest [`WriteId::number`] of each node and key, in the transaction of the write, and leave out what it already has.
+/// For one that does not remember, the last writer wins.
 ///
 /// ```
 /// use std::collections::HashMap;
@@ -112,7 +132,8 @@ impl std::error::Error for WriteError {
 /// }
 /// ```
 pub trait Writer<V>: Send + Sync + 'static {
-    /// Writes in the order given, at best in one transaction. One result for each, in the same order; what is missing
+    /// Writes in the order given, each key once, at best in one transaction. Does all of it fail, nobody knows for whose
+    /// fault: what was written back is then sent again in halves. One result for each, in the same order; what is missing
     /// at the end counts as [`Fate::Unknown`].
     fn write<'a>(&'a self, writes: &'a [Write<V>]) -> BoxFuture<'a, Vec<Result<(), WriteError>>>;
 

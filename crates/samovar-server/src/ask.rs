@@ -1,6 +1,7 @@
 //! Requests in words: selections, questions and events, with their limits.
 
 mod cache;
+mod letters;
 mod list;
 mod query;
 
@@ -16,6 +17,7 @@ use serde_json::{Map, Value};
 use crate::error::Refusal;
 
 pub(crate) use cache::{Invalidation, cached, invalidate, keys, no_text};
+pub(crate) use letters::{Letters, letter, letters};
 use list::list;
 pub(crate) use query::query;
 

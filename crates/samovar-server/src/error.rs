@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use samovar_core::{Error, ErrorKind, Fate, WriteError};
+use samovar_core::{Error, ErrorKind, Fate, WriteError, WriteId};
 use serde::Serialize;
 
 /// What a caller is told when a request cannot be answered.
@@ -31,6 +31,8 @@ pub(crate) enum Refusal {
     NotFound,
     /// There is no such named cache: what was asked for, and what there is.
     NoCache { found: String, allowed: String },
+    /// There is no such dead letter.
+    NoLetter(WriteId),
     /// A cache that loads nothing has nothing under the key.
     NotCached,
     /// The source has no such row.
@@ -134,6 +136,7 @@ impl Refusal {
             Refusal::NotAcceptable(_) => (StatusCode::NOT_ACCEPTABLE, "not_acceptable"),
             Refusal::Changed => (StatusCode::CONFLICT, "changed"),
             Refusal::NoCache { .. } => (StatusCode::NOT_FOUND, "no_such_cache"),
+            Refusal::NoLetter(_) => (StatusCode::NOT_FOUND, "no_such_letter"),
             Refusal::NotCached => (StatusCode::NOT_FOUND, "not_cached"),
             Refusal::NoRow => (StatusCode::NOT_FOUND, "no_such_row"),
             Refusal::Unwritable(_) => (StatusCode::UNPROCESSABLE_ENTITY, "unwritable"),
@@ -176,6 +179,12 @@ impl Refusal {
             Refusal::NotFound => "there is nothing here".into(),
             Refusal::NoCache { found, allowed } => {
                 format!("there is no cache {found:?}; there are: {allowed}")
+            }
+            Refusal::NoLetter(id) => {
+                format!(
+                    "there is no dead letter {id}: it may have been retried or dropped; /api/letters lists those that \
+                     there are"
+                )
             }
             Refusal::NotCached => "the cache has nothing under this key, and loads nothing".into(),
             Refusal::NoRow => "the source has no such row".into(),

@@ -16,6 +16,7 @@ mod error;
 mod guard;
 mod host;
 mod invalidate;
+mod letters;
 mod openapi;
 mod ops;
 mod page;
@@ -28,14 +29,14 @@ use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{MethodRouter, delete, get, post};
 use tower::util::MapResponseLayer;
 
 pub use app::{App, Labels, Tokens};
 pub use caches::{Backing, Caches, Document, Loader};
 pub use settings::{
-    CacheSettings, DISK_MAX_BYTES, DatasetSettings, Environment, MEMORY_MAX_BYTES, Place, Problem,
-    Settings, SourceSettings, is_token,
+    CacheSettings, DISK_MAX_BYTES, DatasetSettings, Environment, JournalSettings, LogSettings,
+    MEMORY_MAX_BYTES, Place, Problem, Settings, SourceSettings, is_token,
 };
 
 /// Bodies of requests may have so many bytes.
@@ -86,7 +87,7 @@ enum Who {
 }
 
 /// Every door but the page's. `openapi.json` describes each.
-fn doors() -> [(&'static str, Who, MethodRouter<App>); 14] {
+fn doors() -> [(&'static str, Who, MethodRouter<App>); 17] {
     [
         ("/healthz", Who::Everybody, get(ops::healthz)),
         ("/readyz", Who::Everybody, get(ops::readyz)),
@@ -107,6 +108,9 @@ fn doors() -> [(&'static str, Who, MethodRouter<App>); 14] {
             get(caches::get).put(caches::put).delete(caches::delete),
         ),
         ("/api/cache/{cache}/_get", Who::Askers, post(caches::get_many)),
+        ("/api/letters", Who::Readers, get(letters::list)),
+        ("/api/letters/{id}", Who::Both, delete(letters::drop)),
+        ("/api/letters/{id}/retry", Who::Changers, post(letters::retry)),
         ("/api/stats/reset", Who::Changers, post(ops::reset)),
     ]
 }

@@ -60,7 +60,7 @@ pub struct Cache<V: Value> {
     loads: Flights<Answer<V>>,
     /// Who writes to the source, if anybody does.
     pub(crate) writer: Option<Arc<dyn Writer<V>>>,
-    /// Of a cache that is written back, or was.
+    /// What waits under its name, where there is a directory for a journal.
     pub(crate) unwritten: Option<Arc<Unwritten>>,
 }
 

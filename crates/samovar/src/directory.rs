@@ -3,6 +3,7 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use samovar_core::{Error, ErrorKind};
 
@@ -32,17 +33,20 @@ const OURS: [&str; 14] = [
     MARKER,
 ];
 
-/// A directory that this process holds; let go of when dropped.
+/// A directory that this process holds; let go of when the last of these is dropped.
+#[derive(Clone, Debug)]
+pub(crate) struct Held(#[expect(dead_code, reason = "it is held")] Arc<Lock>);
+
 #[derive(Debug)]
-pub(crate) struct Held {
-    lock: File,
+struct Lock {
+    file: File,
 }
 
-impl Drop for Held {
+impl Drop for Lock {
     fn drop(&mut self) {
         // Closing the file would do, were it not for a child that is being started at this moment by another
         // thread: until it runs its own program it holds the file too.
-        let _ = self.lock.unlock();
+        let _ = self.file.unlock();
     }
 }
 
@@ -91,7 +95,7 @@ fn lock(directory: &Path) -> Result<Held, Error> {
     let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
     let file = file.map_err(|e| failed(&path, "opening it", e))?;
     match file.try_lock() {
-        Ok(()) => Ok(Held { lock: file }),
+        Ok(()) => Ok(Held(Arc::new(Lock { file }))),
         Err(TryLockError::WouldBlock) => Err(Error::new(
             ErrorKind::Held,
             format!(

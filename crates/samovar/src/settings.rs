@@ -33,6 +33,9 @@ pub struct Settings {
     /// So many bytes of writes may stand in the journal at once (and in memory, beside its budget): beyond that, as while a
     /// source is away for long, writes fail.
     pub journal_max_bytes: u64,
+    /// So many bytes of dead letters may stand in the journal for one cache, beside what waits in it: beyond that its writes
+    /// under write-back fail, until some are retried or dropped.
+    pub letters_max_bytes: u64,
     /// A Redis that keeps values between memory and disk. One that is away is passed over until it answers. In a build
     /// without the cargo feature `redis`, opening says so.
     pub redis: Option<RedisSettings>,
@@ -77,6 +80,7 @@ impl Default for Settings {
             memory_max_bytes: 512 << 20,
             disk_max_bytes: 4 << 30,
             journal_max_bytes: 64 << 20,
+            letters_max_bytes: 16 << 20,
             redis: None,
             sweep_after: Some(Duration::from_secs(1)),
             marks_max: 100_000,
@@ -98,6 +102,7 @@ impl fmt::Debug for Settings {
             .field("memory_max_bytes", &self.memory_max_bytes)
             .field("disk_max_bytes", &self.disk_max_bytes)
             .field("journal_max_bytes", &self.journal_max_bytes)
+            .field("letters_max_bytes", &self.letters_max_bytes)
             .field("redis", &self.redis)
             .field("sweep_after", &self.sweep_after)
             .field("marks_max", &self.marks_max)

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::server::{Answer, Ended, Server, poll, samovar};
 
 mod commands;
+mod letters;
 mod rows;
 mod settings;
 

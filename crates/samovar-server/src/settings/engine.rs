@@ -15,6 +15,22 @@ use super::{Place, Settings};
 use crate::caches::{Backing, Caches, Database, Late, RowWriter};
 
 impl Settings {
+    /// What the tiers are opened with, but for the log that is shared where there is a Redis.
+    pub fn tiers(&self) -> samovar::Settings {
+        samovar::Settings {
+            data_dir: Some(self.data.clone()),
+            memory_max_bytes: self.memory_max_bytes,
+            disk_max_bytes: self.disk_max_bytes,
+            journal_max_bytes: self.journal.max_bytes,
+            letters_max_bytes: self.journal.letters_max_bytes,
+            redis: self.redis.clone(),
+            log_patience: self.log.patience,
+            max_blind: self.log.max_blind,
+            serve_while_away: self.log.serve_while_away,
+            ..samovar::Settings::default()
+        }
+    }
+
     /// The engine over the configured source, with its levels in `samovar`. Needs a tokio runtime around it.
     ///
     /// A source that cannot be reached is told to `away` and awaited: what was kept answers until it is back,
@@ -51,7 +67,11 @@ impl Settings {
         samovar: &Samovar,
         away: impl FnOnce(&SourceError),
     ) -> Result<Caches, Vec<SourceError>> {
-        let options = RowOptions { timeout: self.source.timeout, ..RowOptions::default() };
+        let options = RowOptions {
+            timeout: self.source.timeout,
+            write_deadline: self.source.write_deadline,
+            ..RowOptions::default()
+        };
         let database = Database::new(self.source.place.clone(), options);
         let (mut wrong, mut unreachable) = (Vec::new(), None);
         // One that does not answer is not waited for once for each cache.

@@ -23,8 +23,19 @@ const SHORT: [(&str, &str); 7] = [
 ];
 
 /// The tables whose fields a variable may say.
-const TABLES: [&str; 9] =
-    ["memory", "disk", "redis", "source", "dataset", "ttl", "health", "standouts", "caches"];
+const TABLES: [&str; 11] = [
+    "memory",
+    "disk",
+    "journal",
+    "redis",
+    "log",
+    "source",
+    "dataset",
+    "ttl",
+    "health",
+    "standouts",
+    "caches",
+];
 
 /// The variables of the environment that configure Samovar. They win over the file.
 ///

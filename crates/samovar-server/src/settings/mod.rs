@@ -5,6 +5,7 @@ mod caches;
 mod engine;
 mod environment;
 mod lines;
+mod log;
 mod raw;
 mod redis;
 mod rows;
@@ -27,6 +28,7 @@ use samovar_source::DateKind;
 use crate::guard;
 pub use caches::CacheSettings;
 pub use environment::Environment;
+pub use log::{JournalSettings, LogSettings};
 use raw::{Reader, Table};
 pub use source::{Place, SourceSettings};
 
@@ -103,8 +105,12 @@ pub struct Settings {
     pub memory_max_bytes: u64,
     /// Budget of the disk tier, in bytes.
     pub disk_max_bytes: u64,
+    /// What waits on this server.
+    pub journal: JournalSettings,
     /// Where several servers share what they have read, and what they were told.
     pub redis: Option<RedisSettings>,
+    /// How the log is kept that they share.
+    pub log: LogSettings,
     /// The source.
     pub source: SourceSettings,
     /// The dataset.
@@ -185,8 +191,13 @@ impl Settings {
         let mut disk = root.table(&mut reader, "disk", false);
         let disk_max_bytes = disk.bytes(&mut reader, "max_bytes", DISK_MAX_BYTES);
         disk.finish(&mut reader);
+        let table = root.table(&mut reader, "journal", false);
+        let journal = log::journal(&mut reader, table);
         let table = root.table(&mut reader, "redis", false);
+        let is_shared = table.is_given();
         let redis = redis::redis(&mut reader, table, directory);
+        let table = root.table(&mut reader, "log", false);
+        let log = log::log(&mut reader, table, is_shared);
         let table = root.table(&mut reader, "source", true);
         let source = source::source(&mut reader, table, directory);
         let measures = root.tables(&mut reader, "measure");
@@ -232,7 +243,9 @@ impl Settings {
             data: directory.join(data),
             memory_max_bytes,
             disk_max_bytes,
+            journal,
             redis,
+            log,
             source,
             dataset,
             lifetimes,

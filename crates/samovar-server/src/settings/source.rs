@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use samovar_source::PostgresOptions;
+use samovar_source::rows::RowOptions;
 
 use super::raw::{Reader, Table};
 
@@ -20,6 +21,8 @@ pub struct SourceSettings {
     pub batch_size: usize,
     /// No query runs longer.
     pub timeout: Duration,
+    /// After so long the database commits no write that was begun.
+    pub write_deadline: Duration,
     /// No query gives more rows.
     pub max_rows: u64,
     /// Background work keeps connections busy for so many seconds each second, on average; 1 is no bound.
@@ -53,6 +56,11 @@ pub(super) fn source(reader: &mut Reader, mut table: Table, directory: &Path) ->
         connections: table.number(reader, "connections", 2, 1..=64) as usize,
         batch_size: table.number(reader, "batch_size", 10_000, 1..=1_000_000) as usize,
         timeout: table.duration(reader, "timeout", Duration::from_secs(30)),
+        write_deadline: table.duration(
+            reader,
+            "write_deadline",
+            RowOptions::default().write_deadline,
+        ),
         max_rows: table.number(reader, "max_rows", 1_000_000, 1..=i64::MAX) as u64,
         max_source_share: table.share(reader, "max_source_share", 0.5, 0.01..=1.0),
         event_grace: table.duration(reader, "event_grace", Duration::from_secs(2)),

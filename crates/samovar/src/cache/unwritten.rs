@@ -1,11 +1,12 @@
 //! What was acknowledged to writers of a cache and does not stand in its source yet: this node reads it from here.
 
 use std::any::Any;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use bytes::Bytes;
 use parking_lot::RwLock;
 use samovar_core::{Entry, Error, ErrorKind, Millis, Part, Parts, Stamp, Tags, TierName};
 use tokio::sync::Notify;
@@ -35,24 +36,51 @@ pub(crate) struct Waiting {
     pub(crate) attempts: AtomicU32,
     /// Whether it may have been sent to its source before, also by the process before this one.
     pub(crate) sent: AtomicBool,
+    /// Whether it failed when it was sent alone.
+    pub(crate) alone: AtomicBool,
+}
+
+impl Waiting {
+    /// Whether it is sent alone from here on, so that it takes no others along.
+    pub(crate) fn goes_alone(&self) -> bool {
+        self.alone.load(Ordering::Relaxed)
+    }
 }
 
 type Shared = Arc<dyn Any + Send + Sync>;
 
+/// How a value of a type that is not known any more is encoded: its codec, and the bytes.
+type Encode = fn(&Shared) -> Result<(Option<u8>, Bytes), Error>;
+
 /// A value: as it was given, or as it was found in the journal.
 pub(crate) enum Kept {
-    Given(Shared),
+    Given(Shared, Encode),
     Found(Payload, OnceLock<Shared>),
 }
 
+fn typed<V: Value>(shared: &Shared) -> Result<Arc<V>, Error> {
+    let other = |_| Error::new(ErrorKind::Format, "it was written as another type");
+    Arc::clone(shared).downcast::<V>().map_err(other)
+}
+
+fn encode<V: Value>(shared: &Shared) -> Result<(Option<u8>, Bytes), Error> {
+    let mut bytes = Vec::new();
+    typed::<V>(shared)?.encode(&mut bytes)?;
+    Ok((Some(V::CODEC.0), bytes.into()))
+}
+
 impl Kept {
+    pub(crate) fn given<V: Value>(value: Arc<V>) -> Kept {
+        Kept::Given(value, encode::<V>)
+    }
+
     pub(crate) fn found(payload: Payload) -> Kept {
         Kept::Found(payload, OnceLock::new())
     }
 
     pub(crate) fn value<V: Value>(&self) -> Result<Arc<V>, Error> {
         let shared = match self {
-            Kept::Given(shared) => shared,
+            Kept::Given(shared, _) => shared,
             Kept::Found(payload, read) => match read.get() {
                 Some(shared) => shared,
                 None => {
@@ -62,8 +90,18 @@ impl Kept {
                 }
             },
         };
-        let other = |_| Error::new(ErrorKind::Format, "it was written as another type");
-        Arc::clone(shared).downcast::<V>().map_err(other)
+        typed(shared)
+    }
+
+    /// Its codec, and its bytes, whatever type it was written as.
+    pub(crate) fn encoded(&self) -> Result<(Option<u8>, Bytes), Error> {
+        match self {
+            Kept::Given(shared, encode) => encode(shared),
+            Kept::Found(payload, _) => {
+                let codec = payload.codec().map(|codec| codec.0);
+                Ok((codec, payload.bytes()?.unwrap_or_default()))
+            }
+        }
     }
 }
 
@@ -110,6 +148,9 @@ impl Unwritten {
             }
         }
         self.count.store(writes.queue.len(), Ordering::Release);
+        drop(writes);
+        // The next of its key may go another way.
+        self.came.iter().for_each(Notify::notify_waiters);
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -136,8 +177,8 @@ impl Unwritten {
         self.len() > 0 && self.writes.read().last.contains_key(key)
     }
 
-    /// The first of those for a writer, or of the others, in order: at most so many, and of each key one. Waits until
-    /// there are some.
+    /// The first of those for a writer, or of the others, in order: at most so many, and of each key the one that came
+    /// first, also if that goes another way. Waits until there are some.
     pub(crate) async fn first(&self, most: usize, has_writer: bool) -> Vec<Arc<Waiting>> {
         let way = usize::from(has_writer);
         loop {
@@ -145,13 +186,31 @@ impl Unwritten {
             let came = self.came[way].notified();
             let first: Vec<_> = {
                 let writes = self.writes.read();
-                // Of a key the one that came first, also if that goes another way.
-                let mut keys = HashSet::new();
-                let firsts = writes.queue.values().map(|write| (keys.insert(&write.key), write));
-                let mine = firsts.filter(|(_, write)| write.has_writer == has_writer);
-                // All the others need not be looked through for nothing.
-                let mine = mine.take(most.min(writes.ways[way]));
-                mine.take_while(|(is_first, _)| *is_first).map(|(_, write)| write.clone()).collect()
+                let (mut first, mut passed) = (Vec::new(), 0);
+                // Those that go the other way need not be looked through for nothing.
+                let mut left = writes.ways[way];
+                let mut of_keys: HashMap<&Arc<str>, &Arc<Waiting>> = HashMap::new();
+                for write in writes.queue.values() {
+                    if left == 0 {
+                        break;
+                    }
+                    let is_mine = write.has_writer == has_writer;
+                    left -= usize::from(is_mine);
+                    let earlier = *of_keys.entry(&write.key).or_insert(write);
+                    let is_first = earlier.number == write.number;
+                    match (is_mine, is_first) {
+                        (true, true) => first.push(Arc::clone(write)),
+                        // It waits for one that keeps failing; what stands behind it need not. But it is looked at
+                        // each time: only so much is passed over.
+                        (true, false) if earlier.goes_alone() => passed += 1,
+                        (true, false) => break,
+                        (false, _) => {}
+                    }
+                    if first.len().max(passed) == most {
+                        break;
+                    }
+                }
+                first
             };
             if !first.is_empty() {
                 return first;

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use samovar_core::{Clock, Error, Mark, MarkId};
 
 use super::stored;
+use crate::directory::Held;
 use crate::journal::{Journal, Opened, Options, Told};
 
 /// The file's name in the data directory.
@@ -38,9 +39,10 @@ impl MarkJournal {
     /// As [`Journal::open`]; of kind [`samovar_core::ErrorKind::Format`] if a mark in it is of a newer format.
     pub(crate) fn open(
         directory: &Path,
+        held: Option<Held>,
         clock: Arc<dyn Clock>,
     ) -> Result<(MarkJournal, Vec<Mark>, Vec<String>), Error> {
-        let options = Options::new(KIND, MAX_BYTES);
+        let options = Options::new(KIND, MAX_BYTES, held);
         let Opened { journal, records, notices } =
             Journal::open(&directory.join(FILE), options, clock)?;
         let (mut marks, mut numbers) = (Vec::new(), HashMap::new());

@@ -9,6 +9,9 @@
 //!
 //! A frame that is cut short at the end of the file was being written when the process ended: nobody was told of it. One
 //! that is damaged before the end is said, and the file is kept as `NAME.damaged`; what lies behind it is found again.
+//!
+//! Where the disk fails to make a frame durable nobody knows what of it is there: who appended is told that it failed, and
+//! nothing is taken any more until the journal is opened again. The records may be found then all the same.
 
 mod layout;
 mod rewrite;
@@ -28,6 +31,7 @@ use samovar_core::{Clock, Error, ErrorKind};
 use tokio::sync::Notify;
 
 use crate::background::Worker;
+use crate::directory::Held;
 use layout::RECORD;
 use scribe::{Append, Command, Scribe};
 
@@ -52,12 +56,14 @@ pub(crate) struct Options {
     pub(crate) kind: [u8; 8],
     /// So many bytes of records may stand at once; beyond that nothing is appended.
     pub(crate) max_bytes: u64,
+    /// The directory is held for as long as the thread may write there, though nobody waits for its end.
+    pub(crate) held: Option<Held>,
     pub(crate) faults: Option<Faults>,
 }
 
 impl Options {
-    pub(crate) fn new(kind: [u8; 8], max_bytes: u64) -> Options {
-        Options { kind, max_bytes, faults: None }
+    pub(crate) fn new(kind: [u8; 8], max_bytes: u64, held: Option<Held>) -> Options {
+        Options { kind, max_bytes, held, faults: None }
     }
 }
 
@@ -85,6 +91,8 @@ pub(crate) struct Journal {
     bytes: Arc<AtomicU64>,
     /// Told when they come to be many.
     filling: Notify,
+    /// How many of them its owner bounds otherwise.
+    exempt: AtomicU64,
     /// The next number; held while a record is handed over, so that they come to the thread in order.
     next: Mutex<(u64, Sender<Command>)>,
     /// What it died of: said before those whom it left without an answer find out.
@@ -103,7 +111,7 @@ impl Journal {
         options: Options,
         clock: Arc<dyn Clock>,
     ) -> Result<Opened, Error> {
-        let Options { kind, max_bytes, mut faults } = options;
+        let Options { kind, max_bytes, held, mut faults } = options;
         let rewrite::Read { header, records, notices } = rewrite::read(path, kind)?;
         let standing: Vec<_> = records.iter().map(|r| (r.number, r.bytes.clone())).collect();
         let book = rewrite::make(path, &header, &standing, &mut faults)
@@ -116,13 +124,15 @@ impl Journal {
         let said = Arc::clone(&broken);
         let run = move || {
             let ended = scribe.run(&inbox);
+            drop(held);
             ended.inspect_err(|error| drop(said.set(error.clone())))
         };
         let worker = Worker::spawn("samovar-journal", run, |_| {})?;
         let (path, node) = (path.to_owned(), header.node);
         let next = Mutex::new((header.next, send));
-        let filling = Notify::new();
-        let journal = Journal { path, node, max_bytes, bytes, filling, next, broken, worker };
+        let (filling, exempt) = (Notify::new(), AtomicU64::new(0));
+        let journal =
+            Journal { path, node, max_bytes, bytes, filling, exempt, next, broken, worker };
         Ok(Opened { journal, records, notices })
     }
 
@@ -142,14 +152,16 @@ impl Journal {
         instead: Option<u64>,
         told: Told,
     ) -> Result<u64, Error> {
-        let size = (bytes.len() + RECORD) as u64;
+        let size = Journal::size(bytes.len());
         if bytes.len() > layout::LARGEST {
             let text =
                 format!("{} bytes in one record, allowed are {}", bytes.len(), layout::LARGEST);
             return Err(Error::new(ErrorKind::Invalid, text));
         }
         // What takes the place of another is always taken: it mostly needs no more room.
-        let fits = |after: &u64| *after <= self.max_bytes || instead.is_some();
+        let exempt = self.exempt.load(Ordering::Relaxed);
+        let fits =
+            |after: &u64| after.saturating_sub(exempt) <= self.max_bytes || instead.is_some();
         let room = |bytes: u64| bytes.checked_add(size).filter(fits);
         let mut next = self.next.lock();
         match self.bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room) {
@@ -159,8 +171,9 @@ impl Journal {
             Ok(_) => {}
             Err(bytes) => {
                 let text = format!(
-                    "{} is full: {bytes} of {} bytes wait in it; try again once some of that is done",
+                    "{} is full: {} of {} bytes wait in it; try again once some of that is done",
                     self.path.display(),
+                    bytes.saturating_sub(exempt),
                     self.max_bytes
                 );
                 return Err(Error::new(ErrorKind::Storage, text));
@@ -171,6 +184,16 @@ impl Journal {
         // If the thread is gone the record is dropped, and with it who is to be told.
         let _ = next.1.send(Command::Append(Append { number, instead, bytes, told }));
         Ok(number)
+    }
+
+    /// So many bytes of what stands do not count towards the limit.
+    pub(crate) fn exempt(&self, bytes: u64) {
+        self.exempt.store(bytes, Ordering::Relaxed);
+    }
+
+    /// What a record of so many bytes of its own takes of the limit.
+    pub(crate) fn size(bytes: usize) -> u64 {
+        (bytes + RECORD) as u64
     }
 
     /// Records that are needed no longer. After a crash they may be there again.
@@ -195,7 +218,7 @@ impl Journal {
     }
 
     fn is_filling(&self, bytes: u64) -> bool {
-        bytes > self.max_bytes / 4
+        bytes.saturating_sub(self.exempt.load(Ordering::Relaxed)) > self.max_bytes / 4
     }
 
     /// Why the journal has ended, for who was not told.

@@ -95,13 +95,16 @@ impl Scribe {
 
     pub(super) fn run(mut self, inbox: &Receiver<Command>) -> Result<(), Error> {
         loop {
-            let first = match self.dirty {
+            // What could not be released since the disk was full is tried again, though nobody asks for anything.
+            let first = match self.dirty || !self.released.is_empty() {
                 false => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
                 true => inbox.recv_timeout(IDLE),
             };
             let batch = match first {
                 Ok(first) => self.gather(first, inbox),
                 Err(RecvTimeoutError::Timeout) => {
+                    let released = std::mem::take(&mut self.released);
+                    self.keep(Batch { released, ..Batch::default() })?;
                     self.sync().map_err(|e| failed(&self.path, "making it durable", e))?;
                     continue;
                 }

@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 use std::path::PathBuf;
 use std::sync::mpsc;
+use std::time::{Duration, Instant};
 
 use futures_channel::oneshot;
 use futures_executor::block_on;
@@ -13,6 +14,7 @@ use samovar_core::SystemClock;
 use tempfile::TempDir;
 
 use super::*;
+use crate::directory;
 
 const KIND: [u8; 8] = *b"testing\0";
 
@@ -29,7 +31,7 @@ impl Bench {
     }
 
     fn open(&self) -> Opened {
-        self.open_with(Options::new(KIND, 1 << 30)).unwrap()
+        self.open_with(Options::new(KIND, 1 << 30, None)).unwrap()
     }
 
     fn open_with(&self, options: Options) -> Result<Opened, Error> {
@@ -111,7 +113,7 @@ fn many_are_made_durable_by_one_sync() {
         }
         None
     });
-    let options = Options { faults: Some(faults), ..Options::new(KIND, 1 << 20) };
+    let options = Options { faults: Some(faults), ..Options::new(KIND, 1 << 20, None) };
     let journal = bench.open_with(options).unwrap().journal;
     let first = hand_over(&journal, b"first", None).1;
     entered.recv().unwrap();
@@ -131,7 +133,7 @@ fn fails_at(step: Step, nth: usize, bytes: usize) -> Options {
         seen += usize::from(at == step);
         (at == step && seen == nth).then(|| (bytes, io::Error::from(io::ErrorKind::StorageFull)))
     });
-    Options { faults: Some(faults), ..Options::new(KIND, 1 << 30) }
+    Options { faults: Some(faults), ..Options::new(KIND, 1 << 30, None) }
 }
 
 #[test]
@@ -152,6 +154,85 @@ fn a_full_disk_refuses_what_it_has_no_room_for_and_nothing_else() {
 }
 
 #[test]
+fn what_a_full_disk_kept_from_being_released_is_released_though_nobody_asks_for_more() {
+    let bench = Bench::new();
+    let (done, told) = mpsc::channel();
+    let mut writes = 0;
+    let faults: Faults = Box::new(move |step| {
+        writes += usize::from(step == Step::Write);
+        if step == Step::Write && writes > 2 {
+            done.send(()).unwrap();
+        }
+        let is_full = step == Step::Write && writes == 2;
+        is_full.then(|| (0, io::Error::from(io::ErrorKind::StorageFull)))
+    });
+    let options = Options { faults: Some(faults), ..Options::new(KIND, 1_000, None) };
+    let journal = bench.open_with(options).unwrap().journal;
+    let first = append(&journal, b"first");
+    journal.release(vec![first]);
+    told.recv_timeout(Duration::from_secs(60)).expect("it is written again");
+    close(&journal);
+    assert!(bench.open().records.is_empty());
+}
+
+#[test]
+fn the_directory_is_held_until_the_thread_has_ended() {
+    let bench = Bench::new();
+    let directory = bench.path.parent().unwrap();
+    let held = directory::hold(directory).unwrap();
+    let (entered, syncs) = mpsc::channel();
+    let (go, gate) = mpsc::channel::<()>();
+    let faults: Faults = Box::new(move |step| {
+        if step == Step::Sync {
+            entered.send(()).unwrap();
+            let _ = gate.recv();
+        }
+        None
+    });
+    let options = Options { faults: Some(faults), ..Options::new(KIND, 1_000, Some(held)) };
+    let journal = bench.open_with(options).unwrap().journal;
+    let (_, answer) = hand_over(&journal, b"first", None);
+    syncs.recv().unwrap();
+    drop(journal);
+    let error = directory::hold(directory).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Held, "it still writes there");
+    drop(go);
+    block_on(answer).unwrap().unwrap();
+    let began = Instant::now();
+    while directory::hold(directory).is_err() {
+        assert!(began.elapsed() < Duration::from_secs(60), "it is never let go of");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn what_could_not_be_written_takes_no_room() {
+    let bench = Bench::new();
+    let options = Options { max_bytes: 1_000, ..fails_at(Step::Write, 1, 30) };
+    let journal = bench.open_with(options).unwrap().journal;
+    let error = block_on(hand_over(&journal, &[7; 900], None).1).unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Storage);
+    append(&journal, &[7; 900]);
+    close(&journal);
+    assert_eq!(bench.open().records.len(), 1);
+}
+
+#[test]
+fn what_is_bounded_otherwise_does_not_count() {
+    let bench = Bench::new();
+    let journal = bench.open_with(Options::new(KIND, 1_000, None)).unwrap().journal;
+    append(&journal, &[7; 900]);
+    let refused = || journal.append(Bytes::from(vec![7; 100]), None, Box::new(|_| {})).is_err();
+    assert!(refused());
+    journal.exempt(Journal::size(900));
+    append(&journal, &[7; 900]);
+    assert!(refused());
+    journal.exempt(0);
+    assert!(refused());
+    close(&journal);
+}
+
+#[test]
 fn after_a_failed_sync_nothing_is_acknowledged_any_more() {
     let bench = Bench::new();
     let journal = bench.open_with(fails_at(Step::Sync, 2, 0)).unwrap().journal;
@@ -169,7 +250,7 @@ fn after_a_failed_sync_nothing_is_acknowledged_any_more() {
 #[test]
 fn it_is_bounded_by_what_stands() {
     let bench = Bench::new();
-    let journal = bench.open_with(Options::new(KIND, 1_000)).unwrap().journal;
+    let journal = bench.open_with(Options::new(KIND, 1_000, None)).unwrap().journal;
     let numbers: Vec<u64> = (0..8).map(|_| append(&journal, &[7; 100])).collect();
     let told: Told = Box::new(|_| panic!("nothing is handed over"));
     let error = journal.append(Bytes::from(vec![7; 100]), None, told).unwrap_err();
@@ -179,7 +260,7 @@ fn it_is_bounded_by_what_stands() {
     append(&journal, &[7; 1]);
     append(&journal, &[7; 50]);
     close(&journal);
-    let left = bench.open_with(Options::new(KIND, 1_000)).unwrap();
+    let left = bench.open_with(Options::new(KIND, 1_000, None)).unwrap();
     assert_eq!(left.records.len(), 9);
     let told: Told = Box::new(|_| panic!("nothing is handed over"));
     assert!(left.journal.append(Bytes::from(vec![7; 100]), None, told).is_err());
@@ -261,7 +342,7 @@ fn a_damaged_beginning_is_said() {
 fn what_is_not_ours_is_refused() {
     let refused = |bench: &Bench| {
         let before = fs::read(&bench.path).unwrap();
-        let error = bench.open_with(Options::new(KIND, 1)).unwrap_err();
+        let error = bench.open_with(Options::new(KIND, 1, None)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Format);
         assert_eq!(fs::read(&bench.path).unwrap(), before, "it is left as it is");
         error.to_string()
@@ -276,7 +357,7 @@ fn what_is_not_ours_is_refused() {
     fs::write(&bench.path, &file).unwrap();
     assert!(refused(&bench).contains("has format 2, this program writes format 1"));
     fs::remove_file(&bench.path).unwrap();
-    let other = Options::new(*b"another\0", 1);
+    let other = Options::new(*b"another\0", 1, None);
     close(&bench.open_with(other).unwrap().journal);
     assert!(refused(&bench).contains("is a journal of something else"));
 }

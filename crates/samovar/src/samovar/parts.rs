@@ -64,34 +64,45 @@ pub(super) fn open_parts(
         }
     };
     let open = || {
-        let fence = open_fence(&*log, is_own, settings, marker, counters)?;
-        let judge: Arc<dyn Judge> = Arc::new(fence.clone());
-        let disk = match &data_dir {
-            None => None,
-            Some(directory) => {
-                let options = DiskOptions {
-                    max_bytes: settings.disk_max_bytes,
-                    sweep_after: settings.sweep_after,
-                    ..DiskOptions::default()
-                };
-                let (judge, said) = (Arc::clone(&judge), Arc::clone(counters));
-                let tier = DiskTier::open(directory, options, judge, Arc::clone(&clock), said)?;
-                if founded && tier.usage().total().entries > 0 {
-                    let text = "the mark log was not there and has been founded anew: what lies on disk \
+        let fence = open_fence(&*log, is_own, settings, marker, held.as_ref(), counters)?;
+        let rest = || {
+            let judge: Arc<dyn Judge> = Arc::new(fence.clone());
+            let disk = match &data_dir {
+                None => None,
+                Some(directory) => {
+                    let options = DiskOptions {
+                        max_bytes: settings.disk_max_bytes,
+                        sweep_after: settings.sweep_after,
+                        ..DiskOptions::default()
+                    };
+                    let (judge, said) = (Arc::clone(&judge), Arc::clone(counters));
+                    let tier = DiskTier::open(directory, options, judge, Arc::clone(&clock), said)?;
+                    if founded && tier.usage().total().entries > 0 {
+                        let text = "the mark log was not there and has been founded anew: what lies on disk \
                                 is not served";
-                    counters.say(clock.now(), text);
+                        counters.say(clock.now(), text);
+                    }
+                    Some(Arc::new(tier) as LowerTier)
                 }
-                Some(Arc::new(tier) as LowerTier)
+            };
+            let disk = match lower.clone() {
+                None => disk,
+                Some(wrap) => wrap(disk, judge)?,
+            };
+            let (writes, notices) = Writes::open(settings, held.clone())?;
+            notices.into_iter().for_each(|said| counters.say(clock.now(), said));
+            Ok((disk, writes))
+        };
+        match rest() {
+            Ok((disk, writes)) => Ok((fence, disk, writes)),
+            Err(error) => {
+                // As below: its thread holds the directory.
+                if let Some(journal) = fence.journal() {
+                    let _ = block_on(journal.close());
+                }
+                Err(error)
             }
-        };
-        let disk = match lower {
-            None => disk,
-            Some(wrap) => wrap(disk, judge)?,
-        };
-        let (directory, max_bytes) = (data_dir.as_deref(), settings.journal_max_bytes);
-        let (writes, notices) = Writes::open(directory, max_bytes, Arc::clone(&clock))?;
-        notices.into_iter().for_each(|said| counters.say(clock.now(), said));
-        Ok((fence, disk, writes))
+        }
     };
     match open() {
         Ok((fence, disk, writes)) => Ok((held, log, fence, disk, founded, writes)),
@@ -110,6 +121,7 @@ fn open_fence(
     is_own: bool,
     settings: &Settings,
     marker: &Marker,
+    held: Option<&Held>,
     counters: &Arc<Counters>,
 ) -> Result<Fence, Error> {
     let Settings { clock, marks_max, data_dir, .. } = settings;
@@ -163,7 +175,8 @@ fn open_fence(
     if let Some(directory) = data_dir
         && (!is_own || MarkJournal::is_in(directory))
     {
-        let (journal, marks, notices) = MarkJournal::open(directory, Arc::clone(clock))?;
+        let (journal, marks, notices) =
+            MarkJournal::open(directory, held.cloned(), Arc::clone(clock))?;
         notices.into_iter().for_each(say);
         fence.set_journal(Arc::new(journal));
         fence.restore(marks, known.as_ref());

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32};
 use samovar_core::Error;
 
 use super::record::{Head, Place, Record};
+use super::replay::see_to;
 use super::{WriteOptions, Written};
 use crate::cache::{Cache, Kept, Waiting};
 use crate::value::Value;
@@ -18,7 +19,10 @@ impl<V: Value> Cache<V> {
         options: WriteOptions,
     ) -> Result<Written, Error> {
         let writes = &self.inner.writes;
+        writes.has_room_for_letters(&self.policy.name)?;
         let unwritten = writes.of(&self.policy.name);
+        // It may have come here only because another handle of its name is written back.
+        see_to(self);
         let WriteOptions { ttl, tags } = options;
         let mut bytes = Vec::new();
         if let Some(value) = &value {
@@ -39,13 +43,14 @@ impl<V: Value> Cache<V> {
             unwritten.add(Waiting {
                 number,
                 key: head.place.key,
-                value: value.map(|value| Kept::Given(value)),
+                value: value.map(Kept::given),
                 ttl: head.ttl,
                 tags: head.tags,
                 has_writer: head.has_writer,
                 at: head.at,
                 attempts: AtomicU32::new(0),
                 sent: AtomicBool::new(false),
+                alone: AtomicBool::new(false),
             });
         };
         let id = writes.record(record.encode(&bytes)?, None, taken).await?;

@@ -1,7 +1,7 @@
 //! Which writes of this node are under way, by cache, and the journal in which they stand.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -12,14 +12,16 @@ use parking_lot::Mutex;
 use samovar_core::{Clock, Error, ErrorKind, WriteId};
 use tokio::sync::OnceCell;
 
-use super::letters::Letter;
+use super::letters::{Letter, Letters};
 use super::record::{Head, Place, Record};
 use crate::background::{closed, off_thread};
 use crate::cache::{Kept, Unwritten, Waiting};
 use crate::codec::{Compression, Packed, Payload};
+use crate::directory::Held;
 use crate::journal::{Journal, Opened, Options, Told};
 use crate::policy::{CachePolicy, Strategy};
 use crate::random;
+use crate::settings::Settings;
 
 /// The journal's file in the data directory.
 pub(crate) const FILE: &str = "writes.journal";
@@ -39,15 +41,20 @@ pub(crate) struct Writes {
     max_bytes: u64,
     clock: Arc<dyn Clock>,
     journal: Arc<Slot>,
+    /// The directory, until it is too late for a journal.
+    held: Mutex<Option<Held>>,
     /// Those who wait for it go on in the order in which they came.
     opening: OnceCell<()>,
     /// How writes are called that stand in no journal.
     node: u64,
     next: AtomicU64,
     caches: Mutex<HashMap<Arc<str>, Arc<Unwritten>>>,
+    /// The caches of which something stood in the journal.
+    found: Mutex<HashSet<Arc<str>>>,
     /// The caches whose writes are replayed, to a writer or without.
     replayed: Mutex<HashSet<(Arc<str>, bool)>>,
-    pub(super) letters: Mutex<BTreeMap<u64, Letter>>,
+    letters: Mutex<Letters>,
+    letters_max_bytes: u64,
     /// What was being written when the process before this one ended.
     intents: Mutex<Vec<(u64, Place, Duration)>>,
 }
@@ -55,28 +62,32 @@ pub(crate) struct Writes {
 impl Writes {
     /// The books of a directory, with what stands in its journal if there is one; and what is worth saying. Blocks.
     pub(crate) fn open(
-        directory: Option<&Path>,
-        max_bytes: u64,
-        clock: Arc<dyn Clock>,
+        settings: &Settings,
+        held: Option<Held>,
     ) -> Result<(Writes, Vec<String>), Error> {
-        let path = directory.map(|directory| directory.join(FILE));
+        let Settings { clock, journal_max_bytes: max_bytes, letters_max_bytes, .. } =
+            settings.clone();
+        let path = settings.data_dir.as_ref().map(|directory| directory.join(FILE));
         let writes = Writes {
             path: path.clone(),
             max_bytes,
             clock: Arc::clone(&clock),
             journal: Arc::default(),
+            held: Mutex::new(held.clone()),
             opening: OnceCell::new(),
             node: random::number()?,
             next: AtomicU64::new(1),
             caches: Mutex::default(),
+            found: Mutex::default(),
             replayed: Mutex::default(),
             letters: Mutex::default(),
+            letters_max_bytes,
             intents: Mutex::default(),
         };
         let there = path.filter(|path| path.symlink_metadata().is_ok());
         let Some(path) = there else { return Ok((writes, Vec::new())) };
         let Opened { journal, records, mut notices } =
-            Journal::open(&path, Options::new(KIND, max_bytes), clock)?;
+            Journal::open(&path, Options::new(KIND, max_bytes, held), clock)?;
         // What took the place of a dead letter that was dropped.
         let (gone, records): (Vec<_>, Vec<_>) =
             records.into_iter().partition(|record| record.bytes.is_empty());
@@ -89,20 +100,25 @@ impl Writes {
         journal.release(gone);
         // It was empty until now.
         let _ = writes.journal.opened.set(Arc::new(journal));
+        writes.change_letters(|_| ());
         Ok((writes, notices))
     }
 
     /// Takes in a record that was found.
     fn take(&self, number: u64, bytes: &Bytes) -> Result<(), Error> {
         match Record::decode(bytes)? {
-            (Record::Write(head), value) => self.add(number, head, value),
+            (Record::Write(head), value) => {
+                self.found.lock().insert(Arc::clone(&head.place.cache));
+                self.add(number, head, value);
+            }
             (Record::Intent(place, deadline), _) => {
                 self.intents.lock().push((number, place, deadline));
             }
             (Record::Dead(head, death), value) => {
                 // It may be retried.
-                self.of(&head.place.cache);
-                self.letters.lock().insert(number, Letter { head, value, death });
+                self.found.lock().insert(Arc::clone(&head.place.cache));
+                let size = Journal::size(bytes.len());
+                self.letters.lock().insert(number, Letter::new(head, value, death, size));
             }
         }
         Ok(())
@@ -125,6 +141,7 @@ impl Writes {
             at: head.at,
             attempts: AtomicU32::new(0),
             sent: AtomicBool::new(true),
+            alone: AtomicBool::new(false),
         });
     }
 
@@ -133,12 +150,14 @@ impl Writes {
         Arc::clone(self.caches.lock().entry(Arc::clone(cache)).or_default())
     }
 
-    /// The same, for a cache that is written back, or whose writes were found in the journal.
+    /// The same, where a journal can be: another handle of its name may be written back, now or later.
     pub(crate) fn of_cache(&self, policy: &CachePolicy) -> Option<Arc<Unwritten>> {
-        if policy.strategy == Strategy::WriteBack {
-            return Some(self.of(&policy.name));
-        }
-        self.caches.lock().get(&policy.name).cloned()
+        self.has_home().then(|| self.of(&policy.name))
+    }
+
+    /// Whether there is, or may come, something to replay: a cache is written back, or something of it was found.
+    pub(crate) fn is_replayed(&self, policy: &CachePolicy) -> bool {
+        policy.strategy == Strategy::WriteBack || self.found.lock().contains(&policy.name)
     }
 
     /// Whether those writes of a cache that are for a writer, or those that are not, are to be replayed by who asks: the
@@ -173,7 +192,7 @@ impl Writes {
         };
         let path = self.path.clone().ok_or_else(homeless)?;
         let (slot, clock) = (Arc::clone(&self.journal), Arc::clone(&self.clock));
-        let options = Options::new(KIND, self.max_bytes);
+        let options = Options::new(KIND, self.max_bytes, self.held.lock().clone());
         let open = move || {
             let is_closed = slot.closed.lock();
             if !*is_closed && slot.opened.get().is_none() {
@@ -231,9 +250,39 @@ impl Writes {
         WriteId { node, number }
     }
 
+    /// Looks at the dead letters.
+    pub(super) fn with_letters<T>(&self, look: impl FnOnce(&Letters) -> T) -> T {
+        look(&self.letters.lock())
+    }
+
+    /// Changes the dead letters; what they take of the journal does not count for those who write.
+    pub(super) fn change_letters<T>(&self, change: impl FnOnce(&mut Letters) -> T) -> T {
+        let mut letters = self.letters.lock();
+        let changed = change(&mut letters);
+        if let Some(journal) = self.journal.opened.get() {
+            journal.exempt(letters.bytes());
+        }
+        changed
+    }
+
+    /// Whether a cache has room for what of its writes might become dead letters. Asked before anything is acknowledged:
+    /// after that nothing may be lost, and nothing of other caches held up.
+    pub(super) fn has_room_for_letters(&self, cache: &Arc<str>) -> Result<(), Error> {
+        let (bytes, max_bytes) = (self.letters.lock().bytes_of(cache), self.letters_max_bytes);
+        if bytes < max_bytes {
+            return Ok(());
+        }
+        let text = format!(
+            "the dead letters of {cache} are full: {bytes} of {max_bytes} bytes (letters_max_bytes); nothing is accepted \
+             for it until some are retried or dropped"
+        );
+        Err(Error::new(ErrorKind::Storage, text))
+    }
+
     /// Stops the journal; none is opened any more.
     pub(crate) async fn close(&self) -> Result<(), Error> {
         *self.journal.closed.lock() = true;
+        drop(self.held.lock().take());
         match self.journal.opened.get() {
             Some(journal) => journal.close().await,
             None => Ok(()),

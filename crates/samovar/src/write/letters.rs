@@ -1,20 +1,112 @@
 //! Dead letters: acknowledged writes that the source would not have.
+//!
+//! They stand in the journal, and do not count towards its limit: else what a source refuses would keep it full for good.
+//! They have a limit of their own instead, for each cache, and that is held where nothing is acknowledged yet: a cache whose
+//! letters are full accepts nothing more. To drop the oldest would lose what was acknowledged; to have the replay wait would
+//! hold up writes that the source would take. What was acknowledged before may still become a letter beyond the limit: at
+//! most what the journal holds.
 
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use samovar_core::{Error, Millis, WriteId};
 
 use super::record::{Death, Head, Record};
+use crate::cache::{Cache, Unwritten, Waiting};
 use crate::codec::CodecId;
-use crate::samovar::Samovar;
+use crate::counters::Event;
+use crate::journal::Journal;
+use crate::samovar::{Inner, Samovar};
+use crate::value::Value;
 
 /// As it stands in the books.
 #[derive(Clone, Debug)]
 pub(super) struct Letter {
-    pub(super) head: Head,
-    pub(super) value: Bytes,
-    pub(super) death: Death,
+    head: Head,
+    value: Bytes,
+    death: Death,
+    /// What it takes of the journal.
+    size: u64,
+    /// Somebody retries or drops it.
+    is_claimed: bool,
+}
+
+impl Letter {
+    pub(super) fn new(head: Head, value: Bytes, death: Death, size: u64) -> Letter {
+        Letter { head, value, death, size, is_claimed: false }
+    }
+}
+
+/// The dead letters of a node, by their numbers in the journal.
+#[derive(Debug, Default)]
+pub(super) struct Letters {
+    all: BTreeMap<u64, Letter>,
+    /// What they take of the journal, cache by cache.
+    bytes: HashMap<Arc<str>, u64>,
+}
+
+impl Letters {
+    pub(super) fn insert(&mut self, number: u64, letter: Letter) {
+        let cache = Arc::clone(&letter.head.place.cache);
+        *self.bytes.entry(cache).or_default() += letter.size;
+        self.all.insert(number, letter);
+    }
+
+    fn remove(&mut self, number: u64) {
+        if let Some(letter) = self.all.remove(&number)
+            && let Some(bytes) = self.bytes.get_mut(&letter.head.place.cache)
+        {
+            *bytes -= letter.size;
+        }
+    }
+
+    /// What all of them take of the journal.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes.values().sum()
+    }
+
+    pub(super) fn bytes_of(&self, cache: &Arc<str>) -> u64 {
+        self.bytes.get(cache).copied().unwrap_or_default()
+    }
+}
+
+/// A letter that somebody retries or drops: nobody else may, until that has failed.
+struct Claim {
+    inner: Arc<Inner>,
+    number: u64,
+}
+
+impl Claim {
+    /// `None`: there is no such letter, or somebody else is at it.
+    fn of(inner: &Arc<Inner>, id: WriteId) -> Option<(Claim, Letter)> {
+        let WriteId { number, .. } = id;
+        if inner.writes.id(number) != id {
+            return None;
+        }
+        let letter = inner.writes.change_letters(|letters| {
+            let letter = letters.all.get_mut(&number).filter(|letter| !letter.is_claimed)?;
+            letter.is_claimed = true;
+            Some(letter.clone())
+        })?;
+        Some((Claim { inner: Arc::clone(inner), number }, letter))
+    }
+
+    /// It is no letter any more.
+    fn settle(self) {
+        self.inner.writes.change_letters(|letters| letters.remove(self.number));
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.inner.writes.change_letters(|letters| {
+            if let Some(letter) = letters.all.get_mut(&self.number) {
+                letter.is_claimed = false;
+            }
+        });
+    }
 }
 
 /// An acknowledged write that its source refused, or that failed too often. It stands in the journal until it is retried
@@ -59,7 +151,7 @@ impl Samovar {
     pub fn dead_letters(&self) -> Vec<DeadLetter> {
         let writes = &self.inner().writes;
         let letter = |(number, letter): (&u64, &Letter)| {
-            let Letter { head, value, death } = letter.clone();
+            let Letter { head, value, death, .. } = letter.clone();
             DeadLetter {
                 id: writes.id(*number),
                 cache: head.place.cache.clone(),
@@ -72,45 +164,82 @@ impl Samovar {
                 attempts: death.attempts,
             }
         };
-        writes.letters.lock().iter().map(letter).collect()
+        writes.with_letters(|letters| letters.all.iter().map(letter).collect())
     }
 
     /// Accepts a dead letter anew: as a write that is made now, behind whatever was written under its key since. False if
-    /// there is none of that name.
+    /// there is none of that name, or somebody else retries or drops it.
     ///
     /// # Errors
     /// If the journal fails; the letter stays.
     pub async fn retry_dead_letter(&self, id: WriteId) -> Result<bool, Error> {
-        let Some((number, letter)) = self.letter(id) else { return Ok(false) };
+        let Some((claim, letter)) = Claim::of(self.inner(), id) else { return Ok(false) };
         let Letter { head, value, .. } = letter;
         let record = Record::Write(head.clone()).encode(&value)?;
-        let inner = Arc::clone(self.inner());
         let taken = move |new| {
-            inner.writes.letters.lock().remove(&number);
-            inner.writes.add(new, head, value);
+            claim.inner.writes.add(new, head, value);
+            claim.settle();
         };
-        self.inner().writes.record(record, Some(number), taken).await?;
+        self.inner().writes.record(record, Some(id.number), taken).await?;
         Ok(true)
     }
 
-    /// Drops a dead letter: what it was to write is given up for good. False if there is none of that name.
+    /// Drops a dead letter: what it was to write is given up for good. False if there is none of that name, or somebody else
+    /// retries or drops it.
     ///
     /// # Errors
     /// If the journal fails; the letter stays, or is there again after a restart.
     pub async fn drop_dead_letter(&self, id: WriteId) -> Result<bool, Error> {
-        let Some((number, _)) = self.letter(id) else { return Ok(false) };
-        let inner = Arc::clone(self.inner());
-        let taken = move |_| drop(inner.writes.letters.lock().remove(&number));
-        let gone = self.inner().writes.record(Bytes::new(), Some(number), taken).await?;
-        self.inner().writes.release(vec![gone.number]);
+        let Some((claim, _)) = Claim::of(self.inner(), id) else { return Ok(false) };
+        // What takes its place is needed no longer than until that is durable, whoever waits for it.
+        let taken = move |gone| {
+            claim.inner.writes.release(vec![gone]);
+            claim.settle();
+        };
+        self.inner().writes.record(Bytes::new(), Some(id.number), taken).await?;
         Ok(true)
     }
+}
 
-    fn letter(&self, id: WriteId) -> Option<(u64, Letter)> {
-        let writes = &self.inner().writes;
-        if writes.id(id.number) != id {
-            return None;
-        }
-        writes.letters.lock().get(&id.number).map(|letter| (id.number, letter.clone()))
+impl<V: Value> Cache<V> {
+    /// Makes a dead letter of a write.
+    pub(super) async fn give_up(
+        &self,
+        unwritten: &Unwritten,
+        write: &Waiting,
+        error: &Error,
+    ) -> Result<(), Error> {
+        let inner = Arc::clone(&self.inner);
+        let (codec, value) = match &write.value {
+            None => (None, Bytes::new()),
+            Some(kept) => kept.encoded()?,
+        };
+        let head = Head {
+            place: self.place(&write.key),
+            codec,
+            ttl: write.ttl,
+            tags: write.tags.clone(),
+            has_writer: write.has_writer,
+            at: write.at,
+        };
+        let attempts = write.attempts.load(Ordering::Relaxed);
+        let death = Death { reason: error.to_string().into(), at: inner.clock.now(), attempts };
+        let record = Record::Dead(head.clone(), death.clone()).encode(&value)?;
+        let letter = Letter::new(head, value, death, Journal::size(record.len()));
+        let own = Arc::clone(&inner);
+        let taken = move |number| {
+            own.writes.change_letters(|letters| letters.insert(number, letter));
+        };
+        let WriteId { number, .. } = inner.writes.record(record, Some(write.number), taken).await?;
+        unwritten.settle(write.number);
+        inner.counters.count(Event::DeadLetter, 1);
+        let text = format!(
+            "the write of {}:{} was given up, and is the dead letter {}: {error}",
+            self.policy.name,
+            write.key,
+            inner.writes.id(number)
+        );
+        inner.counters.say(inner.clock.now(), text);
+        Ok(())
     }
 }

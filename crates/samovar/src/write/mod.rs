@@ -3,13 +3,14 @@
 //! * `through`: the source is written, then the key is marked, whatever the source answered. Under write-through an
 //!   *intent* stands in the journal meanwhile: one that is found when the cache is opened again is marked.
 //! * `back`: the write stands in the journal and is acknowledged; this node reads it from there
-//!   ([`crate::Cache::unwritten`]). `replay`: it is brought to the source, in order, and leaves the journal once its mark is
-//!   durable and applied here. `letters`: what the source would not have.
+//!   ([`crate::Cache::unwritten`]). `replay`: it is brought to the source, in order. `deliver`: by one call, and it leaves
+//!   the journal once its mark is durable and applied here. `letters`: what the source would not have.
 //!
 //! * `pace`: when replay gives way to those who write. `record`: what stands in the journal. `books`: which of it is whose.
 
 mod back;
 mod books;
+mod deliver;
 mod letters;
 mod pace;
 mod record;

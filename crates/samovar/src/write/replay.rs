@@ -1,26 +1,25 @@
-//! Brings what was acknowledged to its source, in order.
+//! Brings what was acknowledged to its source: when, and how many at once. How: `deliver`.
 //!
-//! Writes go in the order of their numbers, of each key one at a time: the next is not begun before it is known what
-//! became of the last, so what the source holds in the end is what was written last. A write whose outcome nobody knows is tried again once the source can no longer commit it. What is done is
-//! marked; once that mark is durable and applied here the write leaves the journal, and reads go on from the tiers.
+//! Of each key writes go in the order of their numbers, one at a time: the next is not begun before it is known what
+//! became of the last, so what the source holds in the end is what was written last. A write whose outcome nobody knows
+//! is tried again once the source can no longer commit it.
+//!
+//! Writers do many writes in one transaction, so one bad write fails all of them. Nobody can tell which it was: what
+//! failed as a whole is sent again in halves, and a write is charged with a failure only when it was sent alone, or when
+//! others of its call went through.
 
-use std::collections::HashSet;
 use std::pin::pin;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::future::select;
-use samovar_core::{Error, ErrorKind, Fate, Stamp, Version, Write, WriteError, WriteId, Writer};
+use samovar_core::{Error, ErrorKind, Writer};
 
-use super::WriteOptions;
-use super::letters::Letter;
+use super::deliver::Ready;
 use super::pace::Pace;
-use super::record::{Death, Head, Place, Record};
-use super::through::{Acted, mark, send, unless_it_panics};
-use crate::cache::{Cache, Kept, Unwritten, Waiting};
-use crate::counters::Event;
+use super::through::unless_it_panics;
+use crate::cache::{Cache, Unwritten, Waiting};
 use crate::jitter::back_off;
 use crate::policy::CachePolicy;
 use crate::samovar::Inner;
@@ -33,8 +32,15 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// … up to here.
 const LAST_PAUSE: Duration = Duration::from_secs(60);
 
-/// Has the writes of a cache replayed, unless somebody does it for its name.
+/// Has the writes of a cache replayed if there are any, or may be.
 pub(crate) fn start<V: Value>(cache: &Cache<V>) {
+    if cache.inner.writes.is_replayed(&cache.policy) {
+        see_to(cache);
+    }
+}
+
+/// Has the writes of a cache replayed, unless somebody does it for its name.
+pub(super) fn see_to<V: Value>(cache: &Cache<V>) {
     let Some(unwritten) = &cache.unwritten else { return };
     let (inner, tasks) = (&cache.inner, &cache.inner.tasks);
     // What was accepted without a writer goes its way though there is one now.
@@ -56,6 +62,8 @@ async fn replay<V: Value>(
 ) {
     let has_writer = writer.is_some();
     let (mut failures, mut pace) = (0, Pace::default());
+    // The most of one call. Halved where a call fails as a whole, doubled where one does not.
+    let mut at_once = AT_ONCE;
     if let (Some(writer), Some(inner)) = (&writer, weak.upgrade())
         && !writer.remembers()
         && unwritten.has_inherited()
@@ -71,7 +79,7 @@ async fn replay<V: Value>(
         let (clock, jitter) = (Arc::clone(&inner.clock), Arc::clone(&inner.jitter));
         pace.begin(clock.elapsed(), inner.writes.taken());
         let cache = Cache::<V>::new(inner, policy.clone(), writer.clone());
-        let replayed = cache.replay_batch(&unwritten, &batch);
+        let replayed = cache.replay_batch(&unwritten, &batch, &mut at_once);
         let waited = match unless_it_panics(&policy.name, replayed).await {
             Ok(None) => {
                 failures = 0;
@@ -100,207 +108,78 @@ async fn replay<V: Value>(
     }
 }
 
-/// What became of the writes of a batch.
+/// What a pass leaves to be done.
 #[derive(Default)]
-struct Ended {
-    done: Vec<Arc<Waiting>>,
-    /// Those of them that were sent once before: a writer that remembers has left them out, whatever the source holds by
-    /// now.
-    repeated: HashSet<u64>,
-    dead: Vec<(Arc<Waiting>, Error)>,
-    /// What may still be committed.
-    unknown: Vec<Arc<Waiting>>,
-    /// Something is to be tried again.
+struct Left {
     again: bool,
+    waited: Duration,
 }
 
 impl<V: Value> Cache<V> {
-    /// `None` if all of it is settled. What may still be committed is waited for, since nothing that comes later may
-    /// overtake it: how long that took, if something is to be tried again.
+    /// `None` if all of it is settled; else how long was waited for what could still be committed.
     async fn replay_batch(
         &self,
         unwritten: &Unwritten,
         batch: &[Arc<Waiting>],
+        at_once: &mut usize,
     ) -> Result<Option<Duration>, Error> {
-        let inner = &self.inner;
-        let token = inner.fence.token();
-        let read_at = inner.clock.now();
-        let began = inner.clock.elapsed();
-        let mut ended = Ended::default();
-        let mut over = Duration::ZERO;
-        match &self.writer {
-            None => {
-                let readable = |write: &Arc<Waiting>| {
-                    let value = write.value.as_ref().map(Kept::value::<V>).transpose();
-                    value.map_err(|error| (Arc::clone(write), error))
-                };
-                for write in batch {
-                    match readable(write) {
-                        Ok(_) => ended.done.push(Arc::clone(write)),
-                        Err(dead) => ended.dead.push(dead),
-                    }
-                }
-                let mut version = mark(inner, &self.places(&ended.done)).await?;
-                if inner.fence.pending() > 0 {
-                    // What a mark without a version covers is refused below memory: it would be lost.
-                    inner.fence.rests().await;
-                    version = inner.fence.position();
-                }
-                self.keep_below(&ended.done, version).await?;
-            }
-            Some(writer) => {
-                self.send_batch(&**writer, batch, &mut ended).await;
-                if !ended.unknown.is_empty() {
-                    let passed = inner.clock.elapsed().saturating_sub(began);
-                    over = writer.deadline().saturating_sub(passed);
-                }
-                let marked = match ended.done.is_empty() {
-                    true => Ok(token.version),
-                    false => mark(inner, &self.places(&ended.done)).await,
-                };
-                match marked {
-                    Ok(version) => {
-                        let stamp = Stamp { version, tick: inner.fence.tick(), read_at };
-                        if let Some(acted) = Acted::since(&inner.fence, token.tick) {
-                            self.keep_done(&ended, stamp, &acted);
-                        }
-                    }
-                    Err(error) => {
-                        inner.clock.sleep(over).await;
-                        return Err(error);
-                    }
-                }
+        let ready = self.read_all(unwritten, batch).await?;
+        let Some(writer) = &self.writer else {
+            self.keep_here(unwritten, &ready).await?;
+            return Ok(None);
+        };
+        let (mut alone, fresh): (Vec<_>, Vec<_>) =
+            ready.into_iter().partition(|ready| ready.write.goes_alone());
+        let mut left = Left::default();
+        self.deliver_fresh(unwritten, &**writer, &fresh, at_once, &mut left).await?;
+        // While the source is away not all of them are tried each time: those first that were tried least.
+        alone.sort_by_key(|ready| ready.write.attempts.load(Ordering::Relaxed));
+        for ready in &alone {
+            let one = std::slice::from_ref(ready);
+            let delivered = self.deliver(unwritten, &**writer, one).await?;
+            left.waited += delivered.waited;
+            if delivered.again {
+                left.again = true;
+                break;
             }
         }
-        let numbers: Vec<u64> = ended.done.iter().map(|write| write.number).collect();
-        numbers.iter().for_each(|number| unwritten.settle(*number));
-        inner.writes.release(numbers);
-        let dead = ended.dead.iter().map(|(write, _)| write);
-        let late: Vec<_> = dead.chain(&ended.unknown).map(Arc::clone).collect();
-        if !late.is_empty() {
-            // It is marked when it cannot be committed any more.
-            inner.clock.sleep(over).await;
-            mark(inner, &self.places(&late)).await?;
-        }
-        for (write, error) in &ended.dead {
-            self.give_up(unwritten, write, error).await?;
-        }
-        Ok(ended.again.then_some(over))
+        Ok(left.again.then_some(left.waited))
     }
 
-    fn places(&self, writes: &[Arc<Waiting>]) -> Vec<Place> {
-        writes.iter().map(|write| self.place(&write.key)).collect()
-    }
-
-    /// Writes a batch to the source.
-    async fn send_batch(&self, writer: &dyn Writer<V>, batch: &[Arc<Waiting>], ended: &mut Ended) {
-        let (mut sent, mut writes) = (Vec::new(), Vec::new());
-        for write in batch {
-            match write.value.as_ref().map(Kept::value::<V>).transpose() {
-                Ok(value) => {
-                    let id = self.inner.writes.id(write.number);
-                    writes.push(Write { id, key: Arc::clone(&write.key), value });
-                    if write.sent.swap(true, Ordering::Relaxed) {
-                        ended.repeated.insert(write.number);
-                    }
-                    sent.push(write);
-                }
-                // Another version of the program wrote it.
-                Err(error) => ended.dead.push((Arc::clone(write), error)),
-            }
-        }
-        if writes.is_empty() {
-            return;
-        }
-        let answers = send(self, writer, &writes).await;
-        for (write, answer) in sent.into_iter().zip(answers) {
-            let Err(WriteError { fate, error }) = answer else {
-                ended.done.push(Arc::clone(write));
-                continue;
-            };
-            self.inner.counters.count(Event::WriteFailed, 1);
-            if fate == Fate::Unknown {
-                ended.unknown.push(Arc::clone(write));
-            }
-            let attempts = write.attempts.fetch_add(1, Ordering::Relaxed) + 1;
-            if fate == Fate::Refused || attempts >= self.policy.write_attempts {
-                ended.dead.push((Arc::clone(write), error));
-            } else {
-                ended.again = true;
-            }
-        }
-    }
-
-    /// Keeps each value, as it stands in the source by a mark, if no other mark has acted since.
-    fn keep_done(&self, ended: &Ended, stamp: Stamp, acted: &Acted) {
-        for write in ended.done.iter().filter(|write| !ended.repeated.contains(&write.number)) {
-            let key = self.key(&write.key, stamp.read_at);
-            if acted.leaves(&self.place(&write.key), &key, &write.tags)
-                && let Some(Ok(value)) = write.value.as_ref().map(Kept::value::<V>)
-            {
-                self.keep_written(&key, value, &options(write), stamp);
-            }
-        }
-    }
-
-    /// Without a source: keeps each value in all tiers, durably.
-    async fn keep_below(&self, done: &[Arc<Waiting>], version: Version) -> Result<(), Error> {
-        for write in done {
-            self.inner.stack.room().await?;
-            let value = write.value.as_ref().map(Kept::value::<V>).transpose()?;
-            self.keep_or_remove(&write.key, value, &options(write), version).await;
-        }
-        self.inner.stack.flush().await
-    }
-
-    /// Makes a dead letter of a write.
-    async fn give_up(
+    /// In parts that shrink to the one write that fails, and grow again behind it.
+    async fn deliver_fresh(
         &self,
         unwritten: &Unwritten,
-        write: &Waiting,
-        error: &Error,
+        writer: &dyn Writer<V>,
+        mut rest: &[Ready<V>],
+        at_once: &mut usize,
+        left: &mut Left,
     ) -> Result<(), Error> {
-        let inner = Arc::clone(&self.inner);
-        let (codec, value) = match &write.value {
-            None => (None, Bytes::new()),
-            Some(Kept::Found(payload, _)) => {
-                (payload.codec().map(|codec| codec.0), payload.bytes()?.unwrap_or_default())
+        let mut has_failed_alone = false;
+        while !rest.is_empty() {
+            let (part, behind) = rest.split_at(rest.len().min(*at_once));
+            let delivered = self.deliver(unwritten, writer, part).await?;
+            left.again |= delivered.again;
+            left.waited += delivered.waited;
+            match (delivered.has_failed, part) {
+                (false, _) => {
+                    *at_once = (2 * *at_once).min(AT_ONCE);
+                    has_failed_alone = false;
+                    rest = behind;
+                }
+                (true, [one]) => {
+                    one.write.alone.store(true, Ordering::Relaxed);
+                    // Two in a row: it is the source that fails. It has until the next pass.
+                    if has_failed_alone {
+                        left.again |= !behind.is_empty();
+                        break;
+                    }
+                    has_failed_alone = true;
+                    rest = behind;
+                }
+                (true, part) => *at_once = part.len().div_ceil(2),
             }
-            Some(given) => {
-                let mut bytes = Vec::new();
-                given.value::<V>()?.encode(&mut bytes)?;
-                (Some(V::CODEC.0), bytes.into())
-            }
-        };
-        let head = Head {
-            place: self.place(&write.key),
-            codec,
-            ttl: write.ttl,
-            tags: write.tags.clone(),
-            has_writer: write.has_writer,
-            at: write.at,
-        };
-        let attempts = write.attempts.load(Ordering::Relaxed);
-        let death = Death { reason: error.to_string().into(), at: inner.clock.now(), attempts };
-        let record = Record::Dead(head.clone(), death.clone()).encode(&value)?;
-        let own = Arc::clone(&inner);
-        let taken = move |number| {
-            own.writes.letters.lock().insert(number, Letter { head, value, death });
-        };
-        let WriteId { number, .. } = inner.writes.record(record, Some(write.number), taken).await?;
-        unwritten.settle(write.number);
-        inner.counters.count(Event::DeadLetter, 1);
-        let text = format!(
-            "the write of {}:{} was given up, and is the dead letter {}: {error}",
-            self.policy.name,
-            write.key,
-            inner.writes.id(number)
-        );
-        inner.counters.say(inner.clock.now(), text);
+        }
         Ok(())
     }
-}
-
-fn options(write: &Waiting) -> WriteOptions {
-    WriteOptions { ttl: write.ttl, tags: write.tags.clone() }
 }

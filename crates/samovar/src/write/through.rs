@@ -297,6 +297,9 @@ async fn until_marked(weak: &Weak<Inner>, places: &[Place]) -> bool {
         match mark(&inner, places).await {
             Ok(_) => return true,
             Err(error) if error.kind() == ErrorKind::Closed => return false,
+            // There is no journal. They stay in force here and are sent until the log has them: to mark once more would only
+            // add to them.
+            Err(error) if error.kind() == ErrorKind::Away => return true,
             Err(_) => {}
         }
         // Nothing is kept open while nothing is done.

@@ -6,20 +6,16 @@
 //! Values are numbers that only grow. A mark on a key at number n makes all values below n invalid.
 
 use std::collections::BTreeMap;
-use std::env;
-use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use samovar::{Samovar, Settings};
 use samovar_core::{Mode, Verdict};
 use tempfile::tempdir;
 
+use crate::child::{self, Child, random, say};
 use crate::support::{block_on, key, policy, whole};
 
-const DIRECTORY: &str = "SAMOVAR_TEST_KILL_DIRECTORY";
-const FROM: &str = "SAMOVAR_TEST_KILL_FROM";
 const KEYS: u64 = 12;
 const ROUNDS: usize = 40;
 
@@ -43,42 +39,29 @@ fn number(value: &[u8]) -> u64 {
     number
 }
 
-fn random(state: &mut u64) -> u64 {
-    *state ^= *state << 13;
-    *state ^= *state >> 7;
-    *state ^= *state << 17;
-    *state
-}
-
 /// The child; does nothing when it is run as a test among others.
 #[test]
 fn child() {
-    let (Ok(directory), Ok(from)) = (env::var(DIRECTORY), env::var(FROM)) else { return };
-    let samovar = open(Path::new(&directory));
+    let Some((directory, mut number)) = child::told() else { return };
+    let samovar = open(&directory);
     let cache = samovar.cache::<Vec<u8>>(policy("c"));
-    let mut number: u64 = from.parse().unwrap();
     let mut seed = number | 1;
-    let mut out = std::io::stdout().lock();
-    let mut say = |line: String| {
-        writeln!(out, "@{line}").unwrap();
-        out.flush().unwrap();
-    };
     loop {
         number += 1;
         let id = (random(&mut seed) % KEYS).to_string();
         match random(&mut seed) % 8 {
             0..4 => {
-                say(format!("puts {id} {number}"));
+                say(&format!("puts {id} {number}"));
                 cache.put(&id, value(number), whole(&samovar));
             }
             4 | 5 => {
-                say(format!("marks {id} {number}"));
+                say(&format!("marks {id} {number}"));
                 block_on(samovar.mark(vec![key("c", &id)], Mode::Remove, "test")).unwrap();
-                say(format!("marked {id} {number}"));
+                say(&format!("marked {id} {number}"));
             }
             6 => {
                 block_on(samovar.flush()).unwrap();
-                say("flushed".to_owned());
+                say("flushed");
             }
             _ => block_on(samovar.sweep()).map(drop).unwrap(),
         }
@@ -99,7 +82,7 @@ struct Known {
 
 #[test]
 fn kill_at_any_instant() {
-    if env::var(DIRECTORY).is_ok() {
+    if child::told().is_some() {
         return;
     }
     let directory = tempdir().unwrap();
@@ -107,19 +90,9 @@ fn kill_at_any_instant() {
     let mut known: BTreeMap<String, Known> = BTreeMap::new();
     let (mut from, mut served, mut refused) = (0, 0, 0);
     for round in 0..ROUNDS {
-        let mut child = Command::new(env::current_exe().unwrap())
-            .args(["kill::child", "--exact", "--nocapture", "--test-threads=1"])
-            .env(DIRECTORY, directory.path())
-            .env(FROM, from.to_string())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
-        let mut hear = |line: String, known: &mut BTreeMap<String, Known>| {
-            let Some(said) = line.split_once('@').map(|(_, said)| said) else { return };
-            let words: Vec<&str> = said.split(' ').collect();
-            match words[..] {
+        let child = Child::start("kill::child", directory.path(), from);
+        child.hear_and_kill(5 + random(&mut seed) % 120, |words| {
+            match *words {
                 ["puts", id, number] => {
                     from = number.parse().unwrap();
                     known.entry(id.to_owned()).or_default().put = from;
@@ -139,17 +112,7 @@ fn kill_at_any_instant() {
                 // The line was cut by the kill.
                 _ => {}
             }
-        };
-        // Killed after some lines; where it is by then, nobody knows.
-        for _ in 0..5 + random(&mut seed) % 120 {
-            let line = lines.next().expect("the child goes on until it is killed");
-            hear(line, &mut known);
-        }
-        child.kill().unwrap();
-        for line in lines {
-            hear(line, &mut known);
-        }
-        child.wait().unwrap();
+        });
 
         let samovar = open(directory.path());
         assert_eq!(samovar.counters().notices(), [], "nothing is damaged");

@@ -3,6 +3,7 @@
 
 mod bursts;
 mod cache;
+mod child;
 mod clear;
 mod codecs;
 mod contracts;

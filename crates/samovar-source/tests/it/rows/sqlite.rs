@@ -130,6 +130,32 @@ fn another_writer_is_waited_for_in_time() {
 }
 
 #[test]
+fn the_time_spent_waiting_for_a_connection_counts() {
+    let file = File::new();
+    file.run("CREATE TABLE things (k TEXT PRIMARY KEY, v TEXT)");
+    let write_deadline = Duration::from_secs(1);
+    let options = RowOptions { connections: 1, write_deadline, ..RowOptions::default() };
+    let sql = "INSERT INTO things VALUES (:key, :v)";
+    let things = file.open(options).writer("things", &WriteSql::new(sql)).unwrap();
+    let other = file.connection();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    // All begin now. One after the other waits a quarter of the deadline for the lock, so the last has it too late.
+    let writes: Vec<_> = (1..=4).map(|n| put(n, &n.to_string(), json!({"v": "x"}))).collect();
+    let call = |write| samovar_core::Writer::write(&things, std::slice::from_ref(write));
+    let mut calls: Vec<_> = writes.iter().map(call).collect();
+    let last = calls.pop().unwrap();
+    for call in calls {
+        assert_eq!(block_on(call)[0].as_ref().unwrap_err().fate, Fate::NotWritten);
+    }
+    other.execute_batch("ROLLBACK").unwrap();
+    let outcomes = block_on(last);
+    let wrong = outcomes[0].as_ref().unwrap_err();
+    assert_eq!(wrong.fate, Fate::NotWritten);
+    assert!(wrong.to_string().contains("half of write_deadline"), "{wrong}");
+    assert_eq!(file.run("SELECT * FROM things"), "");
+}
+
+#[test]
 fn a_conflict_that_rolls_back_takes_no_others_along() {
     let file = File::new();
     file.run("CREATE TABLE things (k TEXT PRIMARY KEY, v TEXT UNIQUE ON CONFLICT ROLLBACK)");

@@ -379,3 +379,45 @@ fn caches_of_one_directory_share_a_journal() {
         drop(never);
     });
 }
+
+#[test]
+fn a_handle_of_before_reads_what_another_of_its_name_writes_back() {
+    test(async {
+        let directory = tempfile::tempdir().unwrap();
+        let clock = FakeClock::at(START);
+        let samovar = Samovar::open(settings(Some(directory.path()), &clock)).await.unwrap();
+        let source = Arc::new(Source::default());
+        let writer = || Arc::clone(&source) as Arc<dyn Writer<_>>;
+        let before = samovar.cache_with_writer::<String>(by(Strategy::CacheAside), writer());
+        before.write("41", "Milk".to_owned()).await.unwrap();
+        assert_eq!((source.row("41").unwrap(), before.unwritten()), ("Milk".into(), 0));
+        let names = samovar.cache_with_writer::<String>(back(), writer());
+        let go = source.waits();
+        names.write("42", "Green tea".to_owned()).await.unwrap();
+        assert_eq!((before.unwritten(), value(before.peek("42"))), (1, Some("Green tea".into())));
+        // Behind what was acknowledged before.
+        before.write("42", "Black tea".to_owned()).await.unwrap();
+        assert_eq!(value(names.peek("42")).unwrap(), "Black tea");
+        go.send(Act::Do).unwrap();
+        until(|| names.unwritten() == 0).await;
+        assert_eq!(source.row("42").unwrap(), "Black tea");
+    });
+}
+
+#[test]
+fn what_goes_behind_another_s_write_is_brought_to_its_own_source() {
+    test(async {
+        let directory = tempfile::tempdir().unwrap();
+        let clock = FakeClock::at(START);
+        let samovar = Samovar::open(settings(Some(directory.path()), &clock)).await.unwrap();
+        let source = Arc::new(Source::default());
+        let writer = Arc::clone(&source) as Arc<dyn Writer<_>>;
+        let before = samovar.cache_with_writer::<String>(by(Strategy::CacheAside), writer);
+        // Without a writer: it is for the tiers alone.
+        let names = samovar.cache::<String>(back());
+        names.write("42", "Green tea".to_owned()).await.unwrap();
+        before.write("42", "Black tea".to_owned()).await.unwrap();
+        until(|| names.unwritten() == 0).await;
+        assert_eq!(source.row("42").unwrap(), "Black tea");
+    });
+}

@@ -4,20 +4,17 @@
 //! says what was acknowledged. It is killed in the middle. Values are numbers that only grow.
 
 use std::collections::BTreeMap;
-use std::env;
 use std::fs::{self, OpenOptions};
-use std::io::{BufRead, BufReader, Write as _};
+use std::io::Write as _;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
 use std::thread;
 
 use samovar_core::SystemClock;
 
 use super::*;
+use crate::child::{self, Child, random, say};
 use crate::support::block_on;
 
-const DIRECTORY: &str = "SAMOVAR_TEST_WRITES_DIRECTORY";
-const FROM: &str = "SAMOVAR_TEST_WRITES_FROM";
 const KEYS: u64 = 6;
 const KILLS: usize = 200;
 const AT_ONCE: usize = 4;
@@ -66,13 +63,6 @@ impl Writer<String> for Table {
     }
 }
 
-fn random(state: &mut u64) -> u64 {
-    *state ^= *state << 13;
-    *state ^= *state >> 7;
-    *state ^= *state << 17;
-    *state
-}
-
 fn open(directory: &Path, seed: u64) -> (Samovar, Cache<String>) {
     let settings = Settings {
         data_dir: Some(directory.join("cache")),
@@ -91,24 +81,17 @@ fn open(directory: &Path, seed: u64) -> (Samovar, Cache<String>) {
 /// The child; does nothing when it is run as a test among others.
 #[test]
 fn child() {
-    let (Ok(directory), Ok(from)) = (env::var(DIRECTORY), env::var(FROM)) else { return };
-    let directory = Path::new(&directory);
-    let mut number: u64 = from.parse().unwrap();
+    let Some((directory, mut number)) = child::told() else { return };
     let mut seed = number.wrapping_mul(0x9E37_79B9) | 1;
-    let (samovar, cache) = open(directory, seed);
-    let say = |line: String| {
-        let mut out = std::io::stdout().lock();
-        writeln!(out, "@{line}").unwrap();
-        out.flush().unwrap();
-    };
+    let (samovar, cache) = open(&directory, seed);
     for notice in samovar.counters().notices() {
-        say(format!("notice {}", notice.text));
+        say(&format!("notice {}", notice.text));
     }
     for key in 0..KEYS {
         // Here, or at the source once it stands there.
         let here = cache.peek(&key.to_string()).map(|found| found.value().parse::<u64>().unwrap());
         let row = || Table::rows(&directory.join("table")).get(&key.to_string()).copied();
-        say(format!("has {key} {}", here.or_else(row).unwrap_or(0)));
+        say(&format!("has {key} {}", here.or_else(row).unwrap_or(0)));
     }
     loop {
         let writes: Vec<(u64, u64)> = (0..1 + random(&mut seed) % 5)
@@ -118,13 +101,13 @@ fn child() {
             })
             .collect();
         for (key, number) in &writes {
-            say(format!("writes {key} {number}"));
+            say(&format!("writes {key} {number}"));
         }
         let written = writes.iter().map(|(key, number)| {
             let cache = &cache;
             async move {
                 cache.write(&key.to_string(), number.to_string()).await.unwrap();
-                say(format!("wrote {key} {number}"));
+                say(&format!("wrote {key} {number}"));
             }
         });
         block_on(futures_util::future::join_all(written));
@@ -146,20 +129,12 @@ fn kill(seed: u64, kills: usize) {
     let mut from = 0;
     let mut acknowledged = 0;
     for round in 0..kills {
-        let mut child = Command::new(env::current_exe().unwrap())
-            .args(["writes::kills::child", "--exact", "--nocapture", "--test-threads=1"])
-            .env(DIRECTORY, directory.path())
-            .env(FROM, from.to_string())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
-        let mut hear = |line: String, known: &mut Vec<Known>| {
-            let Some(said) = line.split_once('@').map(|(_, said)| said) else { return };
-            let words: Vec<&str> = said.split(' ').collect();
-            match words[..] {
-                ["notice", ..] => assert!(said.contains("cut short"), "round {round}: {said}"),
+        let child = Child::start("writes::kills::child", directory.path(), from);
+        child.hear_and_kill(KEYS + random(&mut seed) % 60, |words| {
+            match *words {
+                ["notice", ..] => {
+                    assert!(words.join(" ").contains("cut short"), "round {round}: {words:?}");
+                }
                 [what @ ("has" | "writes" | "wrote"), key, number] => {
                     // A line may be cut by the kill; what a number begins with is no harm.
                     let (Ok(key), Ok(number)) = (key.parse::<usize>(), number.parse()) else {
@@ -169,7 +144,7 @@ fn kill(seed: u64, kills: usize) {
                     match what {
                         "has" => assert!(
                             (key.acknowledged..=key.tried).contains(&number),
-                            "round {round}: {said}, {key:?}"
+                            "round {round}: {words:?}, {key:?}"
                         ),
                         "writes" => (key.tried, from) = (key.tried.max(number), from.max(number)),
                         _ => {
@@ -180,19 +155,7 @@ fn kill(seed: u64, kills: usize) {
                 }
                 _ => {}
             }
-        };
-        // Killed after some lines; where it is by then, nobody knows.
-        for _ in 0..KEYS + random(&mut seed) % 60 {
-            match lines.next() {
-                Some(line) => hear(line, &mut known),
-                None => panic!("round {round}: the child goes on until it is killed"),
-            }
-        }
-        child.kill().unwrap();
-        for line in lines {
-            hear(line, &mut known);
-        }
-        child.wait().unwrap();
+        });
         // It may have tried more than was heard of.
         from += 1_000;
         known.iter_mut().for_each(|key| key.tried = from);
@@ -212,7 +175,7 @@ fn kill(seed: u64, kills: usize) {
 
 #[test]
 fn two_hundred_kills_lose_no_acknowledged_write() {
-    if env::var(DIRECTORY).is_ok() {
+    if child::told().is_some() {
         return;
     }
     thread::scope(|scope| {

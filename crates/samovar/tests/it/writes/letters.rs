@@ -4,9 +4,19 @@ use samovar::DeadLetter;
 use samovar::codec::CodecId;
 
 use super::*;
+use crate::support::Stepped;
 
 fn back() -> CachePolicy {
     by(Strategy::WriteBack)
+}
+
+/// A writer of another type than that of everything that is written.
+struct Never;
+
+impl Writer<Vec<u8>> for Never {
+    fn write<'a>(&'a self, _: &'a [Write<Vec<u8>>]) -> BoxFuture<'a, Vec<Result<(), WriteError>>> {
+        unreachable!("there is nothing that it could be given")
+    }
 }
 
 fn only(shop: &Shop) -> DeadLetter {
@@ -117,18 +127,9 @@ fn what_another_version_of_the_program_wrote_is_not_lost() {
         shop.close().await;
         drop(never);
 
-        struct Bytes;
-        impl Writer<Vec<u8>> for Bytes {
-            fn write<'a>(
-                &'a self,
-                _: &'a [Write<Vec<u8>>],
-            ) -> BoxFuture<'a, Vec<Result<(), WriteError>>> {
-                unreachable!("there is nothing that it could be given")
-            }
-        }
         let clock = FakeClock::at(START);
         let samovar = Samovar::open(settings(Some(directory.path()), &clock)).await.unwrap();
-        let cache = samovar.cache_with_writer::<Vec<u8>>(back(), Arc::new(Bytes));
+        let cache = samovar.cache_with_writer::<Vec<u8>>(back(), Arc::new(Never));
         assert!(cache.peek("42").is_none(), "it is no such value");
         until(|| {
             clock.advance(DEADLINE);
@@ -138,5 +139,171 @@ fn what_another_version_of_the_program_wrote_is_not_lost() {
         let letters = samovar.dead_letters();
         assert!(letters[0].reason.contains("codec 1, where 0 is expected"), "{letters:?}");
         assert_eq!(letters[0].value.as_deref(), Some(&b"Green tea"[..]));
+    });
+}
+
+/// A shop whose writes and letters may take so many bytes.
+async fn bounded(directory: &Path, journal_max_bytes: u64, letters_max_bytes: u64) -> Shop {
+    let clock = FakeClock::at(START);
+    let settings =
+        Settings { journal_max_bytes, letters_max_bytes, ..settings(Some(directory), &clock) };
+    Shop::with(Arc::default(), settings, clock, back()).await
+}
+
+/// Has so many writes refused, each of 3,000 bytes and a little.
+async fn refuse(shop: &Shop, many: usize) {
+    let before = shop.samovar.dead_letters().len();
+    for number in 0..many {
+        shop.source.will([Act::Refuse]);
+        shop.write(&number.to_string(), &"x".repeat(3_000)).await.unwrap();
+        until(|| shop.samovar.dead_letters().len() == before + number + 1).await;
+        shop.settled().await;
+    }
+}
+
+#[test]
+fn what_is_refused_does_not_fill_the_journal_for_good() {
+    test(async {
+        let directory = tempfile::tempdir().unwrap();
+        let shop = bounded(directory.path(), 10_000, 1 << 20).await;
+        refuse(&shop, 8).await;
+        shop.write("42", "Green tea").await.unwrap();
+        shop.settled().await;
+        shop.close().await;
+        let shop = bounded(directory.path(), 10_000, 1 << 20).await;
+        assert_eq!(shop.samovar.dead_letters().len(), 8, "none is lost");
+        shop.write("42", "Black tea").await.unwrap();
+        shop.settled().await;
+        assert_eq!(shop.source.row("42").unwrap(), "Black tea");
+    });
+}
+
+#[test]
+fn a_cache_whose_letters_are_full_accepts_nothing_and_others_go_on() {
+    test(async {
+        let directory = tempfile::tempdir().unwrap();
+        let shop = bounded(directory.path(), 1 << 20, 5_000).await;
+        refuse(&shop, 2).await;
+        for round in 0..2 {
+            let error = shop.write("42", "Green tea").await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Storage);
+            assert!(error.to_string().contains("the dead letters of names are full"), "{error}");
+            assert!(error.to_string().contains("letters_max_bytes"), "{error}");
+            assert_eq!((shop.names.unwritten(), shop.peek("42")), (0, None), "round {round}");
+        }
+        let policy = CachePolicy { strategy: Strategy::WriteBack, ..policy("prices") };
+        let prices = shop.samovar.cache_with_writer::<String>(policy, Arc::new(Source::default()));
+        prices.write("42", "12.50".to_owned()).await.unwrap();
+        until(|| prices.unwritten() == 0).await;
+
+        shop.close().await;
+        let shop = bounded(directory.path(), 1 << 20, 5_000).await;
+        shop.write("42", "Green tea").await.unwrap_err();
+        let letter = shop.samovar.dead_letters().remove(0).id;
+        assert!(shop.samovar.drop_dead_letter(letter).await.unwrap());
+        shop.write("42", "Green tea").await.unwrap();
+        shop.settled().await;
+    });
+}
+
+#[test]
+fn of_who_retries_and_who_drops_a_letter_at_once_one_does() {
+    test(async {
+        for retry_first in [true, false] {
+            let directory = tempfile::tempdir().unwrap();
+            let shop = Shop::new(Some(directory.path()), back()).await;
+            shop.source.will([Act::Refuse]);
+            shop.write("42", "Green tea").await.unwrap();
+            shop.settled().await;
+            let letter = only(&shop).id;
+            let (retry, drop) =
+                (shop.samovar.retry_dead_letter(letter), shop.samovar.drop_dead_letter(letter));
+            let (retried, dropped) = match retry_first {
+                true => futures_util::future::join(retry, drop).await,
+                false => {
+                    let (dropped, retried) = futures_util::future::join(drop, retry).await;
+                    (retried, dropped)
+                }
+            };
+            assert_eq!((retried.unwrap(), dropped.unwrap()), (retry_first, !retry_first));
+            shop.settled().await;
+            assert_eq!(shop.source.row("42").is_some(), retry_first);
+            assert!(shop.samovar.dead_letters().is_empty());
+        }
+    });
+}
+
+#[test]
+fn a_letter_whose_journal_fails_may_be_dropped_later() {
+    test(async {
+        let directory = tempfile::tempdir().unwrap();
+        let shop = Shop::new(Some(directory.path()), back()).await;
+        shop.source.will([Act::Refuse]);
+        shop.write("42", "Green tea").await.unwrap();
+        shop.settled().await;
+        let letter = only(&shop).id;
+        shop.close().await;
+        for _ in 0..2 {
+            let error = shop.samovar.drop_dead_letter(letter).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Closed, "it is still there to be asked for");
+        }
+        assert_eq!(only(&shop).id, letter);
+    });
+}
+
+#[test]
+fn what_is_dropped_leaves_nothing_behind_though_nobody_waits() {
+    test(async {
+        let directory = tempfile::tempdir().unwrap();
+        let shop = Shop::new(Some(directory.path()), back()).await;
+        shop.source.will([Act::Refuse]);
+        shop.write("42", "Green tea").await.unwrap();
+        shop.settled().await;
+        let (samovar, letter) = (shop.samovar.clone(), only(&shop).id);
+        let mut dropping = Stepped::new(async move { samovar.drop_dead_letter(letter).await });
+        assert!(dropping.step().is_none());
+        drop(dropping);
+        until(|| shop.samovar.dead_letters().is_empty()).await;
+        shop.close().await;
+        let empty = tempfile::tempdir().unwrap();
+        let unused = Shop::new(Some(empty.path()), back()).await;
+        unused.write("42", "Green tea").await.unwrap();
+        unused.settled().await;
+        for (shop, directory) in [(shop, &directory), (unused, &empty)] {
+            shop.close().await;
+            drop(Shop::over(shop.source, Some(directory.path()), back()).await);
+        }
+        // Made anew when it was opened, of what still stands.
+        let length = |directory: &tempfile::TempDir| {
+            std::fs::metadata(directory.path().join("writes.journal")).unwrap().len()
+        };
+        assert_eq!(length(&directory), length(&empty));
+    });
+}
+
+#[test]
+fn what_was_written_as_another_type_holds_up_nothing_and_is_not_lost() {
+    test(async {
+        let directory = tempfile::tempdir().unwrap();
+        let shop = Shop::new(Some(directory.path()), back()).await;
+        let go = shop.source.waits();
+        shop.write("41", "Milk").await.unwrap();
+        until(|| shop.source.asked().len() == 1).await;
+        let bytes = shop.samovar.cache::<Vec<u8>>(back());
+        bytes.write("42", b"Green tea".to_vec()).await.unwrap();
+        bytes.delete("43").await.unwrap();
+        let writer: Arc<dyn Writer<Vec<u8>>> = Arc::new(Never);
+        let bytes = shop.samovar.cache_with_writer(back(), writer);
+        bytes.write("44", b"Black tea".to_vec()).await.unwrap();
+        shop.write("45", "White tea").await.unwrap();
+        go.send(Act::Do).unwrap();
+        shop.settled().await;
+        assert_eq!(shop.source.row("45").unwrap(), "White tea");
+        let letters = shop.samovar.dead_letters();
+        let keys: Vec<_> = letters.iter().map(|letter| (&*letter.key, letter.codec)).collect();
+        assert_eq!(keys.last(), Some(&("44", Some(CodecId::BYTES))), "{letters:?}");
+        let letter = letters.last().unwrap();
+        assert_eq!(letter.value.as_deref(), Some(&b"Black tea"[..]));
+        assert!(letter.reason.contains("another type"), "{letter:?}");
     });
 }

@@ -2,6 +2,7 @@
 
 mod aside;
 mod back;
+mod batches;
 mod full;
 mod kept;
 mod kills;

@@ -1,0 +1,204 @@
+//! Brings some writes to the source by one call, or without a source to the tiers. What is done is marked; once that mark
+//! is durable and applied here the write leaves the journal, and reads go on from the tiers.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use samovar_core::{Error, Fate, Stamp, Write, WriteError, Writer};
+
+use super::WriteOptions;
+use super::record::Place;
+use super::through::{Acted, mark, send};
+use crate::cache::{Cache, Kept, Unwritten, Waiting};
+use crate::counters::Event;
+use crate::value::Value;
+
+/// A write whose value could be read.
+pub(super) struct Ready<V> {
+    pub(super) write: Arc<Waiting>,
+    /// `None`: it is deleted.
+    value: Option<Arc<V>>,
+}
+
+/// What became of a call.
+pub(super) struct Delivered {
+    /// It failed as a whole: every write that was sent, and none for a reason of its own.
+    pub(super) has_failed: bool,
+    /// Something is to be tried again.
+    pub(super) again: bool,
+    /// How long was waited for what could still be committed.
+    pub(super) waited: Duration,
+}
+
+/// What became of its writes.
+struct Ended<'a, V> {
+    /// With whether it may have been sent before: a writer that remembers has left it out then, whatever the source holds
+    /// by now.
+    done: Vec<(&'a Ready<V>, bool)>,
+    dead: Vec<(&'a Ready<V>, Error)>,
+    /// What may still be committed.
+    unknown: Vec<&'a Ready<V>>,
+    has_failed: bool,
+    again: bool,
+}
+
+impl<V: Value> Cache<V> {
+    /// Those whose values can be read. What another version of the program wrote, or a cache of another type, cannot: it is
+    /// given up.
+    pub(super) async fn read_all(
+        &self,
+        unwritten: &Unwritten,
+        batch: &[Arc<Waiting>],
+    ) -> Result<Vec<Ready<V>>, Error> {
+        let (mut all, mut unreadable) = (Vec::with_capacity(batch.len()), Vec::new());
+        for write in batch {
+            match write.value.as_ref().map(Kept::value::<V>).transpose() {
+                Ok(value) => all.push(Ready { write: Arc::clone(write), value }),
+                Err(error) => unreadable.push((write, error)),
+            }
+        }
+        if !unreadable.is_empty() {
+            // A process before this one may have written it.
+            let places: Vec<_> = unreadable.iter().map(|(one, _)| self.place(&one.key)).collect();
+            mark(&self.inner, &places).await?;
+        }
+        for (write, error) in unreadable {
+            self.give_up(unwritten, write, &error).await?;
+        }
+        Ok(all)
+    }
+
+    /// Without a source: what was written is marked, and kept in all tiers, durably.
+    pub(super) async fn keep_here(
+        &self,
+        unwritten: &Unwritten,
+        batch: &[Ready<V>],
+    ) -> Result<(), Error> {
+        let inner = &self.inner;
+        let mut version = mark(inner, &self.places(batch)).await?;
+        if inner.fence.pending() > 0 {
+            // What a mark without a version covers is refused below memory: it would be lost.
+            inner.fence.rests().await;
+            version = inner.fence.position();
+        }
+        for Ready { write, value } in batch {
+            inner.stack.room().await?;
+            self.keep_or_remove(&write.key, value.clone(), &options(write), version).await;
+        }
+        inner.stack.flush().await?;
+        self.settle(unwritten, batch);
+        Ok(())
+    }
+
+    /// Writes to the source. What may still be committed is waited for, since nothing that comes later may overtake it.
+    pub(super) async fn deliver(
+        &self,
+        unwritten: &Unwritten,
+        writer: &dyn Writer<V>,
+        part: &[Ready<V>],
+    ) -> Result<Delivered, Error> {
+        let inner = &self.inner;
+        let token = inner.fence.token();
+        let read_at = inner.clock.now();
+        let began = inner.clock.elapsed();
+        let ended = self.send_part(writer, part).await;
+        let mut waits = Duration::ZERO;
+        if !ended.unknown.is_empty() {
+            let passed = inner.clock.elapsed().saturating_sub(began);
+            waits = writer.deadline().saturating_sub(passed);
+        }
+        let done = || ended.done.iter().map(|(ready, _)| *ready);
+        if !ended.done.is_empty() {
+            match mark(inner, &self.places(done())).await {
+                Ok(version) => {
+                    let stamp = Stamp { version, tick: inner.fence.tick(), read_at };
+                    if let Some(acted) = Acted::since(&inner.fence, token.tick) {
+                        self.keep_done(&ended, stamp, &acted);
+                    }
+                }
+                Err(error) => {
+                    inner.clock.sleep(waits).await;
+                    return Err(error);
+                }
+            }
+            self.settle(unwritten, done());
+        }
+        let dead = ended.dead.iter().map(|(ready, _)| *ready);
+        let late = self.places(dead.chain(ended.unknown.iter().copied()));
+        if !late.is_empty() {
+            // It is marked when it cannot be committed any more.
+            inner.clock.sleep(waits).await;
+            mark(inner, &late).await?;
+        }
+        for (ready, error) in &ended.dead {
+            self.give_up(unwritten, &ready.write, error).await?;
+        }
+        let Ended { has_failed, again, .. } = ended;
+        Ok(Delivered { has_failed, again, waited: waits })
+    }
+
+    /// Calls the writer, and charges each write with what was its own.
+    async fn send_part<'a>(&self, writer: &dyn Writer<V>, part: &'a [Ready<V>]) -> Ended<'a, V> {
+        let of = |Ready { write, value }: &Ready<V>| Write {
+            id: self.inner.writes.id(write.number),
+            key: Arc::clone(&write.key),
+            value: value.clone(),
+        };
+        let writes: Vec<_> = part.iter().map(of).collect();
+        let answers = send(self, writer, &writes).await;
+        let is_bare = |answer: &Result<(), WriteError>| {
+            answer.as_ref().is_err_and(|error| error.fate != Fate::Refused)
+        };
+        let has_failed = answers.iter().all(is_bare);
+        let is_own = !has_failed || part.len() == 1;
+        let mut ended =
+            Ended { done: vec![], dead: vec![], unknown: vec![], has_failed, again: false };
+        for (ready, answer) in part.iter().zip(answers) {
+            let write = &ready.write;
+            let was_sent = write.sent.swap(true, Ordering::Relaxed);
+            let Err(WriteError { fate, error }) = answer else {
+                ended.done.push((ready, was_sent));
+                continue;
+            };
+            self.inner.counters.count(Event::WriteFailed, 1);
+            if fate == Fate::Unknown {
+                ended.unknown.push(ready);
+            }
+            let charged = u32::from(is_own);
+            let attempts = write.attempts.fetch_add(charged, Ordering::Relaxed) + charged;
+            if fate == Fate::Refused || (is_own && attempts >= self.policy.write_attempts) {
+                ended.dead.push((ready, error));
+            } else {
+                ended.again = true;
+            }
+        }
+        ended
+    }
+
+    fn places<'a>(&self, batch: impl IntoIterator<Item = &'a Ready<V>>) -> Vec<Place> {
+        batch.into_iter().map(|ready| self.place(&ready.write.key)).collect()
+    }
+
+    fn settle<'a>(&self, unwritten: &Unwritten, batch: impl IntoIterator<Item = &'a Ready<V>>) {
+        let numbers: Vec<u64> = batch.into_iter().map(|ready| ready.write.number).collect();
+        numbers.iter().for_each(|number| unwritten.settle(*number));
+        self.inner.writes.release(numbers);
+    }
+
+    /// Keeps each value, as it stands in the source by a mark, if no other mark has acted since.
+    fn keep_done(&self, ended: &Ended<'_, V>, stamp: Stamp, acted: &Acted) {
+        for (Ready { write, value }, _) in ended.done.iter().filter(|(_, was_sent)| !was_sent) {
+            let key = self.key(&write.key, stamp.read_at);
+            if acted.leaves(&self.place(&write.key), &key, &write.tags)
+                && let Some(value) = value
+            {
+                self.keep_written(&key, Arc::clone(value), &options(write), stamp);
+            }
+        }
+    }
+}
+
+fn options(write: &Waiting) -> WriteOptions {
+    WriteOptions { ttl: write.ttl, tags: write.tags.clone() }
+}
