@@ -111,14 +111,10 @@ impl Backend for PostgresRows {
         keys: Vec<Arc<str>>,
     ) -> BoxFuture<'static, Result<Vec<Vec<Value>>, SourceError>> {
         let ((watch, cancel), max_rows) = (self.watch(self.options.timeout), self.options.max_rows);
-        let asked = self.readers.ask(move |connection| {
+        self.readers.ask_until_dropped(cancel, move |connection| {
             connection.run(&watch, async |transaction| {
                 read::read(transaction.client, &plan, &keys, max_rows).await
             })
-        });
-        Box::pin(async move {
-            let _cancel = cancel;
-            asked.await
         })
     }
 

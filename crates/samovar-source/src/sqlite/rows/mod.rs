@@ -13,7 +13,6 @@ use samovar_core::{BoxFuture, Clock, WriteError};
 use serde_json::Value;
 
 use super::file::{File, identity};
-use super::inventory::Ids;
 use super::{Watch, failed};
 use crate::background::Pool;
 use crate::rows::{Backend, Bound, LoadPlan, Put, RowOptions, Statement, WritePlan};
@@ -34,7 +33,7 @@ impl SqliteRows {
         clock: Arc<dyn Clock>,
     ) -> Result<SqliteRows, SourceError> {
         let many = options.connections.max(1);
-        let files = (0..many).map(|_| File::open(path)).collect::<Result<Vec<_>, _>>()?;
+        let files = File::open(path, many)?;
         let writing = (0..many).map(|_| Writing::to(path, options.write_deadline)).collect();
         let readers = Pool::start(files, &clock)?;
         let writers = Pool::start(writing, &clock)?;
@@ -49,7 +48,7 @@ impl SqliteRows {
 impl Backend for SqliteRows {
     fn check_load(&self, mut plan: LoadPlan) -> Result<LoadPlan, SourceError> {
         self.readers.wait(move |file| {
-            let connection = file.connection(&Ids::default())?;
+            let (connection, _) = file.connection()?;
             let (found, columns) = look(connection, &plan.statement)?;
             if !found.is_readonly {
                 return Err(plan.statement.wrong("it writes, and must be a SELECT"));
@@ -84,13 +83,9 @@ impl Backend for SqliteRows {
         keys: Vec<Arc<str>>,
     ) -> BoxFuture<'static, Result<Vec<Vec<Value>>, SourceError>> {
         let ((watch, cancel), max_rows) = (self.watch(), self.options.max_rows);
-        let asked = self.readers.ask(move |file| {
-            let connection = file.connection(&Ids::default())?;
+        self.readers.ask_until_dropped(cancel, move |file| {
+            let (connection, _) = file.connection()?;
             watch.over(connection, |connection| read::read(connection, &plan, &keys, max_rows))
-        });
-        Box::pin(async move {
-            let _cancel = cancel;
-            asked.await
         })
     }
 
@@ -153,11 +148,12 @@ impl Writing {
         Writing { path: path.into(), deadline, open: None }
     }
 
-    /// The connection: a new one if another file bears the name now.
+    /// The connection: a new one if another file bears the name now. While none does, nothing is written: what was put into
+    /// the last one would be lost with it.
     fn connection(&mut self) -> Result<&mut Connection, SourceError> {
         let now = identity(&self.path);
         let open = match self.open.take() {
-            Some(open) if now.is_none() || open.1 == now => open,
+            Some(open) if open.1 == now && self.path.exists() => open,
             _ => (self.connect()?, now),
         };
         Ok(&mut self.open.insert(open).0)
