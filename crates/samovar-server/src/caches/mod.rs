@@ -2,6 +2,7 @@
 
 mod document;
 mod doors;
+mod late;
 mod rows;
 mod status;
 
@@ -14,7 +15,8 @@ use samovar_core::{BoxFuture, Error, Version, Writer};
 
 pub use document::Document;
 pub(crate) use doors::{delete, get, get_many, put};
-pub(crate) use rows::{Database, Late, RowWriter};
+pub(crate) use late::Late;
+pub(crate) use rows::{Database, RowWriter};
 pub(crate) use status::{CACHE_STATUS, level as level_status};
 
 use crate::error::Refusal;

@@ -10,12 +10,13 @@ use std::time::Duration;
 use rusqlite::types::ToSqlOutput;
 use rusqlite::{Connection, OpenFlags, ToSql};
 use samovar_core::{BoxFuture, Clock, WriteError};
-use serde_json::Value;
 
 use super::file::{File, identity};
 use super::{Watch, failed};
 use crate::background::Pool;
-use crate::rows::{Backend, Bound, LoadPlan, Put, RowOptions, Statement, WritePlan};
+use crate::rows::{
+    Backend, Bound, LoadPlan, Put, RowOptions, RowsOfKey, Statement, WritePlan, kept_by,
+};
 use crate::{SourceError, SourceErrorKind};
 
 /// A SQLite database whose rows are read and written by key.
@@ -81,7 +82,7 @@ impl Backend for SqliteRows {
         &self,
         plan: Arc<LoadPlan>,
         keys: Vec<Arc<str>>,
-    ) -> BoxFuture<'static, Result<Vec<Vec<Value>>, SourceError>> {
+    ) -> BoxFuture<'static, Result<Vec<RowsOfKey>, SourceError>> {
         let ((watch, cancel), max_rows) = (self.watch(), self.options.max_rows);
         self.readers.ask_until_dropped(cancel, move |file| {
             let (connection, _) = file.connection()?;
@@ -93,12 +94,20 @@ impl Backend for SqliteRows {
         &self,
         plan: Arc<WritePlan>,
         puts: Vec<Put>,
+        waited: Duration,
     ) -> BoxFuture<'static, Result<Vec<Result<(), WriteError>>, SourceError>> {
         let clock = Arc::clone(&self.clock);
         // The time spent waiting for a connection counts.
         let begun = clock.elapsed();
-        let write = move |writing: &mut _| Ok(write::write(writing, &plan, &puts, &clock, begun));
+        let write = move |writing: &mut _| {
+            let spent = || clock.elapsed().saturating_sub(begun).saturating_add(waited);
+            Ok(write::write(writing, &plan, &puts, &clock, &spent))
+        };
         Box::pin(self.writers.ask(write))
+    }
+
+    fn reach(&self) -> Result<(), SourceError> {
+        self.readers.wait(|file| file.connection().map(|_| ()))
     }
 
     fn script(&self, text: &str) -> Result<(), SourceError> {
@@ -181,13 +190,17 @@ impl ToSql for Bound {
             Bound::Null => rusqlite::types::Null.into(),
             Bound::Bool(truth) => i64::from(*truth).into(),
             Bound::Integer(number) => (*number).into(),
-            Bound::Real(number) => (*number).into(),
             Bound::Text(text) => text.as_str().into(),
             // As a text it would lose digits in a column of numbers.
-            Bound::Digits(digits) => {
-                let message = format!("{digits} does not fit into SQLite's integers");
-                return Err(rusqlite::Error::ToSqlConversionFailure(message.into()));
-            }
+            Bound::Digits(digits) => match digits.parse::<f64>() {
+                Ok(real) if kept_by::<f64>(digits) => real.into(),
+                _ => {
+                    let message = format!(
+                        "SQLite's numbers would lose digits of {digits}; write it as a text"
+                    );
+                    return Err(rusqlite::Error::ToSqlConversionFailure(message.into()));
+                }
+            },
         })
     }
 }
