@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::{BytesRejection, PathRejection};
-use axum::extract::{Path, State};
+use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use samovar::{Answer, Found, Loaded, Outcome};
@@ -75,9 +75,10 @@ fn seconds(now: Millis, until: Millis) -> i64 {
 pub(crate) async fn get(
     State(app): State<App>,
     asked: Asked,
+    query: RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    let (cache, key) = ask::cached(asked)?;
+    let (cache, key) = ask::cached(asked, query)?;
     let named = app.caches()?.of(&cache)?;
     let had = match &named.loader {
         None => Had::looked_up(named, &key).await,
@@ -147,10 +148,11 @@ fn failed_with(named: &Named, failed: Error) -> Response {
 pub(crate) async fn put(
     State(app): State<App>,
     asked: Asked,
+    query: RawQuery,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Refusal> {
-    let (cache, key) = ask::cached(asked)?;
+    let (cache, key) = ask::cached(asked, query)?;
     unconditional(&headers)?;
     let named = app.caches()?.of(&cache)?;
     let document = Document::read(body?)
@@ -167,9 +169,10 @@ pub(crate) async fn put(
 pub(crate) async fn delete(
     State(app): State<App>,
     asked: Asked,
+    query: RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    let (cache, key) = ask::cached(asked)?;
+    let (cache, key) = ask::cached(asked, query)?;
     unconditional(&headers)?;
     let named = app.caches()?.of(&cache)?;
     let version = named.delete(&key).await.map_err(Refusal::of_write)?;

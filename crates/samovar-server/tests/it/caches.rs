@@ -311,3 +311,14 @@ async fn an_answer_for_many_keys_is_no_larger_than_its_budget() {
         assert_eq!(told.body["errors"], json!({}));
     }
 }
+
+#[tokio::test]
+async fn a_question_mark_ends_no_key_in_silence() {
+    let shop = Shop::open().await;
+    for key in ["tea?", "tea?x=1"] {
+        let told = shop.get(key).await;
+        assert_eq!((told.code.as_u16(), &told.body["error"]["field"]), (400, &json!("query")));
+    }
+    shop.then(Next::Rows(&[("tea?x=1", 499)]));
+    assert_eq!(shop.get("tea%3Fx=1").await.brief(), (200, &json!(499), "fwd=miss; stored"));
+}
