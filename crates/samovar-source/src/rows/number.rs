@@ -3,6 +3,8 @@
 use std::fmt::LowerExp;
 use std::str::FromStr;
 
+use serde::Serialize;
+
 /// Numbers of so few characters without an exponent come back from a float of 64 bits as they are.
 const SHORT: usize = 15;
 /// The most decimal places of PostgreSQL's `numeric`.
@@ -13,10 +15,12 @@ pub(crate) fn kept_anyhow(_: &str) -> bool {
     true
 }
 
-/// Whether a float of type `T` that reads this number is given back as the same one.
-pub(crate) fn kept_by<T: FromStr + LowerExp>(spelt: &str) -> bool {
-    let Ok(float) = spelt.parse::<T>() else { return false };
-    Exact::of(spelt).is_some_and(|exact| Exact::of(&format!("{float:e}")) == Some(exact))
+/// Whether a float of type `T` that reads this number is given back as the same one. Where two spellings are as short and
+/// as near, as 1347668520953934.2 and ….3 are, writers of floats choose either: both are kept.
+pub(crate) fn kept_by<T: FromStr + LowerExp + Serialize>(spelt: &str) -> bool {
+    let (Ok(float), Some(exact)) = (spelt.parse::<T>(), Exact::of(spelt)) else { return false };
+    let written = [format!("{float:e}"), serde_json::to_string(&float).unwrap_or_default()];
+    written.iter().any(|written| Exact::of(written).as_ref() == Some(&exact))
 }
 
 /// Whether `numeric` has room for all of its decimal places.
@@ -100,6 +104,7 @@ mod tests {
 
     #[test]
     fn a_float_keeps_what_it_gives_back() {
+        assert!(kept_by::<f64>("1347668520953934.2") && kept_by::<f64>("1347668520953934.3"));
         for kept in ["0", "-0.0", "1.50", "1e2", "100.0", "0.1", "-1E-7", "1e300", "0e9", "5e-324"]
         {
             assert!(kept_by::<f64>(kept), "{kept}");
@@ -142,6 +147,7 @@ mod tests {
             }
             if single.is_finite() {
                 prop_assert!(kept_by::<f32>(&single.to_string()));
+                prop_assert!(kept_by::<f32>(&serde_json::to_string(&single).unwrap()));
             }
         }
 
