@@ -12,7 +12,7 @@ use crate::client::{Client, End, ServerArgs, encoded, read};
 use crate::demo::say;
 use crate::host::Failure;
 
-/// So many keys are asked for at once.
+/// So many keys are asked for at once. The server answers as many of them as it has room for.
 const AT_ONCE: usize = 1_000;
 
 /// Print what a running server's cache has under keys, or loads for them
@@ -40,6 +40,9 @@ struct Documents {
     /// Those whose values may be old.
     stale: BTreeSet<String>,
     errors: BTreeMap<String, Failed>,
+    /// Those to ask for again.
+    #[serde(default, skip_serializing)]
+    rest: Vec<String>,
 }
 
 #[derive(Deserialize, Serialize)]
@@ -53,14 +56,21 @@ pub(crate) fn get(args: &GetArgs) -> Result<End, Failure> {
     let mut known = BTreeSet::new();
     let keys: Vec<&String> = args.keys.iter().filter(|key| known.insert(key.as_str())).collect();
     let mut all = Documents::default();
+    let path = format!("/api/cache/{}/_get", encoded(&args.cache));
     for keys in keys.chunks(AT_ONCE) {
-        let path = format!("/api/cache/{}/_get", encoded(&args.cache));
-        let answer = client.send(Method::POST, &path, json!({ "keys": keys }).to_string())?;
-        let some: Documents = read(&answer)?;
-        all.values.extend(some.values);
-        all.absent.extend(some.absent);
-        all.stale.extend(some.stale);
-        all.errors.extend(some.errors);
+        let mut rest: Vec<String> = keys.iter().map(|key| (*key).clone()).collect();
+        while !rest.is_empty() {
+            let answer = client.send(Method::POST, &path, json!({ "keys": rest }).to_string())?;
+            let some: Documents = read(&answer)?;
+            if some.rest.len() >= rest.len() {
+                return Err(Failure("the server answers none of the keys it is asked for".into()));
+            }
+            rest = some.rest;
+            all.values.extend(some.values);
+            all.absent.extend(some.absent);
+            all.stale.extend(some.stale);
+            all.errors.extend(some.errors);
+        }
     }
     if args.json {
         // What was read as JSON is JSON.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
 use futures_channel::oneshot;
-use samovar_core::Clock;
+use samovar_core::{BoxFuture, Clock};
 
 use crate::{SourceError, SourceErrorKind};
 
@@ -70,6 +70,19 @@ impl<C: Send + 'static> Pool<C> {
             let _ = answer.send(job(connection));
         });
         async move { answered.await.unwrap_or_else(|_| Err(SourceError::panicked())) }
+    }
+
+    /// As [`Pool::ask`], for a job that ends when nobody waits for its answer any more: what cancels it is dropped then.
+    pub(crate) fn ask_until_dropped<T: Send + 'static>(
+        &self,
+        cancel: impl Send + 'static,
+        job: impl FnOnce(&mut C) -> Result<T, SourceError> + Send + 'static,
+    ) -> BoxFuture<'static, Result<T, SourceError>> {
+        let asked = self.ask(job);
+        Box::pin(async move {
+            let _cancel = cancel;
+            asked.await
+        })
     }
 
     /// Queues a job and waits for its answer, without an executor: the caller may stand in one, and they do not nest.

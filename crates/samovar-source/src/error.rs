@@ -72,6 +72,11 @@ impl SourceError {
         SourceError::new(SourceErrorKind::Timeout, message)
     }
 
+    /// Whether it is about the rows of one key alone.
+    pub(crate) fn is_of_one_key(&self) -> bool {
+        matches!(self.kind, SourceErrorKind::Value | SourceErrorKind::TooManyRows)
+    }
+
     /// For one whose reader has gone: nobody will see it.
     pub(crate) fn cancelled() -> Self {
         SourceError::new(SourceErrorKind::Failed, "cancelled")

@@ -34,13 +34,16 @@ pub fn suite<P: Place + Sync>(make: impl Fn() -> P) {
     reads::keeps_to_its_limits(&make());
     reads::stops_when_nobody_waits(&make());
     reads::reads_many_keys_as_of_one_moment(&make());
+    reads::leaves_the_others_alone(&make());
     reads::tells_what_is_wrong_in_a_load(&make());
     writes::writes_and_deletes(&make());
     writes::takes_values_as_they_are(&make());
+    writes::keeps_numbers_as_they_are_spelt(&make());
     writes::refuses_one_and_writes_the_others(&make());
     writes::leaves_out_what_it_has(&make());
     writes::asks_late_rules_at_the_commit(&make());
     writes::gives_up_in_time(&make());
+    writes::counts_what_was_waited_before(&make());
     writes::tells_what_is_wrong_in_a_write(&make());
 }
 

@@ -1,7 +1,7 @@
 //! Requests to named caches: keys, and what is to be invalidated.
 
-use axum::extract::Path;
 use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, RawQuery};
 use samovar::MarkOptions;
 use samovar_core::{Key, Mark, Mode, Pattern, Scope};
 use serde::Deserialize;
@@ -15,11 +15,16 @@ const LONGEST: usize = 256;
 /// The most keys of one request.
 const MAX_KEYS: usize = 1_000;
 
-/// The cache and the key of an address.
+/// The cache and the key of an address. What stands behind a question mark is no parameter of any door, and may well be the
+/// end of a key: who passed over it would answer for another one.
 pub(crate) fn cached(
     path: Result<Path<(String, String)>, PathRejection>,
+    RawQuery(query): RawQuery,
 ) -> Result<(String, String), Refusal> {
     let Path((cache, key)) = path.map_err(|_| no_text("key"))?;
+    if let Some(query) = query {
+        return Err(Refusal::field("query", &query, "none; within a key write ? as %3F"));
+    }
     text("key", &key)?;
     Ok((cache, key))
 }

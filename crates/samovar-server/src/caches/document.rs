@@ -1,5 +1,6 @@
 //! What a named cache holds: JSON as it was given.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use bytes::Bytes;
@@ -8,6 +9,7 @@ use samovar::codec::CodecId;
 use samovar_core::Error;
 use samovar_levels::Encoded;
 use serde_json::Value as Json;
+use serde_json::value::RawValue;
 
 /// A JSON document, byte for byte: so no digit of a number is lost, and what is read need not be written anew.
 #[derive(Clone)]
@@ -38,10 +40,13 @@ impl Document {
         &self.0.bytes
     }
 
-    /// What it says.
-    pub(crate) fn json(&self) -> Json {
+    /// Its text, every digit of it.
+    pub(crate) fn json(&self) -> Cow<'_, RawValue> {
         // It was read when it was made, or was put by such a one; what another program put there and is none is `null`.
-        serde_json::from_slice(self.bytes()).unwrap_or_default()
+        match serde_json::from_slice(self.bytes()) {
+            Ok(text) => Cow::Borrowed(text),
+            Err(_) => Cow::Owned(RawValue::NULL.to_owned()),
+        }
     }
 
     /// 128 bits over its bytes.

@@ -1,4 +1,4 @@
-//! `/api/cache/{cache}/{key}` and `/api/cache/{cache}/_get`.
+//! `/api/cache/{cache}/{key}`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,10 +6,10 @@ use std::time::Duration;
 use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::{BytesRejection, PathRejection};
-use axum::extract::{Path, State};
+use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use samovar::{Answer, Found, LoadMany, Loaded, Outcome, ReadOptions};
+use samovar::{Answer, Found, Loaded, Outcome};
 use samovar_core::{Error, ErrorKind, Millis, TierName, Verdict, Version};
 use serde_json::{Value, json};
 
@@ -62,7 +62,7 @@ impl Had {
 }
 
 /// Whether it needs no label.
-fn is_fresh(found: &Found<Document>) -> bool {
+pub(super) fn is_fresh(found: &Found<Document>) -> bool {
     found.verdict == Verdict::Fresh && !found.cut_off
 }
 
@@ -75,9 +75,10 @@ fn seconds(now: Millis, until: Millis) -> i64 {
 pub(crate) async fn get(
     State(app): State<App>,
     asked: Asked,
+    query: RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    let (cache, key) = ask::cached(asked)?;
+    let (cache, key) = ask::cached(asked, query)?;
     let named = app.caches()?.of(&cache)?;
     let had = match &named.loader {
         None => Had::looked_up(named, &key).await,
@@ -125,7 +126,7 @@ fn sent(document: &Document, age: Duration, asked: &HeaderMap) -> Response {
     response
 }
 
-fn tell(response: &mut Response, status: Status) {
+pub(super) fn tell(response: &mut Response, status: Status) {
     if let Some(status) = status.header() {
         response.headers_mut().insert(CACHE_STATUS, status);
     }
@@ -147,10 +148,11 @@ fn failed_with(named: &Named, failed: Error) -> Response {
 pub(crate) async fn put(
     State(app): State<App>,
     asked: Asked,
+    query: RawQuery,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Refusal> {
-    let (cache, key) = ask::cached(asked)?;
+    let (cache, key) = ask::cached(asked, query)?;
     unconditional(&headers)?;
     let named = app.caches()?.of(&cache)?;
     let document = Document::read(body?)
@@ -167,9 +169,10 @@ pub(crate) async fn put(
 pub(crate) async fn delete(
     State(app): State<App>,
     asked: Asked,
+    query: RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    let (cache, key) = ask::cached(asked)?;
+    let (cache, key) = ask::cached(asked, query)?;
     unconditional(&headers)?;
     let named = app.caches()?.of(&cache)?;
     let version = named.delete(&key).await.map_err(Refusal::of_write)?;
@@ -191,105 +194,5 @@ fn unconditional(headers: &HeaderMap) -> Result<(), Refusal> {
         Some(condition) => {
             Err(Refusal::field("header", condition.as_str(), "no condition: the last writer wins"))
         }
-    }
-}
-
-/// `POST /api/cache/{cache}/_get`
-pub(crate) async fn get_many(
-    State(app): State<App>,
-    cache: Result<Path<String>, PathRejection>,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<Response, Refusal> {
-    let Path(cache) = cache.map_err(|_| ask::no_text("cache"))?;
-    let keys = ask::keys(&body?)?;
-    let named = app.caches()?.of(&cache)?;
-    let mut body = Many::default();
-    match &named.loader {
-        None => {
-            for (key, found) in keys.iter().zip(named.cache.get_many(&keys).await) {
-                let found = found.filter(|found| found.verdict != Verdict::Refused);
-                body.label(key, found.as_ref().is_none_or(is_fresh));
-                body.has(key, found.map(|found| found.value()), true);
-            }
-        }
-        Some(loader) => {
-            let loader = Arc::clone(loader);
-            let load = move |load: LoadMany| loader(load.keys().to_vec());
-            let answers = named.cache.get_or_load_many(&keys, ReadOptions::default(), load).await;
-            for (key, answer) in keys.iter().zip(answers) {
-                match answer {
-                    Ok(answer) => {
-                        let is_hit = answer.outcome != Outcome::Loaded;
-                        let is_fresh = matches!(
-                            answer.outcome,
-                            Outcome::Hit | Outcome::Negative | Outcome::Loaded
-                        );
-                        body.label(key, is_fresh);
-                        body.has(key, answer.value, is_hit);
-                    }
-                    Err(failed) => body.failed(key, failed),
-                }
-            }
-        }
-    }
-    let (status, bytes) = body.finish();
-    let headers =
-        [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "private, no-cache")];
-    let mut response = (headers, bytes).into_response();
-    tell(&mut response, status);
-    Ok(response)
-}
-
-/// The body of an answer for many keys.
-#[derive(Default)]
-struct Many {
-    values: Vec<u8>,
-    absent: Vec<String>,
-    /// Those whose values may be old.
-    stale: Vec<String>,
-    errors: serde_json::Map<String, Value>,
-    hits: usize,
-    others: usize,
-}
-
-impl Many {
-    fn label(&mut self, key: &str, is_fresh: bool) {
-        if !is_fresh {
-            self.stale.push(key.into());
-        }
-    }
-
-    fn has(&mut self, key: &str, document: Option<Arc<Document>>, is_hit: bool) {
-        *(if is_hit { &mut self.hits } else { &mut self.others }) += 1;
-        let Some(document) = document else { return self.absent.push(key.into()) };
-        self.values.extend_from_slice(if self.values.is_empty() { b"" } else { b"," });
-        self.values.extend_from_slice(Value::from(key).to_string().as_bytes());
-        self.values.push(b':');
-        self.values.extend_from_slice(document.bytes());
-    }
-
-    fn failed(&mut self, key: &str, failed: Error) {
-        self.others += 1;
-        let refusal = Refusal::Failed(failed);
-        let told = json!({ "code": refusal.code(), "message": refusal.message() });
-        self.errors.insert(key.into(), told);
-    }
-
-    fn finish(self) -> (Status, Vec<u8>) {
-        let status = match (self.hits, self.others) {
-            (_, 0) => Status::Many,
-            (0, _) => Status::Miss { is_stored: false },
-            _ => Status::Partial,
-        };
-        let mut bytes = b"{\"values\":{".to_vec();
-        bytes.extend(self.values);
-        let rest = format!(
-            "}},\"absent\":{},\"stale\":{},\"errors\":{}}}",
-            json!(self.absent),
-            json!(self.stale),
-            Value::Object(self.errors)
-        );
-        bytes.extend(rest.into_bytes());
-        (status, bytes)
     }
 }

@@ -2,6 +2,8 @@
 
 mod document;
 mod doors;
+mod late;
+mod many;
 mod rows;
 mod status;
 
@@ -13,8 +15,10 @@ use samovar::{Cache, Loaded, Samovar, Strategy};
 use samovar_core::{BoxFuture, Error, Version, Writer};
 
 pub use document::Document;
-pub(crate) use doors::{delete, get, get_many, put};
-pub(crate) use rows::{Database, Late, RowWriter};
+pub(crate) use doors::{delete, get, put};
+pub(crate) use late::Late;
+pub(crate) use many::get_many;
+pub(crate) use rows::{Database, RowWriter};
 pub(crate) use status::{CACHE_STATUS, level as level_status};
 
 use crate::error::Refusal;

@@ -1,98 +1,46 @@
 //! Rows of a database as the documents of caches, also if the database is away when the server starts.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use samovar::Loaded;
-use samovar_core::{BoxFuture, Error, ErrorKind, Fate, Write, WriteError, Writer};
+use samovar_core::{BoxFuture, Clock, Error, ErrorKind, Fate, SystemClock};
+use samovar_core::{Write, WriteError, Writer};
 use samovar_source::rows::{LoadSql, RowDatabase, RowOptions, SqlLoader, SqlWriter, WriteSql};
 use samovar_source::{SourceError, SourceErrorKind};
 use serde_json::Value;
-use tokio::sync::OnceCell;
 
-use super::{Document, Loader};
-use crate::background::on_thread;
+use super::{Document, Late, Loader};
 use crate::settings::Place;
 
 /// The database of a source, whose few connections all caches share. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Database(Arc<Inner>);
-
-struct Inner {
-    place: Place,
-    options: RowOptions,
-    open: Mutex<Option<RowDatabase>>,
-}
+pub(crate) struct Database(Late<RowDatabase>);
 
 impl Database {
     pub(crate) fn new(place: Place, options: RowOptions) -> Database {
-        Database(Arc::new(Inner { place, options, open: Mutex::default() }))
-    }
-
-    /// Blocks while it opens.
-    fn open(&self) -> Result<RowDatabase, SourceError> {
-        let mut open = self.0.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(database) = &*open {
-            return Ok(database.clone());
-        }
-        let database = match &self.0.place {
-            Place::Sqlite(path) => RowDatabase::sqlite(path, self.0.options)?,
-            Place::Postgres(server) => RowDatabase::postgres(server, self.0.options)?,
-        };
-        Ok(open.insert(database).clone())
+        Database(Late::new(move || {
+            let database = match &place {
+                Place::Sqlite(path) => RowDatabase::sqlite(path, options)?,
+                Place::Postgres(server) => RowDatabase::postgres(server, options)?,
+            };
+            // So that a host that does not answer is waited for once, and not by each cache that has statements to check.
+            database.reach()?;
+            Ok(database)
+        }))
     }
 
     /// What reads the rows of a cache.
     pub(crate) fn loader(&self, cache: &Arc<str>, load: &LoadSql) -> Late<SqlLoader> {
-        let (database, cache, load) = (self.clone(), Arc::clone(cache), load.clone());
-        Late::new(move || database.open()?.loader(&cache, &load))
+        let (cache, load) = (Arc::clone(cache), load.clone());
+        Late::from(&self.0, move |database| database.loader(&cache, &load))
     }
 
     /// What writes the rows of a cache.
     pub(crate) fn writer(&self, cache: &Arc<str>, write: &WriteSql) -> Late<SqlWriter> {
-        let (database, cache, write) = (self.clone(), Arc::clone(cache), write.clone());
-        Late::new(move || database.open()?.writer(&cache, &write))
-    }
-}
-
-/// What can be opened once its database is there, by whoever needs it first. Cheap to clone.
-pub(crate) struct Late<T> {
-    open: Arc<dyn Fn() -> Result<T, SourceError> + Send + Sync>,
-    opened: Arc<OnceCell<T>>,
-}
-
-impl<T: Clone + Send + Sync + 'static> Late<T> {
-    fn new(open: impl Fn() -> Result<T, SourceError> + Send + Sync + 'static) -> Late<T> {
-        Late { open: Arc::new(open), opened: Arc::default() }
-    }
-
-    /// Opens it; blocks until then.
-    pub(crate) fn now(&self) -> Result<(), SourceError> {
-        let opened = (self.open)()?;
-        // Nobody else has it yet: this is before the first question.
-        let _ = self.opened.set(opened);
-        Ok(())
-    }
-
-    /// What was opened; one attempt at a time, on a thread of its own.
-    async fn get(&self) -> Result<&T, SourceError> {
-        let open = || {
-            let open = Arc::clone(&self.open);
-            on_thread("samovar-rows-open", move || open()).map(|opened| {
-                opened.unwrap_or_else(|_| {
-                    let message = "opening the database panicked; this is a bug";
-                    Err(SourceError::new(SourceErrorKind::Failed, message))
-                })
-            })
-        };
-        self.opened.get_or_try_init(open).await
-    }
-}
-
-impl<T> Clone for Late<T> {
-    fn clone(&self) -> Self {
-        Late { open: Arc::clone(&self.open), opened: Arc::clone(&self.opened) }
+        let (cache, write) = (Arc::clone(cache), write.clone());
+        Late::from(&self.0, move |database| database.writer(&cache, &write))
     }
 }
 
@@ -105,9 +53,12 @@ impl Late<SqlLoader> {
                 let failed = |wrong| source_failed("the rows could not be read", wrong);
                 let loader = late.get().await.map_err(failed)?;
                 let rows = loader.load(&keys).await.map_err(failed)?;
-                let rows = keys.into_iter().zip(rows);
-                let loaded = |row: Value| Loaded::from(Document::from(&row));
-                Ok(rows.filter_map(|(key, row)| Some((key, loaded(row?)))).collect())
+                let loaded = |row: Result<Option<Value>, SourceError>| match row {
+                    Ok(row) => Loaded::from(row.as_ref().map(Document::from)),
+                    // The others are there all the same.
+                    Err(wrong) => Loaded::failed(failed(wrong)),
+                };
+                Ok(keys.into_iter().zip(rows.into_iter().map(loaded)).collect())
             }
             .boxed()
         })
@@ -127,11 +78,13 @@ pub(crate) struct RowWriter {
     late: Late<SqlWriter>,
     deadline: Duration,
     remembers: bool,
+    clock: Arc<dyn Clock>,
 }
 
 impl RowWriter {
     pub(crate) fn new(late: Late<SqlWriter>, write: &WriteSql, options: RowOptions) -> RowWriter {
-        RowWriter { late, deadline: options.write_deadline, remembers: write.remember }
+        let (deadline, remembers) = (options.write_deadline, write.remember);
+        RowWriter { late, deadline, remembers, clock: Arc::new(SystemClock::new()) }
     }
 }
 
@@ -141,21 +94,21 @@ impl Writer<Document> for RowWriter {
         writes: &'a [Write<Document>],
     ) -> BoxFuture<'a, Vec<Result<(), WriteError>>> {
         Box::pin(async move {
+            let begun = self.clock.elapsed();
             let writer = match self.late.get().await {
-                Ok(writer) => writer,
+                // To wait for the database is part of the write.
+                Ok(writer) => writer.after(self.clock.elapsed().saturating_sub(begun)),
                 Err(away) => {
                     let error = source_failed("the rows could not be written", away);
                     return vec![Err(WriteError::new(Fate::NotWritten, error)); writes.len()];
                 }
             };
-            let json = |document: &Arc<Document>| Arc::new(document.json());
-            let row = |write: &Write<Document>| Write {
-                id: write.id,
-                key: Arc::clone(&write.key),
-                value: write.value.as_ref().map(json),
+            let row = |write: &'a Write<Document>| {
+                (write.id, &write.key, write.value.as_deref().map(Document::json))
             };
-            let rows: Vec<Write<Value>> = writes.iter().map(row).collect();
-            writer.write(&rows).await
+            let rows: Vec<_> = writes.iter().map(row).collect();
+            let rows = rows.iter().map(|(id, key, json)| (*id, *key, json.as_deref()));
+            writer.write_values(rows).await
         })
     }
 
@@ -165,5 +118,48 @@ impl Writer<Document> for RowWriter {
 
     fn remembers(&self) -> bool {
         self.remembers
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use samovar_core::{Millis, WriteId};
+    use samovar_testkit::clock::FakeClock;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_wait_for_the_database_counts_towards_the_deadline() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("shop.db");
+        let shop = rusqlite::Connection::open(&path).unwrap();
+        shop.execute_batch("CREATE TABLE things (k TEXT PRIMARY KEY, v REAL)").unwrap();
+        let (options, clock) = (RowOptions::default(), FakeClock::at(Millis(0)));
+        let write = WriteSql::new("INSERT INTO things VALUES (:key, :v)");
+        let written = async |waits: u64, number: u64, v: &str| {
+            let (database, write) = (Database::new(Place::Sqlite(path.clone()), options), &write);
+            let (late, time) = (database.writer(&"things".into(), write), Arc::clone(&clock));
+            let waits = AtomicU64::new(waits);
+            let slow = Late::from(&late, move |writer| {
+                time.advance(Duration::from_secs(waits.swap(0, Ordering::SeqCst)));
+                Ok(writer)
+            });
+            let writer = RowWriter { clock: clock.clone(), ..RowWriter::new(slow, write, options) };
+            let value = Document::read(format!("{{\"v\": {v}}}")).unwrap();
+            let id = WriteId { node: 1, number };
+            let key = Arc::from(number.to_string());
+            let outcome = writer.write(&[Write { id, key, value: Some(value.into()) }]).await;
+            outcome.into_iter().next().unwrap().map_err(|wrong| (wrong.fate, wrong.to_string()))
+        };
+        let (fate, text) = written(16, 1, "1").await.unwrap_err();
+        assert!(fate == Fate::NotWritten && text.contains("write_deadline"), "{text}");
+        written(14, 2, "1").await.unwrap();
+        // Numbers reach the database as the document spells them.
+        let (fate, text) = written(0, 3, "0.1000000000000000055").await.unwrap_err();
+        assert!(fate == Fate::Refused && text.contains("0.1000000000000000055"), "{text}");
+        let rows = shop.query_row("SELECT group_concat(k) FROM things", [], |row| row.get(0));
+        assert_eq!(rows, Ok("2".to_owned()));
     }
 }

@@ -7,9 +7,9 @@ use std::time::Duration;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
 use futures_util::FutureExt;
-use samovar::{Loaded, Samovar};
-use samovar_core::{Error, ErrorKind, Millis};
-use samovar_server::{App, Caches, Document, Labels, Loader, Settings, Tokens, router};
+use samovar::{CachePolicy, Loaded, Samovar, Strategy};
+use samovar_core::{Error, ErrorKind, Key, Millis, Mode, Scope};
+use samovar_server::{App, Backing, Caches, Document, Labels, Loader, Settings, Tokens, router};
 use samovar_testkit::clock::FakeClock;
 use serde_json::{Value, json};
 use tower::ServiceExt;
@@ -32,12 +32,16 @@ stale_window = '0s'
 fail_safe = '1h'
 throttle = '3s'
 hard_timeout = '5s'
+[caches.notes]
+jitter = 0
 ";
 
 /// What the source does when it is asked next.
 enum Next {
     /// These rows; others are not there.
     Rows(&'static [(&'static str, i64)]),
+    /// All that are asked for, each of so many bytes; but this one cannot be read.
+    All(usize, &'static str),
     Fail,
     Hang,
 }
@@ -47,6 +51,7 @@ struct Shop {
     app: axum::Router,
     clock: Arc<FakeClock>,
     next: Arc<Mutex<VecDeque<Next>>>,
+    samovar: Samovar,
     _directory: tempfile::TempDir,
 }
 
@@ -75,16 +80,27 @@ impl Shop {
                             (Arc::from(*key), Loaded::from(document))
                         })
                         .collect()),
+                    Next::All(bytes, broken) => {
+                        let document = Document::from(&json!("x".repeat(bytes - 2)));
+                        let loaded = |key: &Arc<str>| match &**key == broken {
+                            false => Loaded::from(document.clone()),
+                            true => Loaded::failed(Error::new(ErrorKind::Source, "it is broken")),
+                        };
+                        Ok(keys.iter().map(|key| (Arc::clone(key), loaded(key))).collect())
+                    }
                     Next::Fail => Err(Error::new(ErrorKind::Source, "the source is down")),
                     Next::Hang => std::future::pending().await,
                 }
             }
             .boxed()
         });
-        let caches = Caches::open(&samovar, &settings.caches, |_| Arc::clone(&loader).into());
+        let caches = Caches::open(&samovar, &settings.caches, |cache| match &*cache.policy.name {
+            "prices" => Arc::clone(&loader).into(),
+            _ => Backing::default(),
+        });
         let app = App::new(Labels::from(&settings), Tokens::default());
         app.ready(engine, caches);
-        Shop { app: router(app), clock, next, _directory: directory }
+        Shop { app: router(app), clock, next, samovar, _directory: directory }
     }
 
     fn then(&self, next: Next) {
@@ -105,14 +121,22 @@ impl Shop {
         Told { code, body, status, age, retry_after }
     }
 
+    async fn mark(&self, scope: Scope, mode: Mode) {
+        self.samovar.mark(vec![scope], mode, "a test").await.unwrap();
+    }
+
     async fn get(&self, key: &str) -> Told {
         let request = Request::get(format!("/api/cache/prices/{key}")).body(Body::empty());
         self.ask(request.unwrap()).await
     }
 
     async fn get_many(&self, keys: &[&str]) -> Told {
-        let request =
-            Request::post("/api/cache/prices/_get").header("content-type", "application/json");
+        self.get_many_of("prices", keys).await
+    }
+
+    async fn get_many_of(&self, cache: &str, keys: &[&str]) -> Told {
+        let request = Request::post(format!("/api/cache/{cache}/_get"))
+            .header("content-type", "application/json");
         self.ask(request.body(json!({ "keys": keys }).to_string().into()).unwrap()).await
     }
 }
@@ -211,7 +235,7 @@ async fn many_keys_are_loaded_in_one_call_and_each_has_its_result() {
     let told = shop.get_many(&["tea", "milk", "rum"]).await;
     let expected = json!({
         "values": { "tea": { "cents": 499 }, "milk": { "cents": 129 } },
-        "absent": ["rum"], "stale": [], "errors": {},
+        "absent": ["rum"], "stale": [], "errors": {}, "rest": [],
     });
     assert_eq!((told.code.as_u16(), told.body), (200, expected));
     assert_eq!(told.status, "samovar; fwd=partial");
@@ -223,4 +247,78 @@ async fn many_keys_are_loaded_in_one_call_and_each_has_its_result() {
     assert_eq!(told.body["values"], json!({ "tea": { "cents": 499 } }));
     assert_eq!(told.body["errors"]["gin"]["code"], "source_failed");
     assert_eq!(told.body["stale"], json!([]));
+}
+
+#[tokio::test]
+async fn a_key_that_cannot_be_read_takes_no_other_along() {
+    let shop = Shop::open().await;
+    shop.then(Next::All(9, "gin"));
+    let told = shop.get_many(&["tea", "gin", "rum"]).await;
+    assert_eq!((told.code.as_u16(), &*told.status), (200, "samovar; fwd=miss"));
+    assert_eq!(told.body["values"], json!({ "tea": "xxxxxxx", "rum": "xxxxxxx" }));
+    assert_eq!(told.body["errors"]["gin"]["code"], "source_failed");
+    let told = shop.get_many(&["tea", "gin"]).await;
+    assert_eq!(told.body["values"], json!({ "tea": "xxxxxxx" }));
+    assert_eq!(told.body["errors"]["gin"]["code"], "throttled", "it rests alone");
+}
+
+#[tokio::test]
+async fn what_is_stale_among_many_keys_is_labelled() {
+    let shop = Shop::open().await;
+    shop.then(Next::Rows(&[("tea", 499)]));
+    shop.get("tea").await;
+    shop.clock.advance(Duration::from_secs(59));
+    shop.then(Next::Rows(&[("milk", 129)]));
+    shop.get_many(&["milk"]).await;
+    shop.clock.advance(Duration::from_secs(31));
+    shop.then(Next::Fail);
+    for _ in 0..2 {
+        // Its load fails; then it rests.
+        let told = shop.get_many(&["milk", "tea"]).await;
+        let values = json!({ "milk": { "cents": 129 }, "tea": { "cents": 499 } });
+        assert_eq!((&told.body["values"], &told.body["stale"]), (&values, &json!(["tea"])));
+        assert_eq!(told.body["errors"], json!({}));
+    }
+
+    // Where nothing is loaded, a mark that expires makes stale.
+    let strategy = Strategy::WriteThrough;
+    let policy = CachePolicy { strategy, ..CachePolicy::named("notes") };
+    let notes = shop.samovar.cache::<Document>(policy);
+    for key in ["a", "b"] {
+        notes.write(key, Document::from(&json!(key))).await.unwrap();
+    }
+    shop.mark(Scope::Key(Key::new("notes", "a")), Mode::Expire).await;
+    let told = shop.get_many_of("notes", &["a", "b", "c"]).await;
+    let expected = json!({
+        "values": { "a": "a", "b": "b" }, "absent": ["c"], "stale": ["a"], "errors": {}, "rest": [],
+    });
+    assert_eq!(told.body, expected);
+}
+
+#[tokio::test]
+async fn an_answer_for_many_keys_is_no_larger_than_its_budget() {
+    let shop = Shop::open().await;
+    let keys: Vec<String> = (0..100).map(|key| key.to_string()).collect();
+    let asked: Vec<&str> = keys.iter().map(|key| &**key).collect();
+    for (bytes, fit, loads) in [(3 << 20, 5, 1), (40 << 20, 1, 1), (1 << 10, 100, 2)] {
+        shop.mark(Scope::Everything, Mode::Remove).await;
+        (0..loads).for_each(|_| shop.then(Next::All(bytes, "")));
+        let told = shop.get_many(&asked).await;
+        let values = told.body["values"].as_object().unwrap();
+        assert_eq!(values.len(), fit, "{bytes}");
+        assert!(asked[..fit].iter().all(|key| values.contains_key(*key)), "{bytes}");
+        assert_eq!(told.body["rest"], json!(keys[fit..]), "the others, in their order");
+        assert_eq!(told.body["errors"], json!({}));
+    }
+}
+
+#[tokio::test]
+async fn a_question_mark_ends_no_key_in_silence() {
+    let shop = Shop::open().await;
+    for key in ["tea?", "tea?x=1"] {
+        let told = shop.get(key).await;
+        assert_eq!((told.code.as_u16(), &told.body["error"]["field"]), (400, &json!("query")));
+    }
+    shop.then(Next::Rows(&[("tea?x=1", 499)]));
+    assert_eq!(shop.get("tea%3Fx=1").await.brief(), (200, &json!(499), "fwd=miss; stored"));
 }

@@ -176,14 +176,10 @@ impl Source for PostgresSource {
     fn stores(&self) -> BoxFuture<'_, Result<Inventory, SourceError>> {
         let (watch, cancel) = Watch::new(Arc::clone(&self.clock), self.shared.limits.timeout);
         let shared = Arc::clone(&self.shared);
-        let asked = self.pool.ask(move |connection| {
+        self.pool.ask_until_dropped(cancel, move |connection| {
             connection.run(&watch, async |transaction| {
                 inventory::inventory(&shared.dataset, &shared.shape, transaction).await
             })
-        });
-        Box::pin(async move {
-            let _cancel = cancel;
-            asked.await
         })
     }
 

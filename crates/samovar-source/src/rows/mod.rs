@@ -44,6 +44,7 @@
 //! ```
 
 mod key;
+mod number;
 mod plan;
 mod text;
 mod value;
@@ -55,12 +56,14 @@ use std::time::Duration;
 
 use samovar_core::{BoxFuture, Clock, Error, ErrorKind, Fate, SystemClock};
 use samovar_core::{Write, WriteError, WriteId, Writer};
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::postgres::rows::PostgresRows;
 use crate::sqlite::rows::SqliteRows;
 use crate::{PostgresOptions, SourceError, SourceErrorKind};
 pub(crate) use key::KeyPattern;
+pub(crate) use number::{kept_anyhow, kept_by, kept_by_numeric};
 pub(crate) use plan::{Bound, LoadPlan, Put, Statement, WritePlan, spelt_anyhow};
 pub(crate) use text::{Short, numbered};
 pub(crate) use value::Column;
@@ -141,6 +144,9 @@ impl Default for RowOptions {
     }
 }
 
+/// The rows of a key, or why they cannot be read; those of other keys can.
+pub(crate) type RowsOfKey = Result<Vec<Value>, SourceError>;
+
 /// What a database does for loaders and writers.
 pub(crate) trait Backend: Send + Sync + 'static {
     /// Checks a SELECT. It blocks until then.
@@ -154,14 +160,18 @@ pub(crate) trait Backend: Send + Sync + 'static {
         &self,
         plan: Arc<LoadPlan>,
         keys: Vec<Arc<str>>,
-    ) -> BoxFuture<'static, Result<Vec<Vec<Value>>, SourceError>>;
+    ) -> BoxFuture<'static, Result<Vec<RowsOfKey>, SourceError>>;
 
-    /// Writes in the order given, in one transaction.
+    /// Writes in the order given, in one transaction. So much of the deadline is over when it is called.
     fn write(
         &self,
         plan: Arc<WritePlan>,
         puts: Vec<Put>,
+        waited: Duration,
     ) -> BoxFuture<'static, Result<Vec<Result<(), WriteError>>, SourceError>>;
+
+    /// Looks whether the database answers. It blocks until then.
+    fn reach(&self) -> Result<(), SourceError>;
 
     /// Runs a script in one transaction. It blocks until then.
     fn script(&self, text: &str) -> Result<(), SourceError>;
@@ -226,7 +236,16 @@ impl RowDatabase {
             backend: Arc::clone(&self.backend),
             plan: Arc::new(plan),
             deadline: self.options.write_deadline,
+            waited: Duration::ZERO,
         })
+    }
+
+    /// Looks whether the database answers, which blocks; it may be called inside of a runtime or outside.
+    ///
+    /// # Errors
+    /// If it does not ([`SourceErrorKind::Unreachable`]).
+    pub fn reach(&self) -> Result<(), SourceError> {
+        self.backend.reach()
     }
 
     /// Runs a script of statements with semicolons between them in one transaction: a schema, or sample data. It
@@ -266,14 +285,18 @@ impl SqlLoader {
     /// The rows of each key, in the order of the keys, all as of one moment: with [`Rows::One`] an object, or `None` if
     /// there is no row; with [`Rows::Many`] always an array. It begins at once; dropped, it is cancelled at the database.
     ///
+    /// A key's own error leaves the others alone: too many rows ([`SourceErrorKind::TooManyRows`]: those before it have
+    /// used up what one load may give, or it has a second one), or a value that JSON has no form for or the database cannot
+    /// make ([`SourceErrorKind::Value`], with the key).
+    ///
     /// # Errors
-    /// If any key's rows cannot be read: too many of them ([`SourceErrorKind::TooManyRows`]), a value that JSON has no form
-    /// for ([`SourceErrorKind::Value`], with key, column and type), too late ([`SourceErrorKind::Timeout`]), a lost connection
-    /// ([`SourceErrorKind::Lost`]).
+    /// If nothing can be read: too late ([`SourceErrorKind::Timeout`]), a lost connection ([`SourceErrorKind::Lost`]).
     pub fn load(
         &self,
         keys: &[Arc<str>],
-    ) -> impl Future<Output = Result<Vec<Option<Value>>, SourceError>> + Send + 'static {
+    ) -> impl Future<Output = Result<Vec<Result<Option<Value>, SourceError>>, SourceError>>
+    + Send
+    + 'static {
         let (plan, timeout) = (Arc::clone(&self.plan), self.timeout);
         let loading = self.backend.load(Arc::clone(&plan), keys.to_vec());
         async move {
@@ -281,9 +304,10 @@ impl SqlLoader {
                 SourceErrorKind::Timeout => too_late(&plan, timeout),
                 _ => wrong.at(&plan.statement.field),
             })?;
-            let value = |mut rows: Vec<Value>| match plan.rows {
-                Rows::One => rows.pop(),
-                Rows::Many => Some(Value::Array(rows)),
+            let value = |rows: RowsOfKey| match (rows, plan.rows) {
+                (Ok(mut rows), Rows::One) => Ok(rows.pop()),
+                (Ok(rows), Rows::Many) => Ok(Some(Value::Array(rows))),
+                (Err(wrong), _) => Err(wrong.at(&plan.statement.field)),
             };
             Ok(found.into_iter().map(value).collect())
         }
@@ -292,10 +316,10 @@ impl SqlLoader {
     /// The rows of one key.
     ///
     /// # Errors
-    /// As [`SqlLoader::load`].
+    /// As [`SqlLoader::load`], and the key's own.
     pub async fn load_one(&self, key: &str) -> Result<Option<Value>, SourceError> {
         let mut found = self.load(&[key.into()]).await?;
-        Ok(found.pop().flatten())
+        found.pop().unwrap_or(Ok(None))
     }
 }
 
@@ -327,20 +351,32 @@ pub struct SqlWriter {
     backend: Arc<dyn Backend>,
     plan: Arc<WritePlan>,
     deadline: Duration,
+    /// So much of the deadline is over when it is asked.
+    waited: Duration,
 }
 
 impl SqlWriter {
-    /// As [`Writer::write`], for who keeps values in a form of his own: which write it is, the key, and the value, or `None` for
-    /// a deletion. It begins at once.
-    pub fn write_values<'v>(
+    /// The same, for writes that were begun so long ago, and waited for something else: that counts towards the deadline.
+    #[must_use]
+    pub fn after(&self, waited: Duration) -> SqlWriter {
+        SqlWriter { waited: self.waited.saturating_add(waited), ..self.clone() }
+    }
+
+    /// As [`Writer::write`], for who keeps values in a form of his own that serde knows: which write it is, the key, and the
+    /// value, or `None` for a deletion. It begins at once.
+    ///
+    /// Numbers are bound as they are spelt where the value is JSON text, as a [`serde_json::value::RawValue`] is.
+    pub fn write_values<'v, T: Serialize + ?Sized + 'v>(
         &self,
-        writes: impl IntoIterator<Item = (WriteId, &'v Arc<str>, Option<&'v Value>)>,
+        writes: impl IntoIterator<Item = (WriteId, &'v Arc<str>, Option<&'v T>)>,
     ) -> BoxFuture<'static, Vec<Result<(), WriteError>>> {
         let plan = Arc::clone(&self.plan);
-        let puts = writes.into_iter().map(|(id, key, value)| Put::of(&plan, id, key, value));
-        let puts: Vec<Put> = puts.collect();
+        let put = |(id, key, value): (WriteId, &'v Arc<str>, Option<&'v T>)| {
+            Put::of(&plan, id, key, value.map(serde_json::to_string))
+        };
+        let puts: Vec<Put> = writes.into_iter().map(put).collect();
         let many = puts.len();
-        let writing = self.backend.write(Arc::clone(&plan), puts);
+        let writing = self.backend.write(Arc::clone(&plan), puts, self.waited);
         Box::pin(async move {
             // Only a thread that panicked does not say what became of them.
             writing.await.unwrap_or_else(|wrong| {

@@ -1,11 +1,13 @@
 //! What is known of a cache's statements once they are read, and what is bound to their parameters.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use samovar_core::{Fate, WriteError, WriteId};
-use serde_json::{Map, Value};
+use serde_json::value::RawValue;
 
 use super::key::KeyPattern;
+use super::number::kept_anyhow;
 use super::text::Short;
 use super::{LoadSql, Rows, WriteSql, write_error};
 use crate::sql::{bare, first_word};
@@ -31,6 +33,8 @@ pub(crate) struct Parameter {
     /// Whether a key, or a part of one, is spelt as values of its type are: `07` is no whole number, or two keys
     /// would stand for one row.
     pub(crate) spells: fn(&str) -> bool,
+    /// Whether a number that is spelt so is what values of its type are then, digit by digit.
+    pub(crate) keeps: fn(&str) -> bool,
     /// Whether a field goes there as JSON, texts in quotes.
     pub(crate) is_json: bool,
 }
@@ -55,25 +59,37 @@ pub(crate) enum Bound {
     Null,
     Bool(bool),
     Integer(i64),
-    Real(f64),
-    /// A whole number beyond 64 bits with a sign.
+    /// Any other number, as it is spelt.
     Digits(String),
     Text(String),
 }
 
+/// The fields of a value, as JSON spells them: read any further, numbers would lose digits.
+type Fields<'a> = BTreeMap<String, &'a RawValue>;
+
 impl Bound {
-    fn of(value: &Value, as_json: bool) -> Bound {
-        match value {
-            Value::Null => Bound::Null,
-            value if as_json => Bound::Text(value.to_string()),
-            Value::Bool(truth) => Bound::Bool(*truth),
-            Value::Number(number) => match (number.as_i64(), number.as_f64()) {
-                (Some(number), _) => Bound::Integer(number),
-                (None, Some(real)) if number.is_f64() => Bound::Real(real),
-                _ => Bound::Digits(number.to_string()),
+    /// `None` if it cannot be read.
+    fn of(json: &str, as_json: bool) -> Option<Bound> {
+        Some(match json.as_bytes().first()? {
+            b'n' => Bound::Null,
+            _ if as_json => Bound::Text(json.into()),
+            b't' => Bound::Bool(true),
+            b'f' => Bound::Bool(false),
+            b'"' => Bound::Text(serde_json::from_str(json).ok()?),
+            b'[' | b'{' => Bound::Text(json.into()),
+            _ => match json.parse() {
+                Ok(number) => Bound::Integer(number),
+                Err(_) => Bound::Digits(json.into()),
             },
-            Value::String(text) => Bound::Text(text.clone()),
-            Value::Array(_) | Value::Object(_) => Bound::Text(value.to_string()),
+        })
+    }
+
+    /// The number that it is, if it is one.
+    fn spelt(&self) -> Option<String> {
+        match self {
+            Bound::Integer(number) => Some(number.to_string()),
+            Bound::Digits(digits) => Some(digits.clone()),
+            Bound::Null | Bound::Bool(_) | Bound::Text(_) => None,
         }
     }
 }
@@ -128,7 +144,12 @@ impl Statement {
         }
         self.parameters = takes
             .into_iter()
-            .map(|takes| Parameter { takes, spells: spelt_anyhow, is_json: false })
+            .map(|takes| Parameter {
+                takes,
+                spells: spelt_anyhow,
+                keeps: kept_anyhow,
+                is_json: false,
+            })
             .collect();
         Ok(())
     }
@@ -138,8 +159,29 @@ impl Statement {
         &self,
         key: &str,
         parts: &[&str],
-        fields: Option<&Map<String, Value>>,
+        fields: Option<&Fields<'_>>,
     ) -> Result<Vec<Bound>, String> {
+        let field = |name: &str, parameter: &Parameter| {
+            let json = fields.and_then(|fields| fields.get(name)).ok_or_else(|| {
+                format!(
+                    "the value of {} has no field {name:?}, which {} takes; null is a value",
+                    Short(key),
+                    self.field
+                )
+            })?;
+            let bound = Bound::of(json.get(), parameter.is_json).ok_or_else(|| {
+                format!("the field {name:?} of {} is no JSON that can be read", Short(key))
+            })?;
+            match bound.spelt().filter(|spelt| !(parameter.keeps)(spelt)) {
+                None => Ok(bound),
+                Some(lost) => Err(format!(
+                    "the field {name:?} of {} is {}, of which its type in the database would lose digits; write it \
+                     to a column of type numeric, or as a text",
+                    Short(key),
+                    Short(&lost)
+                )),
+            }
+        };
         let bound = |parameter: &Parameter| {
             let of_key = |text: &str| match (parameter.spells)(text) {
                 true => Ok(Bound::Text(text.into())),
@@ -150,13 +192,7 @@ impl Statement {
             match &parameter.takes {
                 Takes::Key => of_key(key),
                 Takes::Part(at) => of_key(parts.get(*at).copied().unwrap_or_default()),
-                Takes::Field(name) => fields.and_then(|fields| fields.get(name)).map(|value| Bound::of(value, parameter.is_json)).ok_or_else(|| {
-                    format!(
-                        "the value of {} has no field {name:?}, which {} takes; null is a value",
-                        Short(key),
-                        self.field
-                    )
-                }),
+                Takes::Field(name) => field(name, parameter),
             }
         };
         self.parameters.iter().map(bound).collect()
@@ -251,25 +287,37 @@ pub(crate) struct Put {
 }
 
 impl Put {
-    pub(super) fn of(plan: &WritePlan, id: WriteId, key: &Arc<str>, value: Option<&Value>) -> Put {
+    /// `value` is JSON.
+    pub(super) fn of(
+        plan: &WritePlan,
+        id: WriteId,
+        key: &Arc<str>,
+        value: Option<serde_json::Result<String>>,
+    ) -> Put {
         let refused = |what: String| {
             let wrong = SourceError::new(SourceErrorKind::Value, what);
             write_error(Fate::Refused, &plan.cache, wrong)
         };
-        let bound = bind(plan, key, value).map_err(refused);
-        Put { id, key: Arc::clone(key), is_delete: value.is_none(), bound }
+        let is_delete = value.is_none();
+        let bound = match value.transpose() {
+            Ok(value) => bind(plan, key, value.as_deref()),
+            Err(e) => Err(format!("the value of {} has no form in JSON: {e}", Short(key))),
+        };
+        Put { id, key: Arc::clone(key), is_delete, bound: bound.map_err(refused) }
     }
 }
 
-fn bind(plan: &WritePlan, key: &str, value: Option<&Value>) -> Result<Vec<Bound>, String> {
+fn bind(plan: &WritePlan, key: &str, value: Option<&str>) -> Result<Vec<Bound>, String> {
     let parts = plan
         .key
         .split(key)
         .ok_or_else(|| format!("the key {} is not put together as write.key says", Short(key)))?;
     match value {
-        Some(Value::Object(fields)) => plan.upsert.bind(key, &parts, Some(fields)),
-        Some(_) => {
-            Err(format!("the value of {} is no object, whose fields could be written", Short(key)))
+        Some(value) => {
+            let fields: Fields<'_> = serde_json::from_str(value).map_err(|_| {
+                format!("the value of {} is no object, whose fields could be written", Short(key))
+            })?;
+            plan.upsert.bind(key, &parts, Some(&fields))
         }
         None => match &plan.delete {
             Some(delete) => delete.bind(key, &parts, None),

@@ -2,6 +2,7 @@
 
 use serde_json::{Number, Value};
 
+use super::number::first_lost;
 use super::text::Short;
 use crate::cell::Cell;
 use crate::{SourceError, SourceErrorKind};
@@ -56,11 +57,23 @@ impl Column {
         }
     }
 
+    /// A value that is JSON already; `Err` says what it is.
+    pub(crate) fn document(bytes: &[u8]) -> Result<Value, String> {
+        let text = std::str::from_utf8(bytes).map_err(|_| "JSON that is not UTF-8".to_owned())?;
+        let value = serde_json::from_str(text).map_err(|e| format!("JSON that is none: {e}"))?;
+        match first_lost(text) {
+            None => Ok(value),
+            Some(lost) => {
+                Err(format!("JSON with the number {}, which would lose digits", Short(lost)))
+            }
+        }
+    }
+
     /// The error for a value that JSON has no form for.
     pub(crate) fn unreadable(&self, key: &str, what: &str) -> SourceError {
         let declared = if self.declared.is_empty() { "no type" } else { &self.declared };
         let message = format!(
-            "key {}: column {} ({declared}) holds {what}, which JSON has no form for; make it text in the query",
+            "key {}: column {} ({declared}) holds {what}, and cannot be given as JSON; make it text in the query",
             Short(key),
             self.name
         );

@@ -20,11 +20,6 @@ use crate::{Dataset, Inventory, SourceError, SourceErrorKind, Store};
 pub(super) struct Ids(Mutex<HashMap<Arc<str>, Value>>);
 
 impl Ids {
-    /// Forgets all: another database has taken the place of theirs.
-    pub(super) fn forget(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
-    }
-
     /// An id as the database has it; `None` if it has no lines. One that is not known yet is looked up in each
     /// form that it could have.
     pub(super) fn native(

@@ -82,7 +82,6 @@ pub struct SqliteSource {
     dataset: Arc<Dataset>,
     limits: Limits,
     clock: Arc<dyn Clock>,
-    ids: Arc<Ids>,
     described: Description,
 }
 
@@ -97,25 +96,15 @@ impl SqliteSource {
         dataset: Dataset,
         limits: Limits,
     ) -> Result<SqliteSource, SourceError> {
-        let mut files = (0..limits.connections.max(1))
-            .map(|_| File::open(path))
-            .collect::<Result<Vec<_>, SourceError>>()?;
-        let lookout = File::open(path)?;
-        let ids = Arc::<Ids>::default();
-        let mut described = describe(files[0].connection(&ids)?, &dataset)?;
-        described.connections = files.len();
+        let connections = limits.connections.max(1);
+        let mut lookout = File::open(path, connections + 1)?;
+        let mut files = lookout.split_off(1);
+        let mut described = describe(files[0].connection()?.0, &dataset)?;
+        described.connections = connections;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let pool = Pool::start(files, &clock)?;
-        let lookout = Pool::start(vec![lookout], &clock)?;
-        Ok(SqliteSource {
-            pool,
-            lookout,
-            dataset: Arc::new(dataset),
-            limits,
-            clock,
-            ids,
-            described,
-        })
+        let lookout = Pool::start(lookout, &clock)?;
+        Ok(SqliteSource { pool, lookout, dataset: Arc::new(dataset), limits, clock, described })
     }
 }
 
@@ -196,10 +185,9 @@ impl Source for SqliteSource {
     /// SQLite's `data_version`: another one after a commit by any other connection, be it of another process; and in the
     /// upper half how many files have been opened.
     fn change_number(&self) -> BoxFuture<'_, Result<Option<u64>, SourceError>> {
-        let ids = Arc::clone(&self.ids);
         Box::pin(self.lookout.ask(move |file| {
-            let version = file
-                .connection(&ids)?
+            let (connection, _) = file.connection()?;
+            let version = connection
                 .pragma_query_value(None, "data_version", |row| row.get::<_, u32>(0))
                 .map_err(failed)?;
             Ok(Some(u64::from(file.opened()) << 32 | u64::from(version)))
@@ -208,30 +196,23 @@ impl Source for SqliteSource {
 
     fn stores(&self) -> BoxFuture<'_, Result<Inventory, SourceError>> {
         let (watch, cancel) = Watch::new(Arc::clone(&self.clock), self.limits.timeout);
-        let (dataset, ids) = (Arc::clone(&self.dataset), Arc::clone(&self.ids));
-        let seeks = self.described.seeks;
-        let asked = self.pool.ask(move |file| {
-            watch.over(file.connection(&ids)?, |c| inventory::inventory(c, &dataset, seeks, &ids))
-        });
-        Box::pin(async move {
-            let _cancel = cancel;
-            asked.await
+        let (dataset, seeks) = (Arc::clone(&self.dataset), self.described.seeks);
+        self.pool.ask_until_dropped(cancel, move |file| {
+            let (connection, ids) = file.connection()?;
+            watch.over(connection, |c| inventory::inventory(c, &dataset, seeks, ids))
         })
     }
 
     fn read(&self, ask: Ask) -> Batches {
         let (watch, cancel) = Watch::new(Arc::clone(&self.clock), self.limits.timeout);
         let (mut sender, batches) = handover::channel(cancel);
-        let (dataset, ids) = (Arc::clone(&self.dataset), Arc::clone(&self.ids));
-        let limits = self.limits;
+        let (dataset, limits) = (Arc::clone(&self.dataset), self.limits);
         self.pool.run(move |file| {
             let mut send =
                 |item| watch.not_counting(|| futures_executor::block_on(sender.send(item)).is_ok());
-            let outcome = file.connection(&ids).and_then(|connection| {
+            let outcome = file.connection().and_then(|(connection, ids)| {
                 watch.over(connection, |connection| {
-                    read(connection, &dataset, limits, &ids, ask, &mut |batch| {
-                        send(Ok(Some(batch)))
-                    })
+                    read(connection, &dataset, limits, ids, ask, &mut |batch| send(Ok(Some(batch))))
                 })
             });
             send(outcome.map(|()| None));

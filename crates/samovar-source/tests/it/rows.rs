@@ -68,6 +68,8 @@ fn anything_comes_back(place: &impl Place) {
         );
         let keys: Vec<Arc<str>> = last.keys().cloned().collect();
         let found = block_on(read.load(&keys)).map_err(|e| TestCaseError::fail(e.to_string()))?;
+        let found = found.into_iter().collect::<Result<Vec<_>, _>>();
+        let found = found.map_err(|e| TestCaseError::fail(e.to_string()))?;
         prop_assert_eq!(found, last.into_values().map(Some).collect::<Vec<_>>());
         Ok(())
     });

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_executor::block_on;
 use samovar_source::SourceErrorKind;
-use samovar_source::rows::{LoadSql, RowOptions, Rows};
+use samovar_source::rows::{LoadSql, RowOptions, Rows, SqlLoader};
 use serde_json::{Value, json};
 
 use super::{BY_SKU, HARMFUL, PRODUCTS, Place, loader, one};
@@ -24,9 +24,8 @@ pub(super) fn reads_one_row_or_many(place: &impl Place) {
     assert_eq!(one(&by_sku, "a"), Some(tea.clone()));
     assert_eq!(one(&by_sku, "z"), None);
     let keys: Vec<Arc<str>> = ["b", "z", "a", "b"].map(Arc::from).to_vec();
-    let found = block_on(by_sku.load(&keys)).expect("they can be read");
-    assert_eq!(found, [Some(cup.clone()), None, Some(tea), Some(cup)]);
-    assert_eq!(block_on(by_sku.load(&[])).expect("nothing is asked for"), []);
+    assert_eq!(all(&by_sku, &keys), [Some(cup.clone()), None, Some(tea), Some(cup)]);
+    assert_eq!(all(&by_sku, &[]), []);
     let by_note = "SELECT sku FROM products WHERE note = :key ORDER BY sku DESC;";
     let by_note = loader(&database, by_note, Rows::Many);
     assert_eq!(one(&by_note, "x"), Some(json!([{"sku": "b"}, {"sku": "a"}])));
@@ -34,6 +33,12 @@ pub(super) fn reads_one_row_or_many(place: &impl Place) {
     // What others commit is seen.
     place.run("UPDATE products SET name = 'Jug' WHERE sku = 'c';");
     assert_eq!(one(&by_sku, "c").expect("it is there")["name"], json!("Jug"));
+}
+
+/// The rows of keys that can all be read.
+fn all(loader: &SqlLoader, keys: &[Arc<str>]) -> Vec<Option<Value>> {
+    let found = block_on(loader.load(keys)).expect("they can be read");
+    found.into_iter().map(|row| row.expect("each can be read")).collect()
 }
 
 pub(super) fn reads_every_type(place: &impl Place) {
@@ -111,7 +116,9 @@ pub(super) fn keeps_to_its_limits(place: &impl Place) {
     let many = loader(&database, by_note, Rows::Many);
     let two = json!([{"sku": "a"}, {"sku": "b"}]);
     assert_eq!(one(&many, "x"), Some(two.clone()));
-    let wrong = block_on(many.load(&["x".into(), "y".into()])).expect_err("three are too many");
+    let mut found = block_on(many.load(&["x".into(), "y".into()])).expect("two are not too many");
+    let wrong = found.pop().expect("two keys").expect_err("three are too many");
+    assert_eq!(found.pop().expect("two keys").expect("the first has room"), Some(two.clone()));
     assert_eq!(wrong.kind(), SourceErrorKind::TooManyRows);
     for word in ["caches.products.load.sql", "\"y\"", "more than 2 rows", "max_rows"] {
         assert!(wrong.to_string().contains(word), "{wrong}");
@@ -162,7 +169,7 @@ pub(super) fn reads_many_keys_as_of_one_moment(place: &(impl Place + Sync)) {
             }
         });
         let wrong = (0..10).find_map(|_| {
-            let found = block_on(by_sku.load(&keys)).expect("they can be read");
+            let found = all(&by_sku, &keys);
             let stock = |row: &Value| row["stock"].as_i64().expect("it is a number");
             let sum: i64 = found.iter().flatten().map(stock).sum();
             (sum != 100).then_some(sum)
@@ -170,6 +177,42 @@ pub(super) fn reads_many_keys_as_of_one_moment(place: &(impl Place + Sync)) {
         over.store(true, Ordering::Relaxed);
         assert_eq!(wrong, None, "each commit leaves 100");
     });
+}
+
+pub(super) fn leaves_the_others_alone(place: &impl Place) {
+    place.run("CREATE TABLE things (k TEXT, n BIGINT, document JSON);");
+    // More than are under way at once, and several that fail: the third and the last, one with another behind it.
+    let bad = ["2", "40", "41", "79"];
+    for key in 0..80_i64 {
+        let n = if bad.contains(&key.to_string().as_str()) { i64::MIN } else { -key };
+        place.run(&format!("INSERT INTO things (k, n) VALUES ('{key}', {n});"));
+    }
+    place.run("INSERT INTO things (k, n) VALUES ('7', 1);");
+    place.run("UPDATE things SET document = '[0.1000000000000000055]' WHERE k = '9';");
+    let things = place.open(RowOptions::default());
+    let sizes = "SELECT k, abs(n) AS n, document FROM things WHERE k = :key";
+    let sizes = loader(&things, sizes, Rows::One);
+    let keys: Vec<Arc<str>> = (0..80).map(|key| Arc::from(key.to_string())).collect();
+    let found = block_on(sizes.load(&keys)).expect("most can be read");
+    for (key, found) in keys.iter().zip(found) {
+        let (kind, what) = match &**key {
+            key if bad.contains(&key) => (SourceErrorKind::Value, "the query fails on its rows"),
+            "7" => (SourceErrorKind::TooManyRows, "more than one row"),
+            "9" => (SourceErrorKind::Value, "column document"),
+            key => {
+                let n: i64 = key.parse().expect("it is a number");
+                let row = json!({"k": key, "n": n, "document": null});
+                assert_eq!(found.expect("it can be read"), Some(row));
+                continue;
+            }
+        };
+        let wrong = found.expect_err("it cannot be read");
+        assert_eq!(wrong.kind(), kind, "{wrong}");
+        let text = wrong.to_string();
+        for word in ["caches.products.load.sql", &format!("key {key:?}"), what] {
+            assert!(text.contains(word), "{text}");
+        }
+    }
 }
 
 pub(super) fn tells_what_is_wrong_in_a_load(place: &impl Place) {

@@ -1,12 +1,13 @@
 //! What every writer promises.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_executor::block_on;
 use samovar_core::{Fate, WriteId, Writer};
 use samovar_source::SourceErrorKind;
 use samovar_source::rows::{RowOptions, Rows, WriteSql};
-use serde_json::json;
+use serde_json::{json, value::RawValue};
 
 use super::{
     BY_SKU, DELETE, HARMFUL, PRODUCTS, Place, UPSERT, done, fates, loader, one, product, put,
@@ -70,6 +71,40 @@ pub(super) fn takes_values_as_they_are(place: &impl Place) {
     let huge = json!({"whole": u64::MAX, "real": 1, "truth": true, "document": 1});
     let refused = fates(&write, &[put(9, "d", Some(huge))]);
     assert!(matches!(refused[0], Some((Fate::Refused, _))), "{refused:?}");
+}
+
+pub(super) fn keeps_numbers_as_they_are_spelt(place: &impl Place) {
+    place.run("CREATE TABLE things (k TEXT PRIMARY KEY, real DOUBLE PRECISION, document JSON);");
+    let database = place.open(RowOptions::default());
+    let write =
+        writer(&database, &WriteSql::new("INSERT INTO things VALUES (:key, :real, :document)"));
+    let read = "SELECT k, real FROM things WHERE k = :key";
+    let read = loader(&database, read, Rows::One);
+    for (number, (real, kept)) in (1..).zip([
+        ("1.50", Some(json!(1.5))),
+        ("-1E2", Some(json!(-100.0))),
+        ("0.1", Some(json!(0.1))),
+        ("0.1000000000000000055", None),
+        ("12345678901234567890.12", None),
+        ("18446744073709551615", None),
+    ]) {
+        let document = r#"{"n": 12345678901234567890.12}"#;
+        let value =
+            RawValue::from_string(format!("{{\"real\": {real}, \"document\": {document}}}"));
+        let (value, key) = (value.expect("it is JSON"), Arc::from(real));
+        let id = WriteId { node: 7, number };
+        let outcome = block_on(write.write_values([(id, &key, Some(&*value))])).remove(0);
+        assert_eq!(one(&read, real).map(|row| row["real"].clone()), kept);
+        if kept.is_some() {
+            outcome.expect("it is kept");
+            let documents = place.run("SELECT document FROM things");
+            assert!(documents.lines().all(|kept| kept == document), "{documents}");
+        } else {
+            let wrong = outcome.expect_err("it would be another number");
+            assert_eq!(wrong.fate, Fate::Refused);
+            assert!(wrong.to_string().contains("digits"), "{wrong}");
+        }
+    }
 }
 
 pub(super) fn refuses_one_and_writes_the_others(place: &impl Place) {
@@ -181,6 +216,20 @@ pub(super) fn gives_up_in_time(place: &impl Place) {
     assert_eq!(place.run(ALL), "");
     done(&slow, &[product(1, "a", "fast")]);
     assert_eq!(place.run(ALL), "a|fast");
+}
+
+pub(super) fn counts_what_was_waited_before(place: &impl Place) {
+    place.run(PRODUCTS);
+    let products = writer(&place.open(RowOptions::default()), &upsert());
+    let begun = |ago| products.after(Duration::from_secs(ago));
+    let late = fates(&begun(16), &[product(1, "a", "Tea")]);
+    assert!(
+        matches!(&late[0], Some((Fate::NotWritten, text)) if text.contains("write_deadline")),
+        "{late:?}"
+    );
+    assert_eq!(place.run(ALL), "");
+    done(&begun(5), &[product(1, "a", "Tea")]);
+    assert_eq!(place.run(ALL), "a|Tea");
 }
 
 pub(super) fn tells_what_is_wrong_in_a_write(place: &impl Place) {

@@ -129,7 +129,7 @@ impl<V: Value> Cache<V> {
     }
 
     /// Keeps what was loaded, if it is to be kept, and makes an answer of it. A loader that says what cannot be has
-    /// failed.
+    /// failed, as one that says so.
     pub(super) async fn take(
         &self,
         key: &Key,
@@ -157,6 +157,7 @@ impl<V: Value> Cache<V> {
         };
         let names_none = tags.is_empty() && parts.iter().all(|part| part.span.is_none());
         let (value, lifetime) = match what {
+            What::Failed(error) => return Err(error),
             What::Value(value) => (Some(value), Some(terms.lifetime(ttl))),
             What::Absent => {
                 self.inner.counters.count(Event::LoadedAbsent, 1);

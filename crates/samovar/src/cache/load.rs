@@ -123,6 +123,7 @@ pub(super) enum What<V> {
     Value(Arc<V>),
     Absent,
     Unmodified,
+    Failed(Error),
 }
 
 impl<V> Loaded<V> {
@@ -140,6 +141,12 @@ impl<V> Loaded<V> {
     /// partitions unless others are named.
     pub fn unmodified() -> Loaded<V> {
         Loaded::new(What::Unmodified)
+    }
+
+    /// Of this key the source could not be read, and of the others of a batch it could: this one alone rests, and falls
+    /// back on what was there. A loader of one key says the error itself.
+    pub fn failed(error: Error) -> Loaded<V> {
+        Loaded::new(What::Failed(error))
     }
 
     /// Its tags: a mark on any of them covers it.
@@ -190,6 +197,7 @@ impl<V> Clone for Loaded<V> {
             What::Value(value) => What::Value(Arc::clone(value)),
             What::Absent => What::Absent,
             What::Unmodified => What::Unmodified,
+            What::Failed(error) => What::Failed(error.clone()),
         };
         let (tags, partitions) = (self.tags.clone(), self.partitions.clone());
         Loaded { what, tags, partitions, ..*self }
@@ -198,10 +206,11 @@ impl<V> Clone for Loaded<V> {
 
 impl<V> fmt::Debug for Loaded<V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let what = match self.what {
+        let what = match &self.what {
             What::Value(_) => "value",
             What::Absent => "absent",
             What::Unmodified => "unmodified",
+            What::Failed(_) => "failed",
         };
         f.debug_struct("Loaded")
             .field("what", &what)

@@ -22,9 +22,6 @@ impl ToSql for Bound {
             Bound::Null => return Ok(IsNull::Yes),
             Bound::Bool(truth) => out.extend_from_slice(truth.to_string().as_bytes()),
             Bound::Integer(number) => out.extend_from_slice(number.to_string().as_bytes()),
-            Bound::Real(number) => {
-                out.extend_from_slice(serde_json::Value::from(*number).to_string().as_bytes());
-            }
             Bound::Digits(text) | Bound::Text(text) => out.extend_from_slice(text.as_bytes()),
         }
         Ok(IsNull::No)

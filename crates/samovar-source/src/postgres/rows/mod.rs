@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use samovar_core::{BoxFuture, Clock, WriteError};
-use serde_json::Value;
 use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 
 use super::connection::Connection;
@@ -20,7 +20,8 @@ use super::{LOOKING, failed};
 use crate::SourceError;
 use crate::background::Pool;
 use crate::rows::{
-    Backend, Column, LoadPlan, Put, RowOptions, Statement, WritePlan, numbered, spelt_anyhow,
+    Backend, Column, LoadPlan, Put, RowOptions, RowsOfKey, Statement, WritePlan, kept_anyhow,
+    kept_by, kept_by_numeric, numbered, spelt_anyhow,
 };
 use write::Writing;
 
@@ -109,16 +110,12 @@ impl Backend for PostgresRows {
         &self,
         plan: Arc<LoadPlan>,
         keys: Vec<Arc<str>>,
-    ) -> BoxFuture<'static, Result<Vec<Vec<Value>>, SourceError>> {
+    ) -> BoxFuture<'static, Result<Vec<RowsOfKey>, SourceError>> {
         let ((watch, cancel), max_rows) = (self.watch(self.options.timeout), self.options.max_rows);
-        let asked = self.readers.ask(move |connection| {
+        self.readers.ask_until_dropped(cancel, move |connection| {
             connection.run(&watch, async |transaction| {
                 read::read(transaction.client, &plan, &keys, max_rows).await
             })
-        });
-        Box::pin(async move {
-            let _cancel = cancel;
-            asked.await
         })
     }
 
@@ -126,11 +123,20 @@ impl Backend for PostgresRows {
         &self,
         plan: Arc<WritePlan>,
         puts: Vec<Put>,
+        waited: Duration,
     ) -> BoxFuture<'static, Result<Vec<Result<(), WriteError>>, SourceError>> {
         let clock = Arc::clone(&self.clock);
         // The time spent waiting for a connection counts.
         let begun = clock.elapsed();
-        Box::pin(self.writers.ask(move |writing| Ok(writing.write(&plan, &puts, &*clock, begun))))
+        Box::pin(self.writers.ask(move |writing| {
+            let spent = || clock.elapsed().saturating_sub(begun).saturating_add(waited);
+            Ok(writing.write(&plan, &puts, &spent))
+        }))
+    }
+
+    fn reach(&self) -> Result<(), SourceError> {
+        let (watch, _cancel) = self.watch(LOOKING);
+        self.readers.wait(move |connection| connection.run(&watch, async |_| Ok(())))
     }
 
     fn script(&self, text: &str) -> Result<(), SourceError> {
@@ -158,10 +164,24 @@ async fn look(
     })
 }
 
-/// Takes in the types of the parameters, which say how keys are spelt and what is JSON.
+/// Whether the server would not have a value, or cannot make one, whatever the hour: values out of place, rules of the
+/// table, what a trigger or a function raises, what is too large.
+fn refuses(code: &SqlState) -> bool {
+    code.code()
+        .get(..2)
+        .is_some_and(|class| ["21", "22", "23", "27", "44", "54", "P0"].contains(&class))
+}
+
+/// Takes in the types of the parameters, which say how keys are spelt, which numbers are kept and what is JSON.
 fn take_types(statement: &mut Statement, types: &[Type], made: String) {
     for (parameter, kind) in statement.parameters.iter_mut().zip(types) {
         parameter.is_json = matches!(*kind, Type::JSON | Type::JSONB);
+        parameter.keeps = match *kind {
+            Type::FLOAT4 => kept_by::<f32>,
+            Type::FLOAT8 => kept_by::<f64>,
+            Type::NUMERIC => kept_by_numeric,
+            _ => kept_anyhow,
+        };
         parameter.spells = match Form::of(kind).map(|form| form.kind) {
             Some(Kind::Bool) => |key| Kind::Bool.spells(key),
             Some(Kind::Int2) => |key| Kind::Int2.spells(key),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use samovar_core::{Clock, Fate, WriteError};
+use samovar_core::{Fate, WriteError};
 use tokio_postgres::error::{Severity, SqlState};
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Error};
@@ -12,6 +12,7 @@ use super::super::blocking::Blocking;
 use super::super::failed;
 use super::super::options::Address;
 use super::bind::typed;
+use super::refuses;
 use crate::rows::{Put, Statement, WritePlan, write_error, write_too_late};
 use crate::{SourceError, SourceErrorKind};
 
@@ -86,15 +87,14 @@ impl Writing {
         Blocking::open(&self.address)
     }
 
-    /// Writes what was asked for at `begun`.
+    /// Writes what was asked for so long ago as `spent` says.
     pub(super) fn write(
         &mut self,
         plan: &WritePlan,
         puts: &[Put],
-        clock: &dyn Clock,
-        begun: Duration,
+        spent: &impl Fn() -> Duration,
     ) -> Outcomes {
-        match self.attempt(plan, puts, clock, begun) {
+        match self.attempt(plan, puts, spent) {
             Ok(outcomes) => outcomes,
             Err(Ended::Failed(fate, wrong)) => {
                 let outcome = |put: &Put| match &put.bound {
@@ -109,12 +109,11 @@ impl Writing {
             // One of them took the others along; alone they show which.
             Err(Ended::Refused(_)) => {
                 let alone = |put| {
-                    let (fate, wrong) =
-                        match self.attempt(plan, std::slice::from_ref(put), clock, begun) {
-                            Ok(mut outcomes) => return outcomes.pop().unwrap_or(Ok(())),
-                            Err(Ended::Failed(fate, wrong)) => (fate, wrong),
-                            Err(Ended::Refused(wrong)) => (Fate::Refused, wrong),
-                        };
+                    let (fate, wrong) = match self.attempt(plan, std::slice::from_ref(put), spent) {
+                        Ok(mut outcomes) => return outcomes.pop().unwrap_or(Ok(())),
+                        Err(Ended::Failed(fate, wrong)) => (fate, wrong),
+                        Err(Ended::Refused(wrong)) => (Fate::Refused, wrong),
+                    };
                     Err(write_error(fate, &plan.cache, wrong))
                 };
                 puts.iter().map(alone).collect()
@@ -130,14 +129,12 @@ impl Writing {
         &mut self,
         plan: &WritePlan,
         puts: &[Put],
-        clock: &dyn Clock,
-        begun: Duration,
+        spent: &impl Fn() -> Duration,
     ) -> Result<Outcomes, Ended> {
         let not_written = |wrong| Ended::Failed(Fate::NotWritten, wrong);
         let (deadline, address) = (self.deadline, Arc::clone(&self.address));
         let mut session = self.session().map_err(not_written)?;
-        let spent = clock.elapsed().saturating_sub(begun);
-        let within = (deadline / 2).checked_sub(spent);
+        let within = (deadline / 2).checked_sub(spent());
         let within = within.ok_or_else(|| not_written(write_too_late()))?;
         let outcome = session.wait(async |client| {
             let written =
@@ -260,12 +257,4 @@ fn judge(e: &Error, statement: &Statement) -> Ended {
         Some(code) if refuses(code) => Ended::Refused(wrong),
         _ => Ended::Failed(Fate::NotWritten, wrong),
     }
-}
-
-/// Whether the server would not have a row whatever the hour: values out of place, rules of the table, what a trigger
-/// raises, what is too large.
-fn refuses(code: &SqlState) -> bool {
-    code.code()
-        .get(..2)
-        .is_some_and(|class| ["21", "22", "23", "27", "44", "54", "P0"].contains(&class))
 }

@@ -10,13 +10,13 @@ use std::time::Duration;
 use rusqlite::types::ToSqlOutput;
 use rusqlite::{Connection, OpenFlags, ToSql};
 use samovar_core::{BoxFuture, Clock, WriteError};
-use serde_json::Value;
 
 use super::file::{File, identity};
-use super::inventory::Ids;
 use super::{Watch, failed};
 use crate::background::Pool;
-use crate::rows::{Backend, Bound, LoadPlan, Put, RowOptions, Statement, WritePlan};
+use crate::rows::{
+    Backend, Bound, LoadPlan, Put, RowOptions, RowsOfKey, Statement, WritePlan, kept_by,
+};
 use crate::{SourceError, SourceErrorKind};
 
 /// A SQLite database whose rows are read and written by key.
@@ -34,7 +34,7 @@ impl SqliteRows {
         clock: Arc<dyn Clock>,
     ) -> Result<SqliteRows, SourceError> {
         let many = options.connections.max(1);
-        let files = (0..many).map(|_| File::open(path)).collect::<Result<Vec<_>, _>>()?;
+        let files = File::open(path, many)?;
         let writing = (0..many).map(|_| Writing::to(path, options.write_deadline)).collect();
         let readers = Pool::start(files, &clock)?;
         let writers = Pool::start(writing, &clock)?;
@@ -49,7 +49,7 @@ impl SqliteRows {
 impl Backend for SqliteRows {
     fn check_load(&self, mut plan: LoadPlan) -> Result<LoadPlan, SourceError> {
         self.readers.wait(move |file| {
-            let connection = file.connection(&Ids::default())?;
+            let (connection, _) = file.connection()?;
             let (found, columns) = look(connection, &plan.statement)?;
             if !found.is_readonly {
                 return Err(plan.statement.wrong("it writes, and must be a SELECT"));
@@ -82,15 +82,11 @@ impl Backend for SqliteRows {
         &self,
         plan: Arc<LoadPlan>,
         keys: Vec<Arc<str>>,
-    ) -> BoxFuture<'static, Result<Vec<Vec<Value>>, SourceError>> {
+    ) -> BoxFuture<'static, Result<Vec<RowsOfKey>, SourceError>> {
         let ((watch, cancel), max_rows) = (self.watch(), self.options.max_rows);
-        let asked = self.readers.ask(move |file| {
-            let connection = file.connection(&Ids::default())?;
+        self.readers.ask_until_dropped(cancel, move |file| {
+            let (connection, _) = file.connection()?;
             watch.over(connection, |connection| read::read(connection, &plan, &keys, max_rows))
-        });
-        Box::pin(async move {
-            let _cancel = cancel;
-            asked.await
         })
     }
 
@@ -98,12 +94,20 @@ impl Backend for SqliteRows {
         &self,
         plan: Arc<WritePlan>,
         puts: Vec<Put>,
+        waited: Duration,
     ) -> BoxFuture<'static, Result<Vec<Result<(), WriteError>>, SourceError>> {
         let clock = Arc::clone(&self.clock);
         // The time spent waiting for a connection counts.
         let begun = clock.elapsed();
-        let write = move |writing: &mut _| Ok(write::write(writing, &plan, &puts, &clock, begun));
+        let write = move |writing: &mut _| {
+            let spent = || clock.elapsed().saturating_sub(begun).saturating_add(waited);
+            Ok(write::write(writing, &plan, &puts, &clock, &spent))
+        };
         Box::pin(self.writers.ask(write))
+    }
+
+    fn reach(&self) -> Result<(), SourceError> {
+        self.readers.wait(|file| file.connection().map(|_| ()))
     }
 
     fn script(&self, text: &str) -> Result<(), SourceError> {
@@ -153,11 +157,12 @@ impl Writing {
         Writing { path: path.into(), deadline, open: None }
     }
 
-    /// The connection: a new one if another file bears the name now.
+    /// The connection: a new one if another file bears the name now. While none does, nothing is written: what was put into
+    /// the last one would be lost with it.
     fn connection(&mut self) -> Result<&mut Connection, SourceError> {
         let now = identity(&self.path);
         let open = match self.open.take() {
-            Some(open) if now.is_none() || open.1 == now => open,
+            Some(open) if open.1 == now && self.path.exists() => open,
             _ => (self.connect()?, now),
         };
         Ok(&mut self.open.insert(open).0)
@@ -185,13 +190,17 @@ impl ToSql for Bound {
             Bound::Null => rusqlite::types::Null.into(),
             Bound::Bool(truth) => i64::from(*truth).into(),
             Bound::Integer(number) => (*number).into(),
-            Bound::Real(number) => (*number).into(),
             Bound::Text(text) => text.as_str().into(),
             // As a text it would lose digits in a column of numbers.
-            Bound::Digits(digits) => {
-                let message = format!("{digits} does not fit into SQLite's integers");
-                return Err(rusqlite::Error::ToSqlConversionFailure(message.into()));
-            }
+            Bound::Digits(digits) => match digits.parse::<f64>() {
+                Ok(real) if kept_by::<f64>(digits) => real.into(),
+                _ => {
+                    let message = format!(
+                        "SQLite's numbers would lose digits of {digits}; write it as a text"
+                    );
+                    return Err(rusqlite::Error::ToSqlConversionFailure(message.into()));
+                }
+            },
         })
     }
 }

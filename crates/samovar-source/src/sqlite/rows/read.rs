@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, Row, Statement, params_from_iter};
+use rusqlite::{Connection, ErrorCode, Row, Statement, params_from_iter};
 use serde_json::{Map, Value};
 
 use super::super::value::cell;
 use super::failed;
-use crate::SourceError;
 use crate::cell::Cell;
-use crate::rows::{Column, LoadPlan};
+use crate::rows::{Column, LoadPlan, RowsOfKey, Short};
+use crate::{SourceError, SourceErrorKind};
 
 pub(super) fn columns(statement: &Statement<'_>) -> Vec<Column> {
     let column = |column: rusqlite::Column<'_>| Column {
@@ -20,13 +20,13 @@ pub(super) fn columns(statement: &Statement<'_>) -> Vec<Column> {
     statement.columns().map(column).collect()
 }
 
-/// The rows of each key, all as of one moment.
+/// The rows of each key, all as of one moment. A key whose rows cannot be read leaves the others alone.
 pub(super) fn read(
     connection: &Connection,
     plan: &LoadPlan,
     keys: &[Arc<str>],
     max_rows: usize,
-) -> Result<Vec<Vec<Value>>, SourceError> {
+) -> Result<Vec<RowsOfKey>, SourceError> {
     let transaction = connection.unchecked_transaction().map_err(failed)?;
     let mut statement = transaction.prepare_cached(&plan.statement.text).map_err(failed)?;
     let columns = columns(&statement);
@@ -35,36 +35,56 @@ pub(super) fn read(
         let Some(bound) = plan.bind(key) else { return Ok(Vec::new()) };
         let mut found = statement.query(params_from_iter(bound)).map_err(failed)?;
         let mut rows = Vec::new();
-        while let Some(row) = found.next().map_err(failed)? {
-            left = left.checked_sub(1).ok_or_else(|| LoadPlan::too_many(key, max_rows))?;
+        while let Some(row) = found.next().map_err(|e| wrong(key, e))? {
+            if rows.len() == left {
+                return Err(LoadPlan::too_many(key, max_rows));
+            }
             rows.push(object(key, row, &columns)?);
             plan.allows(key, rows.len())?;
         }
+        left -= rows.len();
         Ok(rows)
     };
-    keys.iter().map(|key| rows_of(key)).collect()
+    let own = |rows: RowsOfKey| match rows {
+        Err(wrong) if !wrong.is_of_one_key() => Err(wrong),
+        rows => Ok(rows),
+    };
+    keys.iter().map(|key| own(rows_of(key))).collect()
+}
+
+/// What SQLite says of one key's rows. What it has no word of its own for is the query's fault: text that is no JSON, a
+/// sum too great.
+fn wrong(key: &str, e: rusqlite::Error) -> SourceError {
+    match e.sqlite_error_code() {
+        Some(ErrorCode::Unknown | ErrorCode::TypeMismatch | ErrorCode::TooBig) => {
+            let message = format!("key {}: the query fails on its rows", Short(key));
+            SourceError::new(SourceErrorKind::Value, message).because(e)
+        }
+        _ => failed(e),
+    }
 }
 
 fn object(key: &str, row: &Row<'_>, columns: &[Column]) -> Result<Value, SourceError> {
     let mut object = Map::new();
     for (at, column) in columns.iter().enumerate() {
         let found = row.get_ref(at).map_err(failed)?;
-        let value =
-            json(found, column).ok_or_else(|| column.unreadable(key, &cell(found).words()))?;
+        let value = json(found, column).map_err(|what| column.unreadable(key, &what))?;
         object.insert(column.name.clone(), value);
     }
     Ok(Value::Object(object))
 }
 
 /// SQLite has fewer types than its declarations name: those of columns that are read as they stand say what is meant.
-fn json(found: ValueRef<'_>, column: &Column) -> Option<Value> {
+/// `Err` says what it is.
+fn json(found: ValueRef<'_>, column: &Column) -> Result<Value, String> {
     let is = |word: &str| column.declared.eq_ignore_ascii_case(word);
-    match found {
+    let told = match found {
         ValueRef::Integer(number) if is("boolean") || is("bool") => match number {
             0 | 1 => Column::json(&Cell::Bool(number == 1)),
             _ => None,
         },
-        ValueRef::Text(bytes) if is("json") => serde_json::from_slice(bytes).ok(),
+        ValueRef::Text(bytes) if is("json") => return Column::document(bytes),
         found => Column::json(&cell(found)),
-    }
+    };
+    told.ok_or_else(|| cell(found).words())
 }

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use samovar_core::Fate;
+use samovar_core::{Fate, WriteId};
 use samovar_source::rows::{LoadSql, RowDatabase, RowOptions, Rows, SqlWriter, WriteSql};
 use samovar_source::{PostgresOptions, SourceErrorKind};
 use samovar_testkit::postgres::{Database, Server};
 use samovar_testkit::rows::{Place, suite};
-use serde_json::json;
+use serde_json::{json, value::RawValue};
 
 use super::{anything_comes_back, block_on, fate, loader, one, put};
 
@@ -91,6 +91,29 @@ fn postgres_types_have_their_forms() {
         let (found, text) = fate(&writer, put(9, "z", json!({"x": value}))).unwrap();
         assert_eq!(found, Fate::Refused, "{text}");
     }
+}
+
+#[test]
+fn numeric_keeps_every_digit() {
+    let shop = Shop::new();
+    shop.run("CREATE TABLE things (k text PRIMARY KEY, n numeric, single real)");
+    let database = shop.open(RowOptions::default());
+    let sql = "INSERT INTO things VALUES (:key, :n, :single)";
+    let things = database.writer("things", &WriteSql::new(sql)).unwrap();
+    let put = |key: &str, n: &str, single: &str| {
+        let json = format!("{{\"n\": {n}, \"single\": {single}}}");
+        let value = RawValue::from_string(json).unwrap();
+        let id = WriteId { node: 1, number: 1 };
+        block_on(things.write_values([(id, &key.into(), Some(&*value))])).remove(0)
+    };
+    let long = "12345678901234567890.1000000000000000055";
+    put("a", long, "0.1").unwrap();
+    assert_eq!(shop.run("SELECT n FROM things"), long);
+    let read = loader(&database, "SELECT n, single FROM things WHERE k = :key");
+    assert_eq!(one(&read, "a"), Some(json!({"n": long, "single": 0.1})));
+    let wrong = put("b", "1", "16777217").unwrap_err();
+    assert_eq!(wrong.fate, Fate::Refused);
+    assert!(wrong.to_string().contains("the field \"single\" of \"b\" is \"16777217\""), "{wrong}");
 }
 
 #[test]

@@ -90,7 +90,7 @@ fn sqlite_tells_values_that_json_has_no_form_for() {
     for (key, what) in [
         ("blob", "column v (BLOB) holds a blob of 2 bytes"),
         ("bool", "column b (BOOLEAN) holds the integer 2"),
-        ("json", "column j (JSON) holds the text \"{\""),
+        ("json", "column j (JSON) holds JSON that is none"),
         ("real", "column v (BLOB) holds the number inf"),
         ("text", "column v (BLOB) holds the text"),
     ] {
@@ -188,6 +188,13 @@ fn a_file_that_takes_the_place_is_read_and_written() {
     assert_eq!(one(&read, "a"), Some(json!({"v": "new"})));
     assert_eq!(fate(&write, put(1, "b", json!({"v": "written"}))), None);
     assert_eq!(file.run("SELECT * FROM things"), "a|new\nb|written");
+    // While there is none the last one is read, and nothing is lost by being written to it.
+    std::fs::rename(file.path(), other.path()).unwrap();
+    assert_eq!(one(&read, "b"), Some(json!({"v": "written"})));
+    let (found, text) = fate(&write, put(2, "c", json!({"v": "x"}))).unwrap();
+    assert!(found == Fate::NotWritten && text.contains("cannot open"), "{text}");
+    std::fs::rename(other.path(), file.path()).unwrap();
+    assert_eq!(fate(&write, put(2, "c", json!({"v": "x"}))), None);
     let gone = RowDatabase::sqlite(&other.path(), RowOptions::default()).unwrap_err();
     assert_eq!(gone.kind(), SourceErrorKind::Unreachable);
 }

@@ -168,6 +168,27 @@ fn a_batch_waits_for_what_reads_its_keys_since_before_a_mark() {
 }
 
 #[test]
+fn a_key_that_alone_cannot_be_read_takes_no_other_along() {
+    test(async {
+        let policy = CachePolicy { fail_safe: WINDOW, throttle: SECOND, ..policy("c") };
+        let (field, many) = (Field::new(policy).await, Many::default());
+        field.holds("old").await;
+        field.clock.advance(TTL + WINDOW);
+        let all = many.ask(&field, &["a", "bad", "k"]);
+        settle().await;
+        let broken = || Loaded::failed(Error::new(ErrorKind::Source, "its row is broken"));
+        let rows = [("a", Loaded::from("a".to_owned())), ("bad", broken()), ("k", broken())];
+        many.says(Ok(rows.map(|(key, row)| (key.to_owned(), row)).into())).await;
+        let (a, k) = (told(Outcome::Loaded, "a"), told(Outcome::Failed, "old"));
+        assert_eq!(told_all(all).await, [a, failed(ErrorKind::Source), k]);
+        let again = many.ask(&field, &["a", "bad"]);
+        let a = told(Outcome::Hit, "a");
+        assert_eq!(told_all(again).await, [a, failed(ErrorKind::Throttled)], "it rests alone");
+        assert_eq!((many.asked().len(), field.count(Event::LoadFailed)), (1, 2));
+    });
+}
+
+#[test]
 fn each_key_makes_the_best_of_a_call_that_fails() {
     test(async {
         let policy = CachePolicy { fail_safe: WINDOW, throttle: SECOND, ..policy("c") };
