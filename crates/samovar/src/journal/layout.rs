@@ -13,7 +13,7 @@
 //! Then frames: a sign, the length of the body and a checksum, each u32; then the body, which is records: number, the
 //! number of the record that is released, each u64, and 0 if none; the length of the bytes, u32, and the bytes. The
 //! checksum covers the salt, where the frame stands, the length and the body: so nothing that is stored in a record can
-//! be taken for a frame.
+//! be taken for a frame. Zeros at the end are room for more.
 
 use std::ops::Range;
 
@@ -153,7 +153,8 @@ pub(super) struct Scan {
 pub(super) fn scan(file: &[u8], salt: u64) -> Scan {
     let mut found = Scan::default();
     let (mut at, mut from) = (HEADER.min(file.len()), None);
-    while at < file.len() {
+    let room = file.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    while at < room {
         let Some(body) = frame(file, at, salt) else {
             from.get_or_insert(at);
             at += 1;
@@ -165,7 +166,7 @@ pub(super) fn scan(file: &[u8], salt: u64) -> Scan {
         at = body.end;
         found.records.extend(records(file, body));
     }
-    found.cut = from.map_or(0, |from| file.len() - from);
+    found.cut = from.map_or(0, |from| room - from);
     found
 }
 

@@ -20,8 +20,10 @@ const MISSING: u64 = 1 << 32;
 pub(super) struct Book {
     pub(super) file: File,
     pub(super) header: Header,
-    /// How long it is.
+    /// How much of it is in use …
     pub(super) length: u64,
+    /// … and how long it is: what lies between is zeros.
+    pub(super) room: u64,
     /// By number: where the bytes of a record begin, and how many they are.
     pub(super) standing: BTreeMap<u64, (u64, usize)>,
 }
@@ -159,7 +161,7 @@ pub(super) fn make(
         length += frame.len() as u64;
     }
     file.sync_all()?;
-    Ok(Book { file, header: header.clone(), length, standing: places })
+    Ok(Book { file, header: header.clone(), length, room: length, standing: places })
 }
 
 /// The new file takes the place of the old one. After an error nobody knows which of them is there.

@@ -17,6 +17,10 @@ use crate::random;
 
 /// A frame takes no more in once it holds so many bytes.
 const AT_ONCE: usize = 4 << 20;
+/// Room is made for so many bytes at least, for as many as are in use …
+const ROOM_MIN: u64 = 64 << 10;
+/// … and for so many at most: they are made durable with the frame.
+const ROOM_MAX: u64 = 4 << 20;
 /// The file may be so much longer than twice what stands in it.
 const SLACK: u64 = 8 << 20;
 /// What was released is made durable after so long without anything else to do.
@@ -45,8 +49,10 @@ pub(super) struct Scribe {
     released: Vec<u64>,
     /// Something was written and not synced.
     dirty: bool,
-    /// How many records the last frame held, and how long it took to sync it.
+    /// How many were told of the last frame, and how long it took to sync it.
     last: (usize, Duration),
+    /// What came while it was synced.
+    early: Vec<Command>,
     /// The length beyond which the file is made anew.
     shorten_at: u64,
 }
@@ -90,28 +96,30 @@ impl Scribe {
     ) -> Scribe {
         let shorten_at = 2 * book.length + SLACK;
         let (released, last) = (Vec::new(), (0, Duration::ZERO));
-        Scribe { path, book, bytes, clock, faults, released, dirty: false, last, shorten_at }
+        let (dirty, early) = (false, Vec::new());
+        Scribe { path, book, bytes, clock, faults, released, dirty, last, early, shorten_at }
     }
 
     pub(super) fn run(mut self, inbox: &Receiver<Command>) -> Result<(), Error> {
         loop {
             // What could not be released since the disk was full is tried again, though nobody asks for anything.
             let first = match self.dirty || !self.released.is_empty() {
-                false => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
-                true => inbox.recv_timeout(IDLE),
+                _ if !self.early.is_empty() => Ok(None),
+                false => inbox.recv().map(Some).map_err(|_| RecvTimeoutError::Disconnected),
+                true => inbox.recv_timeout(IDLE).map(Some),
             };
             let batch = match first {
                 Ok(first) => self.gather(first, inbox),
                 Err(RecvTimeoutError::Timeout) => {
                     let released = std::mem::take(&mut self.released);
-                    self.keep(Batch { released, ..Batch::default() })?;
+                    self.keep(Batch { released, ..Batch::default() }, inbox)?;
                     self.sync().map_err(|e| failed(&self.path, "making it durable", e))?;
                     continue;
                 }
-                Err(RecvTimeoutError::Disconnected) => self.gather(Command::Close, inbox),
+                Err(RecvTimeoutError::Disconnected) => self.gather(Some(Command::Close), inbox),
             };
             let close = batch.close;
-            self.keep(batch)?;
+            self.keep(batch, inbox)?;
             if close {
                 return self.sync().map_err(|e| failed(&self.path, "making it durable", e));
             }
@@ -122,13 +130,15 @@ impl Scribe {
     }
 
     /// What waits. Those who were told of the last frame together mostly come again together: a frame that begins with
-    /// the first of them would keep the others waiting for two. So it waits a fraction of what a sync takes for as
-    /// many as there were.
-    fn gather(&mut self, first: Command, inbox: &Receiver<Command>) -> Batch {
+    /// the first of them, or with those alone who came meanwhile, would keep the others waiting for two. So it waits a
+    /// fraction of what a sync takes for as many as were told.
+    fn gather(&mut self, first: Option<Command>, inbox: &Receiver<Command>) -> Batch {
         let released = std::mem::take(&mut self.released);
         let mut batch = Batch { released, ..Batch::default() };
-        batch.take(first);
-        let (expected, took) = self.last;
+        self.early.drain(..).for_each(|command| batch.take(command));
+        let (told, took) = self.last;
+        let expected = batch.appends.len() + told;
+        first.into_iter().for_each(|command| batch.take(command));
         let until = self.clock.elapsed() + took / 4;
         while !batch.is_full() {
             if let Ok(next) = inbox.try_recv() {
@@ -148,7 +158,7 @@ impl Scribe {
     }
 
     /// Writes a frame, and tells those whose records it holds. After an error here nobody knows what the file holds.
-    fn keep(&mut self, batch: Batch) -> Result<(), Error> {
+    fn keep(&mut self, batch: Batch, inbox: &Receiver<Command>) -> Result<(), Error> {
         let Batch { appends, released, .. } = batch;
         if appends.is_empty() && released.is_empty() {
             return Ok(());
@@ -168,11 +178,13 @@ impl Scribe {
             self.released = released;
             let error = failed(&self.path, "writing to it; nothing of it was kept", error);
             self.refuse(appends, &error);
-            let file = &mut self.book.file;
+            let Book { file, room, .. } = &mut self.book;
+            *room = base;
             let back = file.set_len(base).and_then(|()| file.seek(SeekFrom::Start(base)));
             return back.map(drop).map_err(|e| failed(&self.path, "cutting off what failed", e));
         }
         self.book.length += frame.len() as u64;
+        self.book.room = self.book.room.max(self.book.length);
         self.dirty = true;
         if let Some(last) = appends.last() {
             self.book.header.next = last.number + 1;
@@ -192,6 +204,7 @@ impl Scribe {
             }
         }
         self.book.standing.extend(places);
+        self.early.extend(inbox.try_iter());
         for append in appends {
             (append.told)(Ok(append.number));
         }
@@ -214,7 +227,26 @@ impl Scribe {
             self.book.file.write_all(&frame[..length.min(frame.len())])?;
             return Err(error);
         }
+        let end = self.book.length + frame.len() as u64;
+        if end > self.book.room {
+            self.make_room(end)?;
+        }
         self.book.file.write_all(frame)
+    }
+
+    /// Makes the file longer than it has to be: to make a frame durable takes two thirds of the time where the file need
+    /// not grow for it.
+    fn make_room(&mut self, end: u64) -> io::Result<()> {
+        let Book { file, length, room, .. } = &mut self.book;
+        let more = (end - *length).max(*length).clamp(ROOM_MIN, ROOM_MAX);
+        let zeros = vec![0; usize::try_from(end + more - *room).unwrap_or(0)];
+        file.seek(SeekFrom::Start(*room))?;
+        match file.write_all(&zeros) {
+            Ok(()) => *room = end + more,
+            // The disk is nearly full: it may do for the frame.
+            Err(_) => file.set_len(*room)?,
+        }
+        file.seek(SeekFrom::Start(*length)).map(drop)
     }
 
     fn sync(&mut self) -> io::Result<()> {
