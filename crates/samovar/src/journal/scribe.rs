@@ -121,6 +121,9 @@ impl Scribe {
             let close = batch.close;
             self.keep(batch, inbox)?;
             if close {
+                let Book { file, length, .. } = &self.book;
+                // Who cannot give the room back leaves it.
+                let _ = file.set_len(*length);
                 return self.sync().map_err(|e| failed(&self.path, "making it durable", e));
             }
             if self.book.length > self.shorten_at {
