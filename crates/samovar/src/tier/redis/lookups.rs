@@ -1,8 +1,8 @@
 //! Lookups that come while others are under way travel together.
 //!
 //! A command by itself costs the client more than Redis takes to answer it. So who is alone asks at once; who is not leaves
-//! the question for a task that takes all there are by the time it runs. Nobody waits for anybody's answer: the busier it
-//! is, the more go together.
+//! the question for a task that takes all there are by the time it runs. It waits for no answer to others: the busier it
+//! is, the more go together. On a cluster each asks by itself: together they would wait for the slowest node.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,7 +15,7 @@ use samovar_core::Error;
 use crate::background::{Tasks, closed};
 use crate::redis::{Connection, Request};
 
-/// So many go together at most: their answers stand in memory at once.
+/// So many go together at most: all have their answers when the last is there.
 const TOGETHER: usize = 1_000;
 
 type Answer = Result<Vec<Value>, Error>;
@@ -29,6 +29,7 @@ struct Lookup {
 pub(super) struct Lookups {
     connection: Connection,
     tasks: Tasks,
+    is_cluster: bool,
     under_way: AtomicUsize,
     waiting: Mutex<Vec<Lookup>>,
 }
@@ -43,16 +44,16 @@ impl Drop for UnderWay<'_> {
 }
 
 impl Lookups {
-    pub(super) fn new(connection: Connection, tasks: Tasks) -> Arc<Lookups> {
+    pub(super) fn new(connection: Connection, tasks: Tasks, is_cluster: bool) -> Arc<Lookups> {
         let (under_way, waiting) = (AtomicUsize::new(0), Mutex::default());
-        Arc::new(Lookups { connection, tasks, under_way, waiting })
+        Arc::new(Lookups { connection, tasks, is_cluster, under_way, waiting })
     }
 
     /// The answer to a request, a value for each of its commands.
     pub(super) async fn ask(self: &Arc<Self>, request: Request) -> Answer {
         let others = self.under_way.fetch_add(1, Ordering::Relaxed);
         let _under_way = UnderWay(&self.under_way);
-        if others == 0 {
+        if others == 0 || self.is_cluster {
             return match &request[..] {
                 [command] => self.connection.one(command).await.map(|value| vec![value]),
                 _ => {
@@ -67,13 +68,18 @@ impl Lookups {
             waiting.len() == 1
         };
         if is_first {
-            self.tasks.spawn(Courier(Some(Arc::clone(self))).run());
+            Courier::send(self);
         }
         answer.await.unwrap_or_else(|_| Err(closed()))
     }
 
-    fn take(&self) -> Vec<Lookup> {
-        std::mem::take(&mut *self.waiting.lock())
+    /// Those that go together next, and whether there are more.
+    fn take(&self) -> (Vec<Lookup>, bool) {
+        let mut waiting = self.waiting.lock();
+        let many = waiting.len().min(TOGETHER);
+        let rest = waiting.split_off(many);
+        let more = !rest.is_empty();
+        (std::mem::replace(&mut *waiting, rest), more)
     }
 }
 
@@ -81,31 +87,37 @@ impl Lookups {
 struct Courier(Option<Arc<Lookups>>);
 
 impl Courier {
+    fn send(lookups: &Arc<Lookups>) {
+        lookups.tasks.spawn(Courier(Some(Arc::clone(lookups))).run());
+    }
+
     async fn run(mut self) {
         // What comes from here on is another's.
         let Some(lookups) = self.0.take() else { return };
-        let mut taken = lookups.take().into_iter();
-        loop {
-            let (requests, replies): (Vec<_>, Vec<_>) = taken
-                .by_ref()
-                .take(TOGETHER)
-                .map(|Lookup { request, reply }| (request, reply))
-                .unzip();
-            if requests.is_empty() {
-                return;
-            }
-            let answers = lookups.connection.ask(requests).await;
-            for (reply, answer) in replies.into_iter().zip(answers) {
-                // Who does not wait any more is not told.
-                let _ = reply.send(answer);
-            }
+        let (taken, more) = lookups.take();
+        if more {
+            Courier::send(&lookups);
+        }
+        let wanted = taken.into_iter().filter(|lookup| !lookup.reply.is_canceled());
+        let (requests, replies): (Vec<_>, Vec<_>) =
+            wanted.map(|Lookup { request, reply }| (request, reply)).unzip();
+        if requests.is_empty() {
+            return;
+        }
+        let answers = lookups.connection.ask(requests).await;
+        for (reply, answer) in replies.into_iter().zip(answers) {
+            // Who does not wait any more is not told.
+            let _ = reply.send(answer);
         }
     }
 }
 
 impl Drop for Courier {
     fn drop(&mut self) {
-        drop(self.0.take().map(|lookups| lookups.take()));
+        if let Some(lookups) = &self.0 {
+            let left = std::mem::take(&mut *lookups.waiting.lock());
+            drop(left);
+        }
     }
 }
 
@@ -125,7 +137,7 @@ mod tests {
         let settings = RedisSettings::standalone([server.url()]).unwrap();
         let (clock, tasks) = (Arc::new(SystemClock::new()), Tasks::new().unwrap());
         let connection = Connection::new(&settings, clock, tasks.clone()).unwrap();
-        (Lookups::new(connection, tasks.clone()), tasks)
+        (Lookups::new(connection, tasks.clone(), false), tasks)
     }
 
     fn echo(text: usize) -> Request {

@@ -28,7 +28,7 @@ use tokio::sync::Notify;
 use crate::background::{Tasks, closed};
 use crate::codec::{FrameError, Payload, read_entry};
 use crate::counters::{Counters, Event};
-use crate::redis::{Connection, RedisSettings, Request, plain};
+use crate::redis::{Connection, RedisServers, RedisSettings, Request, plain};
 use crate::settings::LowerTier;
 use lookups::Lookups;
 use queue::{Queue, Taken, Waiting};
@@ -93,8 +93,9 @@ impl RedisTier {
         tasks: Tasks,
     ) -> Result<RedisTier, Error> {
         let connection = Connection::new(settings, Arc::clone(&clock), tasks.clone())?;
+        let is_cluster = matches!(settings.servers, RedisServers::Cluster(_));
         let shared = Arc::new(Shared {
-            lookups: Lookups::new(connection.clone(), tasks.clone()),
+            lookups: Lookups::new(connection.clone(), tasks.clone(), is_cluster),
             connection,
             namespace: settings.namespace.clone(),
             queue: Mutex::new(Queue::new(settings.queue_bytes)),
