@@ -80,3 +80,26 @@ impl Column {
         SourceError::new(SourceErrorKind::Value, message)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_float_that_is_hard_to_read_comes_back_the_same() {
+        let text = "0.9522444552911937";
+        assert_eq!(Column::document(text.as_bytes()).unwrap().to_string(), text);
+    }
+
+    proptest! {
+        #[test]
+        fn a_float_by_its_shortest_text_comes_back_the_same(
+            number in proptest::num::f64::NORMAL | proptest::num::f64::SUBNORMAL
+        ) {
+            let value = Column::document(format!("{number:?}").as_bytes()).unwrap();
+            prop_assert_eq!(value.as_f64().map(f64::to_bits), Some(number.to_bits()));
+        }
+    }
+}

@@ -149,6 +149,8 @@ fn millis(time: Duration) -> u64 {
 
 /// A log without leases is asked so often whether it is there.
 const ONCE_EVERY: Duration = Duration::from_millis(200);
+/// So long what a renewal of one saw may take to be applied here.
+const OF_USE: Duration = Duration::from_secs(5);
 /// Renewals that wait for what they saw to be applied here.
 const WAITING: usize = 16;
 
@@ -165,7 +167,7 @@ pub(crate) async fn keep_lease(
         return;
     }
     let every = log.lease().map_or(ONCE_EVERY, |lease| (lease / 5).max(Duration::from_millis(10)));
-    let lease = log.lease().unwrap_or(Duration::MAX);
+    let (lease, of_use) = log.lease().map_or((Duration::MAX, OF_USE), |lease| (lease, lease));
     let mut waiting: VecDeque<(Duration, Version)> = VecDeque::new();
     let mut last = Standing::Connected;
     while !(is_once && fence.standing() == Standing::Connected) {
@@ -176,7 +178,7 @@ pub(crate) async fn keep_lease(
             waiting.push_back((began, head));
         }
         // One that is too old to be of use may lie on what the log has lost: it is never applied.
-        waiting.retain(|(began, _)| clock.since_boot() < began.saturating_add(lease));
+        waiting.retain(|(began, _)| clock.since_boot() < began.saturating_add(of_use));
         let applied = waiting.iter().rposition(|(_, head)| fence.has_applied(*head));
         if let Some(applied) = applied {
             let (began, head) = waiting[applied];
@@ -204,19 +206,28 @@ pub(crate) async fn keep_lease(
 
 #[cfg(test)]
 mod tests {
-    use samovar_core::{Epoch, History, Snapshot};
+    use std::pin::pin;
+
+    use futures_util::FutureExt;
+    use parking_lot::Mutex;
+    use samovar_core::{BoxFuture, Epoch, Error, ErrorKind, History, Mark, Next, Snapshot};
     use samovar_testkit::clock::FakeClock;
 
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn watched() -> (Arc<FakeClock>, Fence) {
+    fn made() -> (Arc<FakeClock>, Fence) {
         let clock = FakeClock::at(Millis(1_000_000));
         let head = Version { epoch: Epoch(1), seq: 0 };
         let history = History(vec![(Epoch(1), 0)]);
         let log = Snapshot { history, marks: Vec::new(), head, shared: true };
         let fence = Fence::new(&log, Arc::clone(&clock) as Arc<dyn Clock>, 10).unwrap();
+        (clock, fence)
+    }
+
+    fn watched() -> (Arc<FakeClock>, Fence) {
+        let (clock, fence) = made();
         fence.watch(5 * SECOND, Duration::ZERO, 60 * SECOND);
         (clock, fence)
     }
@@ -256,6 +267,54 @@ mod tests {
         assert!(!fence.acted_since(before, |_| true), "no mark has acted");
         fence.extend_lease(clock.since_boot() + SECOND);
         assert!(fence.tick() > cut_off);
+    }
+
+    /// A log without leases that is asked for its head alone.
+    struct Headed(Mutex<Version>);
+
+    fn not_asked<T: Send + 'static>() -> BoxFuture<'static, Result<T, Error>> {
+        Box::pin(std::future::ready(Err(Error::new(ErrorKind::Away, "it is not asked for this"))))
+    }
+
+    impl MarkLog for Headed {
+        fn snapshot(&self) -> BoxFuture<'_, Result<Snapshot, Error>> {
+            not_asked()
+        }
+
+        fn append(
+            &self,
+            _: Vec<Mark>,
+            _: Option<Version>,
+        ) -> BoxFuture<'static, Result<Option<Version>, Error>> {
+            not_asked()
+        }
+
+        fn next<'a>(&'a self, _: &'a History, _: u64) -> BoxFuture<'a, Result<Next, Error>> {
+            not_asked()
+        }
+
+        fn renew(&self) -> BoxFuture<'_, Result<Version, Error>> {
+            Box::pin(std::future::ready(Ok(*self.0.lock())))
+        }
+    }
+
+    #[test]
+    fn heads_that_a_log_without_leases_has_lost_are_waited_for_no_longer_than_they_are_of_use() {
+        let (clock, fence) = made();
+        fence.watch(Duration::ZERO, Duration::ZERO, 60 * SECOND);
+        let log = Arc::new(Headed(Mutex::new(Version { epoch: Epoch(7), seq: 3 })));
+        let (of, to, at) = (fence.clone(), Arc::clone(&log), Arc::clone(&clock));
+        let mut keeping = pin!(keep_lease(of, to, Arc::default(), at));
+        for _ in 0..=WAITING {
+            assert!(keeping.as_mut().now_or_never().is_none());
+            clock.advance(ONCE_EVERY);
+        }
+        *log.0.lock() = fence.position();
+        let end = clock.since_boot() + OF_USE;
+        while clock.since_boot() < end && keeping.as_mut().now_or_never().is_none() {
+            clock.advance(ONCE_EVERY);
+        }
+        assert_eq!(fence.standing(), Standing::Connected);
     }
 
     #[test]

@@ -102,21 +102,27 @@ pub(crate) fn write(directory: &Path, remains: Remains) -> Result<(), Error> {
     written.map_err(|e| failed(&path, "writing it", e))
 }
 
-/// Reads the file and removes it, for good when this returns: it tells of a clean stop, and whatever ends next may be
-/// none. Blocks.
-pub(crate) fn take(directory: &Path) -> Result<Option<Remains>, Error> {
+/// Reads the file; `None` if there is none, or it is damaged or another program's. Blocks.
+pub(crate) fn read(directory: &Path) -> Result<Option<Remains>, Error> {
     let path = directory.join(FILE);
-    let bytes = match fs::read(&path) {
-        Ok(bytes) => bytes,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(failed(&path, "reading it", e)),
-    };
-    let removed = fs::remove_file(&path).and_then(|()| sync(directory));
-    removed.map_err(|e| failed(&path, "removing it", e))?;
-    Ok(read(&bytes))
+    match fs::read(&path) {
+        Ok(bytes) => Ok(parse(&bytes)),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(failed(&path, "reading it", e)),
+    }
 }
 
-fn read(bytes: &[u8]) -> Option<Remains> {
+/// Removes the file if it is there, for good when this returns: it tells of a clean stop, and whatever ends next may be
+/// none. So before anything is served, but after all that may fail: who tries again is to find it. Blocks.
+pub(crate) fn remove(directory: &Path) -> Result<(), Error> {
+    let path = directory.join(FILE);
+    match fs::remove_file(&path).and_then(|()| sync(directory)) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(failed(&path, "removing it", e)),
+        _ => Ok(()),
+    }
+}
+
+fn parse(bytes: &[u8]) -> Option<Remains> {
     let plain = unpack(REMAINS, bytes)?;
     let (connected, saved) = postcard::from_bytes::<(Millis, Saved)>(&plain).ok()?;
     Some(Remains { known: saved.known()?, connected })
@@ -151,18 +157,22 @@ mod tests {
     }
 
     #[test]
-    fn it_comes_back_once() {
+    fn it_comes_back_until_it_is_removed() {
         let directory = tempfile::tempdir().unwrap();
-        assert!(take(directory.path()).unwrap().is_none());
+        assert!(read(directory.path()).unwrap().is_none());
+        remove(directory.path()).unwrap();
         let connected = Millis(-5);
         write(directory.path(), Remains { known: some(), connected }).unwrap();
-        let Remains { known: taken, connected: then } = take(directory.path()).unwrap().unwrap();
-        assert_eq!(then, connected);
-        assert_eq!(
-            (taken.history, taken.marks, taken.head),
-            (some().history, some().marks, some().head)
-        );
-        assert!(take(directory.path()).unwrap().is_none());
+        for _ in 0..2 {
+            let Remains { known, connected: then } = read(directory.path()).unwrap().unwrap();
+            assert_eq!(then, connected);
+            assert_eq!(
+                (known.history, known.marks, known.head),
+                (some().history, some().marks, some().head)
+            );
+        }
+        remove(directory.path()).unwrap();
+        assert!(read(directory.path()).unwrap().is_none());
     }
 
     #[test]

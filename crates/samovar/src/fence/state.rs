@@ -96,8 +96,8 @@ impl State {
             tick = self.take_in(&before.known, tick, done);
         }
         let before = self.seq;
-        if !self.is_adrift() && self.turn(log.history.clone(), everything, tick.next(), done) {
-            tick = tick.next();
+        if !self.is_adrift() {
+            tick = self.turn(log.history.clone(), everything, tick, done);
         }
         let lost = before - self.seq;
         tick = self.take_in(log, tick, done);
@@ -222,17 +222,16 @@ impl State {
     }
 
     /// The log's history is this one. What was applied off it has lost its number: it is pending again, and is to be
-    /// sent again; if some of it is not kept any more, `everything` is sent in its place, which is the only mark that
-    /// acts by this: from `next` on. True if it does.
+    /// sent again; if some of it is not kept any more, `everything` is sent in its place. That acts anew, and so does what
+    /// is not remembered with its tick: from after `tick` on, each at a tick of its own. The tick after that.
     pub(super) fn turn(
         &mut self,
         history: History,
         everything: impl FnOnce() -> Mark,
-        next: Tick,
+        mut tick: Tick,
         done: &mut Done,
-    ) -> bool {
+    ) -> Tick {
         let branch = self.history.branch(&history).unwrap_or(self.seq);
-        let mut acts = false;
         if self.seq > branch {
             let kept = self.kept.partition_point(|(numbered, _)| numbered.version.seq <= branch);
             let lost = self.kept.split_off(kept);
@@ -244,18 +243,15 @@ impl State {
                     self.pending.send(mark, tick);
                 }
             }
-            if forgotten {
-                let mark = everything();
-                self.table.pend(&mark, next);
-                self.remember(Some(&mark.scope));
-                self.pending.send(mark, next);
-                acts = true;
-            }
+            let everything = forgotten.then(everything);
             // What was to be kept is not forgotten, though it is not remembered here with the others.
-            for mark in self.pending.unconfirmed.turn(&history) {
+            let unconfirmed = self.pending.unconfirmed.turn(&history);
+            for mark in everything.into_iter().chain(unconfirmed) {
                 if self.pending.tick(mark.id).is_none() {
-                    self.table.pend(&mark, next);
-                    self.pending.send(mark, next);
+                    tick = tick.next();
+                    self.table.pend(&mark, tick);
+                    self.remember(Some(&mark.scope));
+                    self.pending.send(mark, tick);
                 }
             }
             self.seq = branch;
@@ -265,7 +261,7 @@ impl State {
         self.history = Arc::new(history);
         // What had a version of an epoch that was not known until now.
         self.settle_passed(&self.pending.ids(), done);
-        acts
+        tick
     }
 
     /// The log begins after a number beyond the position: what lay between is not known, so it is taken for a

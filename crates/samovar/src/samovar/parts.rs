@@ -91,6 +91,12 @@ pub(super) fn open_parts(
             };
             let (writes, notices) = Writes::open(settings, held.clone())?;
             notices.into_iter().for_each(|said| counters.say(clock.now(), said));
+            if let Some(directory) = data_dir.as_ref().filter(|_| !is_own)
+                && let Err(error) = saved::remove(directory)
+            {
+                let _ = block_on(writes.close());
+                return Err(error);
+            }
             Ok((disk, writes))
         };
         match rest() {
@@ -134,7 +140,7 @@ fn open_fence(
     };
     let mut before = None;
     if let Some(directory) = data_dir.as_ref().filter(|_| !is_own) {
-        before = saved::take(directory)?;
+        before = saved::read(directory)?;
     }
     let mut until = log.lease().map(|lease| began + lease);
     let mut over = Duration::ZERO;
