@@ -50,6 +50,9 @@ pub(crate) enum Step {
     Rewrite,
 }
 
+/// So much larger may a record be that takes the place of another: it says more of the same.
+const SPARE: usize = 8 << 10;
+
 /// What a journal is for, and how much of it there may be.
 pub(crate) struct Options {
     /// Says in the file what its records are.
@@ -89,7 +92,7 @@ pub(crate) struct Journal {
     max_bytes: u64,
     /// The bytes of all records that stand.
     bytes: Arc<AtomicU64>,
-    /// Told when they come to be many.
+    /// Told when they come to be many, or too many.
     filling: Notify,
     /// How many of them its owner bounds otherwise.
     exempt: AtomicU64,
@@ -153,9 +156,9 @@ impl Journal {
         told: Told,
     ) -> Result<u64, Error> {
         let size = Journal::size(bytes.len());
-        if bytes.len() > layout::LARGEST {
-            let text =
-                format!("{} bytes in one record, allowed are {}", bytes.len(), layout::LARGEST);
+        let largest = layout::LARGEST - if instead.is_some() { 0 } else { SPARE };
+        if bytes.len() > largest {
+            let text = format!("{} bytes in one record, allowed are {largest}", bytes.len());
             return Err(Error::new(ErrorKind::Invalid, text));
         }
         // What takes the place of another is always taken: it mostly needs no more room.
@@ -170,6 +173,8 @@ impl Journal {
             }
             Ok(_) => {}
             Err(bytes) => {
+                // Also if it is far from full, and the record large: who rests is to make room.
+                self.filling.notify_waiters();
                 let text = format!(
                     "{} is full: {} of {} bytes wait in it; try again once some of that is done",
                     self.path.display(),
@@ -206,13 +211,10 @@ impl Journal {
         self.next.lock().0 - 1
     }
 
-    /// Resolves when more than a quarter of the bytes that may stand do.
+    /// Resolves when more than a quarter of the bytes that may stand do, or a record is refused for want of room.
     pub(crate) async fn fills(&self) {
-        loop {
-            let filling = self.filling.notified();
-            if self.is_filling(self.bytes.load(Ordering::Relaxed)) {
-                return;
-            }
+        let filling = self.filling.notified();
+        if !self.is_filling(self.bytes.load(Ordering::Relaxed)) {
             filling.await;
         }
     }

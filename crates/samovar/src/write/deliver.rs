@@ -151,7 +151,8 @@ impl<V: Value> Cache<V> {
             answer.as_ref().is_err_and(|error| error.fate != Fate::Refused)
         };
         let has_failed = answers.iter().all(is_bare);
-        let is_own = !has_failed || part.len() == 1;
+        // A refused write fails a transaction too, and the others with it for no reason of their own.
+        let is_own = part.len() == 1 || answers.iter().any(Result::is_ok);
         let mut ended =
             Ended { done: vec![], dead: vec![], unknown: vec![], has_failed, again: false };
         for (ready, answer) in part.iter().zip(answers) {
@@ -161,9 +162,14 @@ impl<V: Value> Cache<V> {
                 ended.done.push((ready, was_sent));
                 continue;
             };
-            self.inner.counters.count(Event::WriteFailed, 1);
-            if fate == Fate::Unknown {
-                ended.unknown.push(ready);
+            if is_own || fate == Fate::Refused {
+                self.inner.counters.count(Event::WriteFailed, 1);
+            }
+            match fate {
+                Fate::Unknown => ended.unknown.push(ready),
+                // So it is kept when it succeeds later.
+                Fate::NotWritten if !was_sent => write.sent.store(false, Ordering::Relaxed),
+                Fate::NotWritten | Fate::Refused => {}
             }
             let charged = u32::from(is_own);
             let attempts = write.attempts.fetch_add(charged, Ordering::Relaxed) + charged;

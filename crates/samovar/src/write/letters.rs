@@ -21,6 +21,9 @@ use crate::journal::Journal;
 use crate::samovar::{Inner, Samovar};
 use crate::value::Value;
 
+/// The most bytes of a reason.
+const REASON: usize = 4 << 10;
+
 /// As it stands in the books.
 #[derive(Clone, Debug)]
 pub(super) struct Letter {
@@ -201,6 +204,12 @@ impl Samovar {
     }
 }
 
+/// Why a write is given up, cut short: a letter fits where its write did.
+fn reason(error: &Error) -> Arc<str> {
+    let text = error.to_string();
+    text[..text.floor_char_boundary(REASON)].into()
+}
+
 impl<V: Value> Cache<V> {
     /// Makes a dead letter of a write.
     pub(super) async fn give_up(
@@ -223,7 +232,7 @@ impl<V: Value> Cache<V> {
             at: write.at,
         };
         let attempts = write.attempts.load(Ordering::Relaxed);
-        let death = Death { reason: error.to_string().into(), at: inner.clock.now(), attempts };
+        let death = Death { reason: reason(error), at: inner.clock.now(), attempts };
         let record = Record::Dead(head.clone(), death.clone()).encode(&value)?;
         let letter = Letter::new(head, value, death, Journal::size(record.len()));
         let own = Arc::clone(&inner);
@@ -241,5 +250,24 @@ impl<V: Value> Cache<V> {
         );
         inner.counters.say(inner.clock.now(), text);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use samovar_core::ErrorKind;
+
+    use super::*;
+
+    #[test]
+    fn a_long_reason_is_cut_between_characters() {
+        for pad in 0..3 {
+            let text = format!("{}{}", "x".repeat(pad), "\u{20ac}".repeat(REASON));
+            let long = Error::new(ErrorKind::Source, text);
+            let (cut, whole) = (reason(&long), long.to_string());
+            assert!(whole.starts_with(&*cut) && (REASON - 2..=REASON).contains(&cut.len()));
+        }
+        let short = Error::new(ErrorKind::Source, "no such product");
+        assert_eq!(*reason(&short), short.to_string());
     }
 }

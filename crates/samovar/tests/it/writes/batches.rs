@@ -11,6 +11,8 @@ struct Table {
     is_away: AtomicBool,
     /// What a bad write does: nobody knows what became of it, or nothing is written.
     loses: bool,
+    /// The first bad write of a call is refused, and nothing of the call is written.
+    refuses: bool,
     calls: AtomicUsize,
 }
 
@@ -26,7 +28,12 @@ impl Writer<String> for Table {
         }
         let fate = if self.loses { Fate::Unknown } else { Fate::NotWritten };
         let error = WriteError::new(fate, Error::new(ErrorKind::Source, "a lock was held"));
-        Box::pin(async move { writes.iter().map(|_| Err(error.clone())).collect() })
+        let mut answers: Vec<_> = writes.iter().map(|_| Err(error.clone())).collect();
+        let is_refused = self.refuses && !self.is_away.load(Ordering::Relaxed);
+        if let Some(at) = writes.iter().position(is_bad).filter(|_| is_refused) {
+            answers[at] = Err(WriteError { fate: Fate::Refused, ..error });
+        }
+        Box::pin(async move { answers })
     }
 
     fn deadline(&self) -> Duration {
@@ -132,5 +139,23 @@ fn while_the_source_is_away_few_are_charged_with_it() {
         node.in_time(|| node.cache.unwritten() == 0).await;
         assert!(keys.iter().all(|key| node.table.source.row(key).is_some()));
         assert!(calls() - before < 40, "they come together again: {}", calls() - before);
+    });
+}
+
+#[test]
+fn what_is_refused_charges_no_other_of_a_call_that_wrote_nothing() {
+    test(async {
+        let node = Node::open(Table { refuses: true, ..Table::default() }, 3).await;
+        node.table.is_away.store(true, Ordering::Relaxed);
+        // More calls are refused than one alone would be given up for.
+        let keys = keys(&[34, 35, 36, 37, 38]);
+        node.write(&keys).await;
+        node.in_time(|| node.table.calls.load(Ordering::Relaxed) > 0).await;
+        node.table.is_away.store(false, Ordering::Relaxed);
+        node.in_time(|| node.cache.unwritten() == 0).await;
+        let mut dead = node.dead();
+        dead.sort();
+        assert_eq!(dead, ["bad 34", "bad 35", "bad 36", "bad 37", "bad 38"]);
+        assert!(node.table.source.row("good 39").is_some());
     });
 }
