@@ -10,7 +10,7 @@ use std::time::Duration;
 use samovar_core::{BoxFuture, Clock, WriteError};
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
-use tokio_postgres::types::Type;
+use tokio_postgres::types::{self, Type};
 
 use super::connection::Connection;
 use super::form::{Form, Kind};
@@ -172,9 +172,17 @@ fn refuses(code: &SqlState) -> bool {
         .is_some_and(|class| ["21", "22", "23", "27", "44", "54", "P0"].contains(&class))
 }
 
+/// What a type holds: a domain holds what the type it is made of does.
+fn base(mut kind: &Type) -> &Type {
+    while let types::Kind::Domain(of) = kind.kind() {
+        kind = of;
+    }
+    kind
+}
+
 /// Takes in the types of the parameters, which say how keys are spelt, which numbers are kept and what is JSON.
-fn take_types(statement: &mut Statement, types: &[Type], made: String) {
-    for (parameter, kind) in statement.parameters.iter_mut().zip(types) {
+fn take_types(statement: &mut Statement, kinds: &[Type], made: String) {
+    for (parameter, kind) in statement.parameters.iter_mut().zip(kinds.iter().map(base)) {
         parameter.is_json = matches!(*kind, Type::JSON | Type::JSONB);
         parameter.keeps = match *kind {
             Type::FLOAT4 => kept_by::<f32>,

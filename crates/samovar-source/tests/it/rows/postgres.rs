@@ -176,6 +176,22 @@ fn a_key_has_one_spelling() {
 }
 
 #[test]
+fn a_domain_holds_what_its_base_does() {
+    let shop = Shop::new();
+    shop.run(
+        "CREATE DOMAIN weight AS float8; CREATE DOMAIN heavy AS weight; CREATE DOMAIN doc AS jsonb;
+         CREATE TABLE things (k text PRIMARY KEY, w heavy, j doc);",
+    );
+    let writer =
+        shop.writer(RowOptions::default(), "INSERT INTO things (k, w, j) VALUES (:key, :w, :j)");
+    let wrong = fate(&writer, put(1, "a", json!({"w": 9_007_199_254_740_993_i64, "j": 1})));
+    let (found, text) = wrong.unwrap();
+    assert!(found == Fate::Refused && text.contains("lose digits"), "{text}");
+    assert_eq!(fate(&writer, put(2, "a", json!({"w": 1.5, "j": "x"}))), None);
+    assert_eq!(shop.run("SELECT w, j FROM things"), "1.5|\"x\"");
+}
+
+#[test]
 fn what_changes_in_the_schema_is_followed() {
     let shop = Shop::new();
     shop.run("CREATE TABLE things (k text, v integer); INSERT INTO things VALUES ('a', 7);");

@@ -56,6 +56,25 @@ fn what_the_log_lost_is_sent_again_once_it_is_back() {
 }
 
 #[test]
+fn a_start_that_fails_leaves_what_was_put_away_for_the_next() {
+    let server = Server::launch(&Setup::new()).unwrap();
+    let (redis, directory) = (alone(&server), tempdir().unwrap());
+    found(&redis);
+    close(&start(&redis, durable(directory.path())));
+    let saved = directory.path().join("marks.saved");
+    assert!(saved.exists());
+    let failing = Settings {
+        log: Some(Arc::new(open(&redis, HASTY))),
+        lower: Some(Arc::new(|_, _| Err(Error::new(ErrorKind::Storage, "the disk fails")))),
+        ..durable(directory.path())
+    };
+    assert_eq!(block_on(Samovar::open(failing)).unwrap_err().kind(), ErrorKind::Storage);
+    assert!(saved.exists());
+    let _node = start(&redis, durable(directory.path()));
+    assert!(!saved.exists(), "whatever ends this one may be no clean stop");
+}
+
+#[test]
 fn who_was_stopped_stays_warm_though_the_log_has_let_go_of_what_it_knew() {
     let server = Server::launch(&Setup::new().durable()).unwrap();
     let (redis, directory) = (alone(&server), tempdir().unwrap());
