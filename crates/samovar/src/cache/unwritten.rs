@@ -157,6 +157,11 @@ impl Unwritten {
         self.count.load(Ordering::Acquire)
     }
 
+    /// The number of the last of them; 0 if there is none.
+    pub(crate) fn last_number(&self) -> u64 {
+        self.writes.read().queue.last_key_value().map_or(0, |(number, _)| *number)
+    }
+
     /// The last write of a key.
     fn last(&self, key: &str) -> Option<Arc<Waiting>> {
         if self.len() == 0 {

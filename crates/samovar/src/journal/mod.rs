@@ -206,11 +206,6 @@ impl Journal {
         let _ = self.next.lock().1.send(Command::Release(numbers));
     }
 
-    /// The number of the last record that was handed over.
-    pub(crate) fn taken(&self) -> u64 {
-        self.next.lock().0 - 1
-    }
-
     /// Resolves when more than a quarter of the bytes that may stand do, or a record is refused for want of room.
     pub(crate) async fn fills(&self) {
         let filling = self.filling.notified();

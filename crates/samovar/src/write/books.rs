@@ -233,11 +233,6 @@ impl Writes {
         }
     }
 
-    /// The number of the last record that was handed to the journal.
-    pub(super) fn taken(&self) -> u64 {
-        self.journal.opened.get().map_or(0, |journal| journal.taken())
-    }
-
     /// Resolves once the journal is so full that it is to be emptied; `None` if there is none.
     pub(super) fn fills(&self) -> Option<impl Future<Output = ()> + use<>> {
         let journal = Arc::clone(self.journal.opened.get()?);

@@ -77,7 +77,7 @@ async fn replay<V: Value>(
         // Held for as long as it is worked on.
         let Some(inner) = weak.upgrade() else { return };
         let (clock, jitter) = (Arc::clone(&inner.clock), Arc::clone(&inner.jitter));
-        pace.begin(clock.elapsed(), inner.writes.taken());
+        pace.begin(clock.elapsed(), unwritten.last_number());
         let cache = Cache::<V>::new(inner, policy.clone(), writer.clone());
         let replayed = cache.replay_batch(&unwritten, &batch, &mut at_once);
         let waited = match unless_it_panics(&policy.name, replayed).await {
@@ -85,7 +85,7 @@ async fn replay<V: Value>(
                 failures = 0;
                 let writes = &cache.inner.writes;
                 let last = batch.last().map_or(0, |write| write.number);
-                let rest = pace.end(last, clock.elapsed(), writes.taken());
+                let rest = pace.end(last, clock.elapsed(), unwritten.len());
                 let fills = writes.fills().filter(|_| !rest.is_zero());
                 drop((cache, batch));
                 if let Some(fills) = fills {
