@@ -40,7 +40,7 @@ const BYTES_PER_GHOST: u64 = 1_024;
 /// What a slot of the table takes: the slot itself, which may be half of a table that has just grown, and its place in
 /// the index, which may be at its emptiest.
 const SLOT: usize = 2 * SLOT_ITSELF + 12;
-const SLOT_ITSELF: usize = 56;
+const SLOT_ITSELF: usize = 64;
 /// What an entry is charged for its place among the deadlines, where piles may have just grown too.
 const PLACE: usize = 4 * size_of::<Arc<Held>>();
 
