@@ -1,5 +1,6 @@
 //! The one thread that writes a journal.
 
+use std::collections::VecDeque;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -51,8 +52,8 @@ pub(super) struct Scribe {
     dirty: bool,
     /// How many were told of the last frame, and how long it took to sync it.
     last: (usize, Duration),
-    /// What came while it was synced.
-    early: Vec<Command>,
+    /// What came while it was synced, or had no room in the frame after.
+    early: VecDeque<Command>,
     /// The length beyond which the file is made anew.
     shorten_at: u64,
 }
@@ -96,7 +97,7 @@ impl Scribe {
     ) -> Scribe {
         let shorten_at = 2 * book.length + SLACK;
         let (released, last) = (Vec::new(), (0, Duration::ZERO));
-        let (dirty, early) = (false, Vec::new());
+        let (dirty, early) = (false, VecDeque::new());
         Scribe { path, book, bytes, clock, faults, released, dirty, last, early, shorten_at }
     }
 
@@ -138,7 +139,11 @@ impl Scribe {
     fn gather(&mut self, first: Option<Command>, inbox: &Receiver<Command>) -> Batch {
         let released = std::mem::take(&mut self.released);
         let mut batch = Batch { released, ..Batch::default() };
-        self.early.drain(..).for_each(|command| batch.take(command));
+        while !batch.is_full()
+            && let Some(early) = self.early.pop_front()
+        {
+            batch.take(early);
+        }
         let (told, took) = self.last;
         let expected = batch.appends.len() + told;
         first.into_iter().for_each(|command| batch.take(command));

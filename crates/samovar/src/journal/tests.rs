@@ -108,9 +108,8 @@ fn what_is_acknowledged_is_there_without_being_closed() {
     assert_eq!(texts(&bench.open().records), [(number, "a".into())]);
 }
 
-#[test]
-fn many_are_made_durable_by_one_sync() {
-    let bench = Bench::new();
+/// A journal that tells of each sync, and waits with it until the sender is dropped.
+fn gated(bench: &Bench, options: Options) -> (Journal, mpsc::Receiver<()>, mpsc::Sender<()>) {
     let (syncs, entered) = mpsc::channel();
     let (go, gate) = mpsc::channel::<()>();
     let faults: Faults = Box::new(move |step| {
@@ -120,8 +119,14 @@ fn many_are_made_durable_by_one_sync() {
         }
         None
     });
-    let options = Options { faults: Some(faults), ..Options::new(KIND, 1 << 20, None) };
-    let journal = bench.open_with(options).unwrap().journal;
+    let options = Options { faults: Some(faults), ..options };
+    (bench.open_with(options).unwrap().journal, entered, go)
+}
+
+#[test]
+fn many_are_made_durable_by_one_sync() {
+    let bench = Bench::new();
+    let (journal, entered, go) = gated(&bench, Options::new(KIND, 1 << 20, None));
     let first = hand_over(&journal, b"first", None).1;
     entered.recv().unwrap();
     let rest: Vec<Answer> = (0..50).map(|_| hand_over(&journal, b"more", None).1).collect();
@@ -131,6 +136,23 @@ fn many_are_made_durable_by_one_sync() {
         block_on(answer).unwrap().unwrap();
     }
     assert_eq!(entered.try_iter().count(), 1, "one for all that came meanwhile");
+}
+
+#[test]
+fn a_frame_is_bounded_however_much_came_meanwhile() {
+    let bench = Bench::new();
+    let (journal, entered, go) = gated(&bench, Options::new(KIND, 1 << 30, None));
+    let first = hand_over(&journal, b"first", None).1;
+    entered.recv().unwrap();
+    let large = vec![b'x'; 3 << 20];
+    let rest: Vec<Answer> = (0..5).map(|_| hand_over(&journal, &large, None).1).collect();
+    drop(go);
+    for answer in std::iter::once(first).chain(rest) {
+        block_on(answer).unwrap().unwrap();
+    }
+    assert_eq!(entered.try_iter().count(), 3, "two in each frame, and the last");
+    close(&journal);
+    assert_eq!(bench.open().records.len(), 6);
 }
 
 /// Fails at the n-th step of a kind, after so many bytes.
@@ -187,17 +209,7 @@ fn the_directory_is_held_until_the_thread_has_ended() {
     let bench = Bench::new();
     let directory = bench.path.parent().unwrap();
     let held = directory::hold(directory).unwrap();
-    let (entered, syncs) = mpsc::channel();
-    let (go, gate) = mpsc::channel::<()>();
-    let faults: Faults = Box::new(move |step| {
-        if step == Step::Sync {
-            entered.send(()).unwrap();
-            let _ = gate.recv();
-        }
-        None
-    });
-    let options = Options { faults: Some(faults), ..Options::new(KIND, 1_000, Some(held)) };
-    let journal = bench.open_with(options).unwrap().journal;
+    let (journal, syncs, go) = gated(&bench, Options::new(KIND, 1_000, Some(held)));
     let (_, answer) = hand_over(&journal, b"first", None);
     syncs.recv().unwrap();
     drop(journal);
