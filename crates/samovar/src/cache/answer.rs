@@ -114,7 +114,7 @@ impl<V> Found<V> {
         self.is_spent |= survey.dead;
         if survey.verdict > self.verdict {
             self.verdict = survey.verdict;
-            self.verdicts = Some(survey.verdicts.into());
+            self.verdicts = survey.verdicts;
         }
     }
 
@@ -124,12 +124,12 @@ impl<V> Found<V> {
         self.marked = survey.marked;
         self.cut_off = survey.standing != Standing::Connected;
         self.is_spent = survey.dead;
-        let (lookup, verdicts) = match survey.verdict {
-            Verdict::Fresh => (Lookup::Hit, None),
-            Verdict::Stale => (Lookup::Stale, Some(survey.verdicts.into())),
-            Verdict::Refused => (Lookup::Refused, Some(survey.verdicts.into())),
+        let lookup = match survey.verdict {
+            Verdict::Fresh => Lookup::Hit,
+            Verdict::Stale => Lookup::Stale,
+            Verdict::Refused => Lookup::Refused,
         };
-        self.verdicts = verdicts;
+        self.verdicts = survey.verdicts;
         counters.count(self.tier, lookup);
     }
 }

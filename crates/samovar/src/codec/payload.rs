@@ -42,7 +42,8 @@ struct Held {
     plain: OnceLock<Bytes>,
     /// The lock is held while it is compressed: so it happens once.
     packed: Mutex<Option<Packed>>,
-    packer: Packer,
+    /// `None`: it came packed.
+    packer: Option<Packer>,
     size: usize,
 }
 
@@ -104,7 +105,8 @@ impl Payload {
 
     fn held(codec: Option<CodecId>, plain: Bytes, packer: Packer) -> Payload {
         let size = plain.len();
-        let held = Held { plain: plain.into(), packed: Mutex::default(), packer, size };
+        let (plain, packed) = (plain.into(), Mutex::default());
+        let held = Held { plain, packed, packer: Some(packer), size };
         Payload { codec, held: Some(Arc::new(held)) }
     }
 
@@ -115,8 +117,7 @@ impl Payload {
             Compression::None => packed.bytes.clone().into(),
             _ => OnceLock::new(),
         };
-        let held =
-            Held { plain, packed: Mutex::new(Some(packed)), packer: Packer::default(), size };
+        let held = Held { plain, packed: Mutex::new(Some(packed)), packer: None, size };
         Payload { codec, held: Some(Arc::new(held)) }
     }
 
@@ -161,9 +162,11 @@ impl Payload {
         if let Some(packed) = &*packed {
             return Ok(Some(packed.clone()));
         }
-        let Some(plain) = held.plain.get() else { return Ok(None) };
-        let made = Packed::by(&held.packer.policy, plain)?;
-        *held.packer.sizes.lock() += made.sizes();
+        let (Some(plain), Some(packer)) = (held.plain.get(), &held.packer) else {
+            return Ok(None);
+        };
+        let made = Packed::by(&packer.policy, plain)?;
+        *packer.sizes.lock() += made.sizes();
         *packed = Some(made.clone());
         Ok(Some(made))
     }

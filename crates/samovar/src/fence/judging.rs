@@ -1,6 +1,8 @@
 //! What is asked of a fence about entries: in memory, and below it.
 
-use samovar_core::{Claim, Judge, Keep, Key, Millis, Parts, Tick, Verdict, Version};
+use std::sync::Arc;
+
+use samovar_core::{Claim, Entry, Judge, Keep, Key, Millis, Tick, Verdict, Version};
 
 use super::fresh::{Ruling, rule};
 use super::standing::Since;
@@ -11,8 +13,8 @@ use super::{Fence, Standing};
 pub(crate) struct Survey {
     /// The worst over all parts.
     pub(crate) verdict: Verdict,
-    /// By part.
-    pub(crate) verdicts: Vec<Verdict>,
+    /// By part, if not all are fresh.
+    pub(crate) verdicts: Option<Box<[Verdict]>>,
     /// Nothing of it may ever be served again.
     pub(crate) dead: bool,
     /// Whether a mark covers any of it.
@@ -45,50 +47,53 @@ impl Fence {
         let tick = self.tick();
         let mut survey = Survey {
             verdict: Verdict::Fresh,
-            verdicts: Vec::with_capacity(claim.parts.len()),
+            verdicts: None,
             dead: true,
             marked: false,
             tick,
             standing: self.standing(),
         };
         let over = state.table.over(cache, id, claim.tags);
-        for part in claim.parts {
+        for (at, part) in claim.parts.iter().enumerate() {
             let since = Since::Tick(clean.max(part.stamp.tick));
             let cover = over.cover(part.span.as_ref(), since);
             let ruling = rule(&cover, part.stamp.read_at, claim.lifetime, now);
             survey.verdict = survey.verdict.max(ruling.verdict);
-            survey.verdicts.push(ruling.verdict);
+            if ruling.verdict != Verdict::Fresh {
+                let all_fresh = || vec![Verdict::Fresh; claim.parts.len()].into();
+                survey.verdicts.get_or_insert_with(all_fresh)[at] = ruling.verdict;
+            }
             survey.dead &= ruling.dead;
             survey.marked |= cover.any();
         }
         survey
     }
 
-    /// The parts of an entry that was read below memory, with ticks by which memory judges them as versions
-    /// do; `None` if one does not lie on the history, which refuses the whole entry.
+    /// An entry that was read below memory, with ticks by which memory judges it as versions do; `None` if a part of it
+    /// does not lie on the history, which refuses the whole entry.
     ///
     /// `before` is the tick that was read before the lookup: a mark that acted since may not have been
     /// seen by what was looked up.
-    pub(crate) fn recall(&self, key: &Key, claim: Claim<'_>, before: Tick) -> Option<Parts> {
+    pub(crate) fn recall<V>(
+        &self,
+        key: &Key,
+        mut entry: Entry<V>,
+        before: Tick,
+    ) -> Option<Entry<V>> {
         let state = self.inner.state.read();
-        let over = state.table.over(&key.cache, &key.id, claim.tags);
-        claim
-            .parts
-            .iter()
-            .map(|part| {
-                let version = part.stamp.version;
-                if !state.holds(version) {
-                    return None;
-                }
-                let cover = over.cover(part.span.as_ref(), Since::Seq(version.seq));
-                let mut part = part.clone();
-                part.stamp.tick = match cover.first.tick {
-                    Some(first) => before.min(Tick(first.saturating_sub(1))),
-                    None => before,
-                };
-                Some(part)
-            })
-            .collect()
+        let over = state.table.over(&key.cache, &key.id, &entry.tags);
+        for part in Arc::make_mut(&mut entry.parts) {
+            let version = part.stamp.version;
+            if !state.holds(version) {
+                return None;
+            }
+            let cover = over.cover(part.span.as_ref(), Since::Seq(version.seq));
+            part.stamp.tick = match cover.first.tick {
+                Some(first) => before.min(Tick(first.saturating_sub(1))),
+                None => before,
+            };
+        }
+        Some(entry)
     }
 }
 

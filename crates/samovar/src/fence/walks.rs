@@ -107,9 +107,8 @@ impl Node {
     fn recall(&self, frame: Option<Frame>) -> Option<(u64, Parts)> {
         let (value, version) = frame?;
         let before = self.fence.tick();
-        let entry = entry(version, Tick(0));
-        let parts = self.fence.recall(&key(), entry.claim(), before)?;
-        self.serves(&parts).then_some((value, parts))
+        let entry = self.fence.recall(&key(), entry(version, Tick(0)), before)?;
+        self.serves(&entry.parts).then_some((value, entry.parts))
     }
 
     fn serves(&self, parts: &Parts) -> bool {

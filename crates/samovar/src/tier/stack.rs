@@ -67,11 +67,10 @@ impl Asks<'_> {
                 return None;
             }
         };
-        let Some(parts) = self.fence.recall(key, entry.claim(), before) else {
+        let Some(entry) = self.fence.recall(key, entry, before) else {
             self.of_cache.count(tier, Lookup::Refused);
             return None;
         };
-        let entry = Entry { parts, ..entry };
         let now = self.clock.now();
         let survey = self.fence.survey(&key.cache, &key.id, entry.claim(), Tick(0), now);
         let found = Below { tier, entry, survey };

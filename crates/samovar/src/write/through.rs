@@ -163,8 +163,8 @@ impl<V: Value> Cache<V> {
         let stamp = Stamp { version, tick: inner.fence.tick(), read_at: now };
         let entry = self.written_entry(value, options, stamp);
         // The tick before the first mark that came after its own.
-        if let Some(parts) = inner.fence.recall(&key, entry.claim(), stamp.tick) {
-            self.keep(&key, &Entry { parts, ..entry }, false);
+        if let Some(entry) = inner.fence.recall(&key, entry, stamp.tick) {
+            self.keep(&key, &entry, false);
         }
     }
 

@@ -1,27 +1,43 @@
-//! Lookups that come while others are under way travel together.
+//! What is asked of Redis about names, and how: lookups that come while others are under way travel together.
 //!
 //! A command by itself costs the client more than Redis takes to answer it. So who is alone asks at once; who is not leaves
-//! the question for a task that takes all there are by the time it runs. It waits for no answer to others: the busier it
-//! is, the more go together. On a cluster each asks by itself: together they would wait for the slowest node.
+//! the question for a task that takes all there are by the time it runs, and asks for them by one `MGET`. It waits for no
+//! answer to others: the busier it is, the more go together. On a cluster each asks by itself: together they would wait
+//! for the slowest node.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use ::redis::Value;
+use ::redis::{Cmd, Value, cmd};
 use futures_channel::oneshot;
 use parking_lot::Mutex;
-use samovar_core::Error;
+use samovar_core::{Error, ErrorKind, Need};
 
 use crate::background::{Tasks, closed};
-use crate::redis::{Connection, Request};
+use crate::redis::{Connection, Request, plain};
 
 /// So many go together at most: all have their answers when the last is there.
 const TOGETHER: usize = 1_000;
 
-type Answer = Result<Vec<Value>, Error>;
+/// What is asked about a name.
+pub(super) struct Question {
+    pub(super) name: Vec<u8>,
+    pub(super) need: Need,
+}
+
+/// What Redis says of a name. What it has against a command stands in its place.
+#[derive(Debug)]
+pub(super) struct Standing {
+    pub(super) name: Vec<u8>,
+    /// How long it lasts by Redis' reckoning, if that was asked.
+    pub(super) left: Option<Value>,
+    pub(super) frame: Value,
+}
+
+type Answer = Result<Standing, Error>;
 
 struct Lookup {
-    request: Request,
+    question: Question,
     reply: oneshot::Sender<Answer>,
 }
 
@@ -43,34 +59,106 @@ impl Drop for UnderWay<'_> {
     }
 }
 
+fn get(name: &[u8]) -> Cmd {
+    cmd("GET").arg(name).take()
+}
+
+fn time_left(name: &[u8]) -> Cmd {
+    cmd("PTTL").arg(name).take()
+}
+
+pub(super) fn missing() -> Error {
+    Error::new(ErrorKind::Storage, "redis: an answer is missing")
+}
+
+impl Question {
+    fn request(&self) -> Request {
+        match self.need {
+            Need::Now => vec![get(&self.name)],
+            // First: should another frame be written between the two, it seems older than it is.
+            Need::Later => vec![time_left(&self.name), get(&self.name)],
+        }
+    }
+
+    fn answered(self, left: Option<Value>, frame: Option<Value>) -> Answer {
+        Ok(Standing { name: self.name, left, frame: frame.ok_or_else(missing)? })
+    }
+
+    fn answered_by(self, answer: Result<Vec<Value>, Error>) -> Answer {
+        let mut values = answer?.into_iter();
+        let left = if self.need == Need::Later { values.next() } else { None };
+        self.answered(left, values.next())
+    }
+}
+
 impl Lookups {
     pub(super) fn new(connection: Connection, tasks: Tasks, is_cluster: bool) -> Arc<Lookups> {
         let (under_way, waiting) = (AtomicUsize::new(0), Mutex::default());
         Arc::new(Lookups { connection, tasks, is_cluster, under_way, waiting })
     }
 
-    /// The answer to a request, a value for each of its commands.
-    pub(super) async fn ask(self: &Arc<Self>, request: Request) -> Answer {
+    /// The answer to a question.
+    pub(super) async fn ask(self: &Arc<Self>, question: Question) -> Answer {
         let others = self.under_way.fetch_add(1, Ordering::Relaxed);
         let _under_way = UnderWay(&self.under_way);
         if others == 0 || self.is_cluster {
-            return match &request[..] {
-                [command] => self.connection.one(command).await.map(|value| vec![value]),
-                _ => {
-                    self.connection.ask(vec![request]).await.pop().unwrap_or_else(|| Err(closed()))
-                }
-            };
+            return self.ask_alone(question).await;
         }
         let (reply, answer) = oneshot::channel();
         let is_first = {
             let mut waiting = self.waiting.lock();
-            waiting.push(Lookup { request, reply });
+            waiting.push(Lookup { question, reply });
             waiting.len() == 1
         };
         if is_first {
             Courier::send(self);
         }
         answer.await.unwrap_or_else(|_| Err(closed()))
+    }
+
+    /// The answers to many questions, in their order: in one round trip, on a cluster in one for each node.
+    pub(super) async fn ask_many(&self, questions: Vec<Question>) -> Vec<Answer> {
+        if self.is_cluster {
+            let requests = questions.iter().map(Question::request).collect();
+            let answers = self.connection.ask(requests).await;
+            let asked = questions.into_iter().zip(answers);
+            return asked.map(|(question, answer)| question.answered_by(answer)).collect();
+        }
+        let count = questions.len();
+        self.ask_together(questions).await.unwrap_or_else(|error| {
+            std::iter::repeat_with(|| Err(error.clone())).take(count).collect()
+        })
+    }
+
+    // No pipeline, if it is one command: most are.
+    async fn ask_alone(&self, question: Question) -> Answer {
+        if question.need == Need::Now {
+            let frame = self.connection.one(&get(&question.name)).await?;
+            return question.answered(None, Some(frame));
+        }
+        let answer = self.connection.ask(vec![question.request()]).await.pop();
+        question.answered_by(answer.unwrap_or_else(|| Err(missing())))
+    }
+
+    async fn ask_together(&self, questions: Vec<Question>) -> Result<Vec<Answer>, Error> {
+        let mut all = cmd("MGET");
+        for question in &questions {
+            all.arg(&question.name);
+        }
+        let kept = questions.iter().filter(|question| question.need == Need::Later);
+        // The time first, as in a question alone.
+        let mut request: Request = kept.map(|question| time_left(&question.name)).collect();
+        request.push(all);
+        let mut values = self.connection.ask(vec![request]).await.pop().ok_or_else(missing)??;
+        let Value::Array(frames) = plain(values.pop().ok_or_else(missing)?)? else {
+            return Err(missing());
+        };
+        let (mut frames, mut times) = (frames.into_iter(), values.into_iter());
+        let answered = questions.into_iter().map(|question| {
+            let left = if question.need == Need::Later { times.next() } else { None };
+            question.answered(left, frames.next())
+        });
+        Ok(answered.collect())
     }
 
     /// Those that go together next, and whether there are more.
@@ -99,12 +187,12 @@ impl Courier {
             Courier::send(&lookups);
         }
         let wanted = taken.into_iter().filter(|lookup| !lookup.reply.is_canceled());
-        let (requests, replies): (Vec<_>, Vec<_>) =
-            wanted.map(|Lookup { request, reply }| (request, reply)).unzip();
-        if requests.is_empty() {
+        let (questions, replies): (Vec<_>, Vec<_>) =
+            wanted.map(|Lookup { question, reply }| (question, reply)).unzip();
+        if questions.is_empty() {
             return;
         }
-        let answers = lookups.connection.ask(requests).await;
+        let answers = lookups.ask_many(questions).await;
         for (reply, answer) in replies.into_iter().zip(answers) {
             // Who does not wait any more is not told.
             let _ = reply.send(answer);
@@ -123,82 +211,108 @@ impl Drop for Courier {
 
 #[cfg(test)]
 mod tests {
-    use ::redis::cmd;
     use futures_executor::block_on;
     use futures_util::FutureExt;
-    use futures_util::future::join_all;
-    use samovar_core::{ErrorKind, SystemClock};
+    use futures_util::future::{BoxFuture, join_all};
+    use samovar_core::SystemClock;
     use samovar_testkit::redis::{Server, Setup};
+    use tokio::runtime::Builder;
 
     use super::*;
     use crate::redis::RedisSettings;
 
-    fn lookups(server: &Server) -> (Arc<Lookups>, Tasks) {
-        let settings = RedisSettings::standalone([server.url()]).unwrap();
-        let (clock, tasks) = (Arc::new(SystemClock::new()), Tasks::new().unwrap());
-        let connection = Connection::new(&settings, clock, tasks.clone()).unwrap();
-        (Lookups::new(connection, tasks.clone(), false), tasks)
+    /// A server on which every other name holds its own number.
+    struct Bench {
+        server: Server,
+        lookups: Arc<Lookups>,
+        tasks: Tasks,
     }
 
-    fn echo(text: usize) -> Request {
-        let mut echo = cmd("ECHO");
-        vec![echo.arg(text).take(), cmd("ECHO").arg("second").take()]
-    }
+    const NAMES: usize = 2_500;
 
-    fn text(answer: &Answer) -> Option<&[u8]> {
-        match &answer.as_ref().ok()?[..] {
-            [Value::BulkString(text), Value::BulkString(_)] => Some(text),
-            _ => None,
+    impl Bench {
+        fn new() -> Bench {
+            let server = Server::launch(&Setup::new()).unwrap();
+            let settings = RedisSettings::standalone([server.url()]).unwrap();
+            let (clock, tasks) = (Arc::new(SystemClock::new()), Tasks::new().unwrap());
+            let connection = Connection::new(&settings, clock, tasks.clone()).unwrap();
+            let numbers: Vec<String> = (0..NAMES).step_by(2).map(|n| n.to_string()).collect();
+            let filled = numbers.iter().flat_map(|number| [&**number; 2]);
+            server.cli(&std::iter::once("MSET").chain(filled).collect::<Vec<_>>()).unwrap();
+            let lookups = Lookups::new(connection, tasks.clone(), false);
+            Bench { server, lookups, tasks }
         }
+
+        fn ask(&self, n: usize) -> BoxFuture<'static, Answer> {
+            let lookups = Arc::clone(&self.lookups);
+            async move { lookups.ask(question(n)).await }.boxed()
+        }
+
+        /// They stand still until all have asked: so they go together.
+        fn stalled(&self, count: usize) -> Vec<BoxFuture<'static, Answer>> {
+            check(0, block_on(self.ask(0)));
+            self.server.pause().unwrap();
+            let mut asked: Vec<_> = (0..count).map(|n| self.ask(n)).collect();
+            assert!(asked.iter_mut().all(|asked| asked.now_or_never().is_none()));
+            asked
+        }
+    }
+
+    fn question(n: usize) -> Question {
+        let need = if n.is_multiple_of(3) { Need::Later } else { Need::Now };
+        Question { name: n.to_string().into_bytes(), need }
+    }
+
+    fn check(n: usize, answer: Answer) {
+        let Standing { name, left, frame } = answer.unwrap();
+        let number = n.to_string().into_bytes();
+        let (there, time) = match n.is_multiple_of(2) {
+            true => (Value::BulkString(number.clone()), -1),
+            false => (Value::Nil, -2),
+        };
+        let time = n.is_multiple_of(3).then_some(Value::Int(time));
+        assert_eq!((name, left, frame), (number, time, there));
     }
 
     #[test]
     fn each_is_given_its_own_answer_in_few_round_trips() {
-        let server = Server::launch(&Setup::new()).unwrap();
-        let (lookups, _tasks) = lookups(&server);
-        assert!(block_on(lookups.ask(echo(0))).is_ok());
-        // They stand still until all have asked: so they go together.
-        server.pause().unwrap();
-        let mut asked: Vec<_> = (0..2_500).map(|n| Box::pin(lookups.ask(echo(n)))).collect();
-        assert!(asked.iter_mut().all(|asked| asked.now_or_never().is_none()));
-        server.resume().unwrap();
-        for (n, answer) in block_on(join_all(asked)).iter().enumerate() {
-            assert_eq!(text(answer), Some(n.to_string().as_bytes()), "{n}: {answer:?}");
-        }
-        assert_eq!(lookups.under_way.load(Ordering::Relaxed), 0);
+        // On one thread: no courier runs before all have asked.
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        let _context = runtime.enter();
+        let bench = Bench::new();
+        let found = runtime.block_on(join_all((0..NAMES).map(|n| bench.ask(n))));
+        found.into_iter().enumerate().for_each(|(n, found)| check(n, found));
+        assert_eq!(bench.lookups.under_way.load(Ordering::Relaxed), 0);
+        let questions = (0..NAMES).map(question).collect();
+        let many = runtime.block_on(bench.lookups.ask_many(questions));
+        assert_eq!(many.len(), NAMES);
+        many.into_iter().enumerate().for_each(|(n, found)| check(n, found));
+        let info = bench.server.cli(&["INFO", "commandstats"]).unwrap();
+        assert!(
+            info.contains("cmdstat_mget:calls=4,"),
+            "three of a thousand at most, and one: {info}"
+        );
     }
 
     #[test]
     fn who_goes_away_keeps_nobody_waiting() {
-        let server = Server::launch(&Setup::new()).unwrap();
-        let (lookups, _tasks) = lookups(&server);
-        assert!(block_on(lookups.ask(echo(0))).is_ok());
-        server.pause().unwrap();
-        let mut asked: Vec<_> = (0..30).map(|n| Box::pin(lookups.ask(echo(n)))).collect();
-        assert!(asked.iter_mut().all(|asked| asked.now_or_never().is_none()));
+        let bench = Bench::new();
+        let asked = bench.stalled(30);
         // The first of all, the first of those that wait for others, and some more.
-        let stay: Vec<_> = asked.into_iter().skip(5).collect();
-        server.resume().unwrap();
-        let answers = block_on(join_all(stay));
-        assert!(answers.iter().all(|answer| text(answer).is_some()));
+        let stay: Vec<_> = asked.into_iter().enumerate().skip(5).collect();
+        bench.server.resume().unwrap();
+        stay.into_iter().for_each(|(n, asked)| check(n, block_on(asked)));
     }
 
     #[test]
     fn when_it_is_over_nobody_is_left_waiting() {
-        let server = Server::launch(&Setup::new()).unwrap();
-        let (lookups, tasks) = lookups(&server);
-        assert!(block_on(lookups.ask(echo(0))).is_ok());
-        server.pause().unwrap();
-        let mut asked: Vec<_> = (0..30).map(|n| Box::pin(lookups.ask(echo(n)))).collect();
-        assert!(asked.iter_mut().all(|asked| asked.now_or_never().is_none()));
-        tasks.stop();
-        let waited = asked.split_off(1);
-        let late = lookups.ask(echo(99));
-        for answer in
-            block_on(join_all(waited.into_iter().map(|w| w.boxed()).chain([late.boxed()])))
-        {
+        let bench = Bench::new();
+        let asked = bench.stalled(30);
+        bench.tasks.stop();
+        let late = bench.ask(99);
+        for answer in block_on(join_all(asked.into_iter().skip(1).chain([late]))) {
             assert_eq!(answer.unwrap_err().kind(), ErrorKind::Closed);
         }
-        server.resume().unwrap();
+        bench.server.resume().unwrap();
     }
 }

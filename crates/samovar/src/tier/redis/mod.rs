@@ -16,21 +16,19 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use ::redis::{Value, cmd};
+use ::redis::Value;
 use bytes::Bytes;
 use futures_channel::oneshot;
 use parking_lot::Mutex;
-use samovar_core::{
-    BoxFuture, Clock, Entry, Error, ErrorKind, Got, Key, Need, Tier, TierName, Usage,
-};
+use samovar_core::{BoxFuture, Clock, Entry, Error, Got, Key, Need, Tier, TierName, Usage};
 use tokio::sync::Notify;
 
 use crate::background::{Tasks, closed};
 use crate::codec::{FrameError, Payload, read_entry};
 use crate::counters::{Counters, Event};
-use crate::redis::{Connection, RedisServers, RedisSettings, Request, plain};
+use crate::redis::{Connection, RedisServers, RedisSettings, plain};
 use crate::settings::LowerTier;
-use lookups::Lookups;
+use lookups::{Lookups, Question, Standing, missing};
 use queue::{Queue, Taken, Waiting};
 
 /// What others who ask the same Redis share with the tier: its connection, and what names begin with.
@@ -131,48 +129,26 @@ impl Shared {
         }
     }
 
-    /// What stands in Redis under a key.
-    async fn fetch_one(&self, key: &Key, need: Need) -> Got<Payload> {
-        let name = self.name(key);
-        let answer = self.lookups.ask(question(&name, need)).await;
-        self.understand(key, &name, need, answer)
+    fn question(&self, key: &Key, need: Need) -> Question {
+        Question { name: self.name(key), need }
     }
 
-    /// What stands in Redis under these keys.
-    async fn fetch(&self, keys: &[&Key], need: Need) -> Vec<Got<Payload>> {
-        let names: Vec<Vec<u8>> = keys.iter().map(|key| self.name(key)).collect();
-        let questions = names.iter().map(|name| question(name, need)).collect();
-        let answers = self.connection.ask(questions).await;
-        let found = keys.iter().zip(&names).zip(answers);
-        found.map(|((key, name), answer)| self.understand(key, name, need, answer)).collect()
-    }
-
-    fn understand(
-        &self,
-        key: &Key,
-        name: &[u8],
-        need: Need,
-        answer: Result<Vec<Value>, Error>,
-    ) -> Got<Payload> {
-        let mut values = answer?.into_iter();
-        let left = match need {
-            Need::Now => None,
-            Need::Later => values.next().map(plain).transpose()?,
-        };
-        let frame = match values.next() {
-            Some(Value::Nil) => return Ok(None),
-            Some(Value::BulkString(bytes)) => Bytes::from(bytes),
+    fn understand(&self, key: &Key, answer: Result<Standing, Error>) -> Got<Payload> {
+        let Standing { name, left, frame } = answer?;
+        let left = left.map(plain).transpose()?;
+        let frame = match frame {
+            Value::Nil => return Ok(None),
+            Value::BulkString(bytes) => Bytes::from(bytes),
             // A list, a hash: somebody else's.
-            Some(Value::ServerError(error)) if error.code() == "WRONGTYPE" => {
+            Value::ServerError(error) if error.code() == "WRONGTYPE" => {
                 return Ok(self.unreadable(key, FrameError::Foreign));
             }
-            Some(other) => {
+            other => {
                 plain(other)?;
                 return Ok(self.unreadable(key, FrameError::Foreign));
             }
-            None => return Err(Error::new(ErrorKind::Storage, "redis: an answer is missing")),
         };
-        let entry = match read_entry(name, &frame) {
+        let entry = match read_entry(&name, &frame) {
             Ok(entry) => entry,
             Err(error) => return Ok(self.unreadable(key, error)),
         };
@@ -208,16 +184,6 @@ impl Shared {
     }
 }
 
-/// What is asked of Redis about a name.
-fn question(name: &[u8], need: Need) -> Request {
-    let get = cmd("GET").arg(name).take();
-    match need {
-        Need::Now => vec![get],
-        // First: should another frame be written between the two, it seems older than it is.
-        Need::Later => vec![cmd("PTTL").arg(name).take(), get],
-    }
-}
-
 impl Tier for RedisTier {
     type Value = Payload;
 
@@ -233,7 +199,10 @@ impl Tier for RedisTier {
         Box::pin(async move {
             match self.shared.waiting(key) {
                 Some(waiting) => Ok(waiting),
-                None => self.shared.fetch_one(key, need).await,
+                None => {
+                    let answer = self.shared.lookups.ask(self.shared.question(key, need)).await;
+                    self.shared.understand(key, answer)
+                }
             }
         })
     }
@@ -242,15 +211,18 @@ impl Tier for RedisTier {
         Box::pin(async move {
             let waiting: Vec<_> = keys.iter().map(|key| self.shared.waiting(key)).collect();
             let asked = keys.iter().zip(&waiting).filter(|(_, waiting)| waiting.is_none());
-            let asked: Vec<&Key> = asked.map(|(key, _)| key).collect();
-            let mut fetched = match asked.is_empty() {
+            let questions: Vec<_> = asked.map(|(key, _)| self.shared.question(key, need)).collect();
+            let answers = match questions.is_empty() {
                 true => Vec::new(),
-                false => self.shared.fetch(&asked, need).await,
-            }
-            .into_iter();
-            let found = waiting
-                .into_iter()
-                .map(|waiting| waiting.map_or_else(|| fetched.next().unwrap_or(Ok(None)), Ok));
+                false => self.shared.lookups.ask_many(questions).await,
+            };
+            let mut answers = answers.into_iter();
+            let found = keys.iter().zip(waiting).map(|(key, waiting)| match waiting {
+                Some(waiting) => Ok(waiting),
+                None => {
+                    self.shared.understand(key, answers.next().unwrap_or_else(|| Err(missing())))
+                }
+            });
             found.collect()
         })
     }
