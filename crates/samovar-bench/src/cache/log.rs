@@ -87,38 +87,43 @@ impl Sides {
         Ok(Sides { log, peer, script: Script::new(PEER), given: 0 })
     }
 
-    async fn append(&mut self, is_ours: bool, count: u64) -> Outcome<()> {
-        if !is_ours {
-            let mut call = self.script.key("bare");
-            let call = call.arg(&BYTES[..]).arg(count);
-            return Ok(call.invoke_async(&mut self.peer).await?);
-        }
-        let marks = (0..count).map(|_| {
+    /// The marks of so many calls. What makes them is not measured.
+    fn marks(&mut self, calls: u64, count: u64) -> Vec<Vec<Mark>> {
+        let mut one = || {
             self.given += 1;
             let scope = Scope::Key(Key::new("product", self.given.to_string()));
             let mark = mark(self.given.into(), scope, Mode::Remove, 1_700_000_000_000);
             // As long as those that are made in earnest.
             Mark { id: MarkId(u128::MAX - mark.id.0), ..mark }
-        });
-        let marks = marks.collect();
-        self.log.append(marks, None).await?.ok_or("it was refused")?;
-        Ok(())
+        };
+        (0..calls).map(|_| (0..count).map(|_| one()).collect()).collect()
+    }
+
+    async fn append(&mut self, is_ours: bool, marks: Vec<Mark>) -> Outcome<()> {
+        if is_ours {
+            self.log.append(marks, None).await?.ok_or("it was refused")?;
+            return Ok(());
+        }
+        let mut call = self.script.key("bare");
+        let call = call.arg(&BYTES[..]).arg(marks.len());
+        Ok(call.invoke_async(&mut self.peer).await?)
     }
 
     async fn p99(&mut self, is_ours: bool) -> Outcome<f64> {
         let mut micros = Vec::new();
-        for _ in 0..SINGLES {
+        for marks in self.marks(SINGLES, 1) {
             let began = Instant::now();
-            self.append(is_ours, 1).await?;
+            self.append(is_ours, marks).await?;
             micros.push(began.elapsed().as_secs_f64() * 1e6);
         }
         Ok(quantile(&micros, 0.99))
     }
 
     async fn rate(&mut self, is_ours: bool) -> Outcome<f64> {
+        let calls = self.marks(BATCHES, MANY);
         let began = Instant::now();
-        for _ in 0..BATCHES {
-            self.append(is_ours, MANY).await?;
+        for marks in calls {
+            self.append(is_ours, marks).await?;
         }
         Ok((BATCHES * MANY) as f64 / began.elapsed().as_secs_f64())
     }

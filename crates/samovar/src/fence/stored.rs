@@ -3,15 +3,18 @@
 use std::sync::Arc;
 
 use samovar_core::{Error, ErrorKind, Mark, MarkId, Millis, Mode, Scope};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 /// Of the usual priority: as all were once, so that older programs read them.
 const PLAIN: u8 = 1;
 /// With a priority of its own.
 const RANKED: u8 = 2;
 
+/// Bytes that most marks fit in.
+const USUAL: usize = 128;
+
 /// A mark as it was when there were no priorities.
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 pub(super) struct Plain {
     id: MarkId,
     scope: Scope,
@@ -28,11 +31,15 @@ impl From<Plain> for Mark {
 
 /// A byte for how the rest is written, then the mark in Postcard.
 pub(super) fn write(mark: &Mark) -> Result<Vec<u8>, Error> {
+    let mut stored = Vec::with_capacity(USUAL);
     let stored = if mark.priority == Mark::PRIORITY {
-        let Mark { id, scope, mode, at, reason, .. } = mark.clone();
-        postcard::to_extend(&Plain { id, scope, mode, at, reason }, vec![PLAIN])
+        let Mark { id, scope, mode, at, reason, .. } = mark;
+        stored.push(PLAIN);
+        // Fields in their order, as `Plain` has them.
+        postcard::to_extend(&(id, scope, mode, at, reason), stored)
     } else {
-        postcard::to_extend(mark, vec![RANKED])
+        stored.push(RANKED);
+        postcard::to_extend(mark, stored)
     };
     stored.map_err(|e| Error::new(ErrorKind::Format, "a mark cannot be written").because(e))
 }
