@@ -99,8 +99,8 @@ pub struct Mark {
     pub at: Millis,
     /// Why, for people: an event's name, `restart`, …
     pub reason: Arc<str>,
-    /// How soon what it covers is swept away and read again, beside other marks: from 0 to 100, which is first. That it is
-    /// not served any more does not depend on it.
+    /// Which marks come first, from 0 to 100, which does, where what they cover is swept away or read again. It is stored and
+    /// handed on; nothing goes by it yet. That what it covers is not served any more does not depend on it.
     #[serde(default = "Mark::usual_priority")]
     pub priority: u8,
 }

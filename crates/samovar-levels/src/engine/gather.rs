@@ -31,6 +31,8 @@ pub(super) struct Standing {
     pub(super) missing_stores: u64,
     /// Blocks (and the list) that are past their time, or not looked at since a restart.
     pub(super) stale: u64,
+    /// This node is cut off from a shared log.
+    pub(super) is_cut_off: bool,
     /// When the oldest part was read.
     pub(super) oldest: Option<Millis>,
     /// When the first of it will be past its time.
@@ -39,13 +41,19 @@ pub(super) struct Standing {
 
 impl Standing {
     /// Nothing that could be doubted.
-    pub(super) const NOTHING: Standing =
-        Standing { missing: 0, missing_stores: 0, stale: 0, oldest: None, until: Millis(i64::MAX) };
+    pub(super) const NOTHING: Standing = Standing {
+        missing: 0,
+        missing_stores: 0,
+        stale: 0,
+        is_cut_off: false,
+        oldest: None,
+        until: Millis(i64::MAX),
+    };
 
     pub(super) fn state(&self) -> State {
-        match (self.missing, self.stale) {
-            (0, 0) => State::Fresh,
-            (0, _) => State::Stale,
+        match self.missing {
+            0 if self.stale == 0 && !self.is_cut_off => State::Fresh,
+            0 => State::Stale,
             _ => State::Incomplete,
         }
     }
@@ -67,6 +75,7 @@ impl Standing {
             missing: self.missing.max(other.missing),
             missing_stores: self.missing_stores.max(other.missing_stores),
             stale: self.stale.max(other.stale),
+            is_cut_off: self.is_cut_off || other.is_cut_off,
             oldest: self.oldest.into_iter().chain(other.oldest).min(),
             until: self.until.min(other.until),
         }
@@ -75,6 +84,7 @@ impl Standing {
     pub(super) fn and_list(&self, list: &Listed) -> Standing {
         Standing {
             stale: self.stale + u64::from(list.is_stale),
+            is_cut_off: self.is_cut_off || list.is_cut_off,
             until: self.until.min(list.until),
             ..*self
         }

@@ -29,6 +29,8 @@ pub(crate) struct Listed {
     pub(crate) members: Arc<Members>,
     /// It is past its time, and being read again.
     pub(crate) is_stale: bool,
+    /// This node is cut off from a shared log: it labels whatever it serves, and reads nothing again for that.
+    pub(crate) is_cut_off: bool,
     /// When it will be past its time.
     pub(crate) until: Millis,
 }
@@ -54,7 +56,7 @@ impl Engine {
         let members = self.load_members().await?;
         let found = self.inner.caches.members.peek(&self.members_key().id);
         let until = found.map_or(Millis(i64::MIN), |found| found.fresh_until());
-        Ok(Listed { members, is_stale: false, until })
+        Ok(Listed { members, is_stale: false, is_cut_off: false, until })
     }
 
     /// The list as far as a tier has it.
@@ -78,9 +80,8 @@ impl Engine {
         if is_stale {
             self.inner.queue.push_list();
         }
-        // Whoever is cut off from a shared log labels whatever is served, and reads nothing again for that.
-        let is_stale = is_stale || found.cut_off;
-        Some(Listed { is_stale, until: found.fresh_until(), members: found.value() })
+        let (is_cut_off, until) = (found.cut_off, found.fresh_until());
+        Some(Listed { is_stale, is_cut_off, until, members: found.value() })
     }
 
     /// Reads the list from the source.

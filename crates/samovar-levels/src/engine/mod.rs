@@ -302,8 +302,10 @@ impl Engine {
         let mut scopes: Vec<Scope> = partitions.iter().cloned().map(Scope::Partition).collect();
         let known = self.found_members().await;
         let listed = |partition: &Partition| {
-            // One that is past its time says nothing of the one that may be on its way, read before the change.
-            let members = &known.as_ref().filter(|listed| !listed.is_stale)?.members;
+            // One that is past its time says nothing of the one that may be on its way, read before the change; nor does
+            // that of a node that is cut off of the one that others have.
+            let is_good = |listed: &&Listed| !listed.is_stale && !listed.is_cut_off;
+            let members = &known.as_ref().filter(is_good)?.members;
             let (first, last) = members.stores[members.find(&partition.store)?].dates;
             (first <= partition.day && partition.day <= last).then_some(())
         };

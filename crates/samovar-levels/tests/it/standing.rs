@@ -236,3 +236,24 @@ fn who_has_been_cut_off_for_long_is_not_answered_by_what_was_just_answered() {
         check(&shop, &engine, Some(&[1]), 20, 39).await;
     });
 }
+
+#[test]
+fn who_is_cut_off_says_so_and_reads_nothing_again_for_that() {
+    runtime().block_on(async {
+        let (shop, clock) = (shop(), FakeClock::at(Millis(1_000_000)));
+        let settings = Settings {
+            clock: Arc::clone(&clock) as _,
+            log: Some(Arc::new(Leased(LocalLog::volatile(100).unwrap()))),
+            ..Settings::default()
+        };
+        let engine = shop.engine(Samovar::open(settings).await.unwrap(), ProductMetrics::Keep);
+        let before = check(&shop, &engine, Some(&[1]), 20, 39).await;
+        assert_eq!(before.proof.state, State::Fresh);
+        take_away(&shop);
+        clock.suspend(LEASE);
+        let asked = selection(Some(&[1]), 20, 39);
+        let cut_off = engine.diagnose(&asked, Missing::Wait).await.unwrap();
+        assert_eq!(cut_off.body.json, before.body.json);
+        assert_eq!((cut_off.proof.state, cut_off.proof.refreshing), (State::Stale, 0));
+    });
+}

@@ -37,7 +37,7 @@ pub(crate) type Shares = (Connection, String);
 /// The tier as one of a stack.
 ///
 /// # Errors
-/// Of kind [`ErrorKind::Invalid`] if the settings cannot be.
+/// Of kind [`samovar_core::ErrorKind::Invalid`] if the settings cannot be.
 pub(crate) fn open(
     settings: &RedisSettings,
     clock: &Arc<dyn Clock>,
@@ -74,7 +74,7 @@ impl RedisTier {
     /// own. A Redis that is away is no error here.
     ///
     /// # Errors
-    /// Of kind [`ErrorKind::Invalid`] if the settings cannot be.
+    /// Of kind [`samovar_core::ErrorKind::Invalid`] if the settings cannot be.
     pub fn new(
         settings: &RedisSettings,
         clock: Arc<dyn Clock>,
