@@ -21,18 +21,21 @@ impl Tally {
     /// The tests of a run of `cargo nextest`, or of `cargo test`, by its output. A run that failed
     /// without a failed test, because it did not compile, say, counts as one failure.
     pub(crate) fn of_run(ok: bool, output: &str) -> Self {
-        let mut tally: Self = output
-            .lines()
-            .filter_map(|line| {
-                let line = line.trim_start();
-                let (_, counts) = if line.starts_with("Summary [") {
-                    line.split_once("run:")?
-                } else {
-                    line.strip_prefix("test result: ")?.split_once('.')?
-                };
-                Some(Self::of_counts(counts))
-            })
-            .sum();
+        let lines = || output.lines().map(str::trim_start);
+        let nextest = |line: &str| {
+            let (_, counts) = line.strip_prefix("Summary [")?.split_once("run:")?;
+            Some(Self::of_counts(counts))
+        };
+        let libtest = |line: &str| {
+            let (_, counts) = line.strip_prefix("test result: ")?.split_once('.')?;
+            Some(Self::of_counts(counts))
+        };
+        // Nextest shows what a test that failed has printed: libtest's counts of that one are counted already.
+        let by_nextest: Vec<Self> = lines().filter_map(nextest).collect();
+        let mut tally: Self = match by_nextest.is_empty() {
+            true => lines().filter_map(libtest).sum(),
+            false => by_nextest.into_iter().sum(),
+        };
         tally.failed = tally.failed.max(usize::from(!ok));
         tally
     }
@@ -104,6 +107,10 @@ mod tests {
         assert_eq!(Tally::of_run(false, run), tally(8, 4, 3));
         let one = "     Summary [   0.010s] 1 test run: 1 passed, 0 skipped";
         assert_eq!(Tally::of_run(true, one), tally(1, 0, 0));
+        // What the test that failed had printed.
+        let failed = "    test result: FAILED. 0 passed; 1 failed; 0 ignored; 0 measured; 9 filtered out\n\
+                      Summary [ 1.010s] 2 tests run: 1 passed, 1 failed, 0 skipped";
+        assert_eq!(Tally::of_run(false, failed), tally(1, 1, 0));
     }
 
     #[test]
