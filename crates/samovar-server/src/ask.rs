@@ -16,7 +16,8 @@ use serde_json::{Map, Value};
 
 use crate::error::Refusal;
 
-pub(crate) use cache::{Invalidation, cached, invalidate, keys, no_text};
+use cache::no_text;
+pub(crate) use cache::{Invalidation, cache, cached, invalidate, keys};
 pub(crate) use letters::{Letters, letter, letters};
 use list::list;
 pub(crate) use query::query;

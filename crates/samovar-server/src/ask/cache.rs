@@ -1,7 +1,8 @@
 //! Requests to named caches: keys, and what is to be invalidated.
 
+use axum::extract::Path;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, RawQuery};
+use axum::http::Uri;
 use samovar::MarkOptions;
 use samovar_core::{Key, Mark, Mode, Pattern, Scope};
 use serde::Deserialize;
@@ -15,18 +16,43 @@ const LONGEST: usize = 256;
 /// The most keys of one request.
 const MAX_KEYS: usize = 1_000;
 
-/// The cache and the key of an address. What stands behind a question mark is no parameter of any door, and may well be the
-/// end of a key: who passed over it would answer for another one.
+/// The cache and the key of an address.
 pub(crate) fn cached(
     path: Result<Path<(String, String)>, PathRejection>,
-    RawQuery(query): RawQuery,
+    address: &Uri,
 ) -> Result<(String, String), Refusal> {
+    plain(address)?;
     let Path((cache, key)) = path.map_err(|_| no_text("key"))?;
-    if let Some(query) = query {
-        return Err(Refusal::field("query", &query, "none; within a key write ? as %3F"));
-    }
     text("key", &key)?;
     Ok((cache, key))
+}
+
+/// The cache of an address.
+pub(crate) fn cache(
+    path: Result<Path<String>, PathRejection>,
+    address: &Uri,
+) -> Result<String, Refusal> {
+    plain(address)?;
+    let Path(cache) = path.map_err(|_| no_text("cache"))?;
+    Ok(cache)
+}
+
+/// An error if an address may mean another one than it says. What stands behind a question mark is no parameter of any door,
+/// and may well be the end of a key; a percent sign that escapes nothing may be one that was to be escaped.
+fn plain(address: &Uri) -> Result<(), Refusal> {
+    if let Some(query) = address.query() {
+        return Err(Refusal::field("query", query, "none; within a key write ? as %3F"));
+    }
+    for (at, _) in address.path().match_indices('%') {
+        let rest = &address.path()[at..];
+        let digits = rest.bytes().skip(1).take(2).filter(u8::is_ascii_hexdigit).count();
+        if digits < 2 {
+            let found: String = rest.chars().take(3).collect();
+            let allowed = "% and two hexadecimal digits; within a key write % as %25";
+            return Err(Refusal::field("path", &found, allowed));
+        }
+    }
+    Ok(())
 }
 
 pub(crate) fn no_text(field: &'static str) -> Refusal {
