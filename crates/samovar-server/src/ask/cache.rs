@@ -1,5 +1,6 @@
 //! Requests to named caches: keys, and what is to be invalidated.
 
+use axum::body::Bytes;
 use axum::extract::Path;
 use axum::extract::rejection::PathRejection;
 use axum::http::Uri;
@@ -8,7 +9,8 @@ use samovar_core::{Key, Mark, Mode, Pattern, Scope};
 use serde::Deserialize;
 use serde::de::Deserializer;
 
-use super::json;
+use super::{escaped, json};
+use crate::caches::Document;
 use crate::error::Refusal;
 
 /// The most characters of a key, a pattern or a reason; a tag has a quarter.
@@ -38,21 +40,12 @@ pub(crate) fn cache(
 }
 
 /// An error if an address may mean another one than it says. What stands behind a question mark is no parameter of any door,
-/// and may well be the end of a key; a percent sign that escapes nothing may be one that was to be escaped.
+/// and may well be the end of a key.
 fn plain(address: &Uri) -> Result<(), Refusal> {
-    if let Some(query) = address.query() {
-        return Err(Refusal::field("query", query, "none; within a key write ? as %3F"));
+    match address.query() {
+        Some(query) => Err(Refusal::field("query", query, "none; within a key write ? as %3F")),
+        None => escaped("path", address.path()),
     }
-    for (at, _) in address.path().match_indices('%') {
-        let rest = &address.path()[at..];
-        let digits = rest.bytes().skip(1).take(2).filter(u8::is_ascii_hexdigit).count();
-        if digits < 2 {
-            let found: String = rest.chars().take(3).collect();
-            let allowed = "% and two hexadecimal digits; within a key write % as %25";
-            return Err(Refusal::field("path", &found, allowed));
-        }
-    }
-    Ok(())
 }
 
 pub(crate) fn no_text(field: &'static str) -> Refusal {
@@ -65,6 +58,17 @@ fn text(field: &'static str, text: &str) -> Result<(), Refusal> {
         (1..=LONGEST).contains(&text.chars().count()) && !text.chars().any(char::is_control);
     let allowed = || format!("1 to {LONGEST} characters, none of them a control character");
     if is_plain { Ok(()) } else { Err(Refusal::field(field, text, allowed())) }
+}
+
+/// Reads a body that is to be put.
+pub(crate) fn document(body: Bytes) -> Result<Document, Refusal> {
+    if body.trim_ascii().is_empty() {
+        return Err(Refusal::Body("the body is empty; it must be one JSON document".into()));
+    }
+    Document::read(body).map_err(|wrong| {
+        let why = format!("the body is no JSON document: {wrong}; a text stands in double quotes");
+        Refusal::Body(why)
+    })
 }
 
 #[derive(Deserialize)]

@@ -155,8 +155,7 @@ pub(crate) async fn put(
     let (cache, key) = ask::cached(asked, &address)?;
     unconditional(&headers)?;
     let named = app.caches()?.of(&cache)?;
-    let document = Document::read(body?)
-        .map_err(|wrong| Refusal::Body(format!("the body is no JSON document: {wrong}")))?;
+    let document = ask::document(body?)?;
     let tag = etag(document.tag());
     let version = named.put(&key, document).await.map_err(Refusal::of_write)?;
     let headers = [(header::ETAG, tag)];

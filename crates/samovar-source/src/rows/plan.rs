@@ -316,10 +316,10 @@ impl Put {
 }
 
 fn bind(plan: &WritePlan, key: &str, value: Option<&str>) -> Result<Vec<Bound>, String> {
-    let parts = plan
-        .key
-        .split(key)
-        .ok_or_else(|| format!("the key {} is not put together as write.key says", Short(key)))?;
+    let parts = plan.key.split(key).ok_or_else(|| {
+        let pattern = plan.key.text();
+        format!("the key {} is not put together as write.key says: {pattern}", Short(key))
+    })?;
     match value {
         Some(value) => {
             let fields: Fields<'_> = serde_json::from_str(value).map_err(|_| {
