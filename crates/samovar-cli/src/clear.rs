@@ -1,13 +1,12 @@
 //! `samovar clear`: empties a data directory of what is ours, and of nothing else.
 
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use clap::Args;
 use samovar_core::ErrorKind;
 
-use crate::demo::say;
 use crate::host::Failure;
+use crate::out::say;
 
 #[derive(Args, Debug)]
 pub(crate) struct ClearArgs {
@@ -19,17 +18,7 @@ pub(crate) struct ClearArgs {
     demo: bool,
 }
 
-pub(crate) fn run(args: &ClearArgs) -> ExitCode {
-    match clear(args) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(Failure(why)) => {
-            eprintln!("samovar: {why}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn clear(args: &ClearArgs) -> Result<(), Failure> {
+pub(crate) fn clear(args: &ClearArgs) -> Result<(), Failure> {
     let databases = if args.demo { demo_databases(&args.data)? } else { Vec::new() };
     let mut removed = match samovar::clear(&args.data) {
         Ok(report) => report.removed,
@@ -43,10 +32,10 @@ fn clear(args: &ClearArgs) -> Result<(), Failure> {
         removed.push(path);
     }
     for path in &removed {
-        say(&format!("removed {}", path.display()));
+        say(&format!("removed {}", path.display()))?;
     }
     if removed.is_empty() {
-        say(&format!("nothing of ours in {}", args.data.display()));
+        say(&format!("nothing of ours in {}", args.data.display()))?;
     }
     Ok(())
 }

@@ -1,7 +1,6 @@
 //! What the commands share that ask a running server over HTTP.
 
 use std::path::Path;
-use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
@@ -12,6 +11,7 @@ use serde_json::Value;
 use ureq::http::{Method, Request, header};
 
 use crate::host::Failure;
+use crate::out::say;
 
 /// Where `serve` and `demo` listen unless told otherwise.
 const SERVER: &str = "http://127.0.0.1:8051";
@@ -39,18 +39,6 @@ pub(crate) enum End {
     Done,
     /// Something that was asked for is not there.
     Absent,
-}
-
-/// Exit codes: 0 done, 1 failed, 2 told what cannot be (by clap), 3 not there.
-pub(crate) fn ended(outcome: Result<End, Failure>) -> ExitCode {
-    match outcome {
-        Ok(End::Done) => ExitCode::SUCCESS,
-        Ok(End::Absent) => ExitCode::from(3),
-        Err(Failure(why)) => {
-            eprintln!("samovar: {why}");
-            ExitCode::FAILURE
-        }
-    }
 }
 
 /// A server that is asked.
@@ -167,6 +155,6 @@ pub(crate) fn done(answer: &[u8], json: bool, what: &str) -> Result<End, Failure
         Some(version) => format!("{what}, at {version}"),
         None => format!("{what}; the database gets it soon"),
     };
-    crate::demo::say(&told);
+    say(&told)?;
     Ok(End::Done)
 }

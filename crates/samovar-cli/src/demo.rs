@@ -2,7 +2,6 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -17,6 +16,7 @@ use samovar_server::{
 use serde_json::{Map, Value, json};
 
 use crate::host::{self, Failure, Host};
+use crate::out::{note, say};
 
 #[derive(Args, Debug)]
 pub(crate) struct DemoArgs {
@@ -56,14 +56,10 @@ pub(crate) fn as_token(text: &str) -> Result<String, String> {
     fits.then(|| text.to_string()).ok_or_else(|| "8 or more visible ASCII characters".into())
 }
 
-pub(crate) fn run(args: &DemoArgs) -> ExitCode {
-    host::block_on(demo(args))
-}
-
 /// The demo's configuration, as a user would write it.
 const CONFIG: &str = include_str!("../../../recipes/demo/samovar.toml");
 
-async fn demo(args: &DemoArgs) -> Result<(), Failure> {
+pub(crate) async fn demo(args: &DemoArgs) -> Result<(), Failure> {
     let shape = Shape { stores: args.stores, rows_per_store: args.rows, ..Shape::default() };
     let environment = Environment::default();
     let mut settings = Settings::read(CONFIG, &args.data, &environment).map_err(|problems| {
@@ -88,7 +84,7 @@ async fn demo(args: &DemoArgs) -> Result<(), Failure> {
     app.generating(0, shape.rows());
     let listen = SocketAddr::new(args.listen, args.port);
     let server = Host::start(listen, args.token.as_deref(), Vec::new(), app.clone()).await?;
-    say(&format!("Samovar is on http://{}", server.address));
+    say(&format!("Samovar is on http://{}", server.address))?;
     let made = OnceLock::new();
     let work = work(args, &shape, &settings, &database, samovar.clone(), &app, &made);
     let outcome = host::unless_interrupted(work).await;
@@ -98,7 +94,7 @@ async fn demo(args: &DemoArgs) -> Result<(), Failure> {
         None => samovar.close().await?,
     }
     if let Some(report) = outcome?.flatten() {
-        say(&report);
+        say(&report)?;
     }
     Ok(())
 }
@@ -127,7 +123,7 @@ async fn work(
     let generating = if made { generated.saturating_sub(begun) } else { std::time::Duration::ZERO };
     let hot = seconds(before_warming + report.first_hot_answer);
     let warm = seconds(before_warming + report.fully_warm);
-    eprintln!("warm: {} stores in {warm} s, the hot ones after {hot} s", report.stores);
+    note(format_args!("warm: {} stores in {warm} s, the hot ones after {hot} s", report.stores));
     let told =
         args.json.then(|| json_report(engine, &report, seconds(generating), hot, warm).to_string());
     if args.exit_when_warm {
@@ -185,9 +181,4 @@ fn json_report(engine: &Engine, report: &WarmReport, generate: f64, hot: f64, wa
         "resident_bytes": memory_stats::memory_stats().map(|stats| stats.physical_mem),
         "bytes": tiers,
     })
-}
-
-#[expect(clippy::print_stdout, reason = "the command line speaks here")]
-pub(crate) fn say(line: &str) {
-    println!("{line}");
 }

@@ -9,8 +9,8 @@ use serde_json::value::RawValue;
 use ureq::http::Method;
 
 use crate::client::{Client, End, ServerArgs, encoded, read};
-use crate::demo::say;
 use crate::host::Failure;
+use crate::out::{note, say};
 
 /// So many keys are asked for at once. The server answers as many of them as it has room for.
 const AT_ONCE: usize = 1_000;
@@ -25,7 +25,7 @@ pub(crate) struct GetArgs {
     /// The keys
     #[arg(required = true)]
     keys: Vec<String>,
-    /// Print one JSON object: values, absent, stale, errors
+    /// Print one JSON object: values, absent, stale, errors, rest
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -41,7 +41,6 @@ struct Documents {
     stale: BTreeSet<String>,
     errors: BTreeMap<String, Failed>,
     /// Those to ask for again.
-    #[serde(default, skip_serializing)]
     rest: Vec<String>,
 }
 
@@ -57,48 +56,61 @@ pub(crate) fn get(args: &GetArgs) -> Result<End, Failure> {
     let keys: Vec<&String> = args.keys.iter().filter(|key| known.insert(key.as_str())).collect();
     let mut all = Documents::default();
     let path = format!("/api/cache/{}/_get", encoded(&args.cache));
-    for keys in keys.chunks(AT_ONCE) {
-        let mut rest: Vec<String> = keys.iter().map(|key| (*key).clone()).collect();
-        while !rest.is_empty() {
-            let answer = client.send(Method::POST, &path, json!({ "keys": rest }).to_string())?;
-            let some: Documents = read(&answer)?;
-            if some.rest.len() >= rest.len() {
-                return Err(Failure("the server answers none of the keys it is asked for".into()));
-            }
-            rest = some.rest;
-            all.values.extend(some.values);
-            all.absent.extend(some.absent);
-            all.stale.extend(some.stale);
-            all.errors.extend(some.errors);
+    let mut open: Vec<String> = keys.iter().map(|key| (*key).clone()).collect();
+    while !open.is_empty() {
+        let later = open.split_off(open.len().min(AT_ONCE));
+        let answer = client.send(Method::POST, &path, json!({ "keys": open }).to_string())?;
+        let some: Documents = read(&answer)?;
+        if some.rest.len() >= open.len() {
+            return Err(Failure("the server answers none of the keys it is asked for".into()));
+        }
+        let gives_none = some.values.is_empty() && some.absent.is_empty();
+        open = some.rest;
+        open.extend(later);
+        all.values.extend(some.values);
+        all.absent.extend(some.absent);
+        all.stale.extend(some.stale);
+        all.errors.extend(some.errors);
+        if gives_none {
+            // To go on would be to wait for a source that fails, again and again.
+            all.rest = open;
+            break;
         }
     }
     if args.json {
         // What was read as JSON is JSON.
-        say(&serde_json::to_string(&all)?);
+        say(&serde_json::to_string(&all)?)?;
     } else {
-        print(&keys, &all);
+        print(&keys, &all)?;
     }
     if let Some((key, Failed { message, .. })) = all.errors.first_key_value() {
-        return Err(Failure(format!("{key}: {message}")));
+        let unasked = match all.rest.len() {
+            0 => String::new(),
+            count => format!("; {count} others were not asked for"),
+        };
+        return Err(Failure(format!("{key}: {message}{unasked}")));
     }
     Ok(if all.absent.is_empty() { End::Done } else { End::Absent })
 }
 
-fn print(keys: &[&String], all: &Documents) {
+fn print(keys: &[&String], all: &Documents) -> Result<(), Failure> {
     for key in keys {
         if all.stale.contains(*key) {
-            eprintln!("samovar: what is under {key:?} may be old");
+            note(format_args!("samovar: what is under {key:?} may be old"));
         }
         match all.values.get(*key) {
-            Some(document) if keys.len() == 1 => say(document.get()),
+            Some(document) if keys.len() == 1 => say(document.get())?,
             // A line break in JSON is never within a text.
             Some(document) => say(&format!(
                 "{{\"key\":{},\"value\":{}}}",
                 json!(key),
                 document.get().replace(['\n', '\r'], " ")
-            )),
-            None if all.absent.contains(*key) => eprintln!("samovar: nothing under {key:?}"),
+            ))?,
+            None if all.absent.contains(*key) => {
+                note(format_args!("samovar: nothing under {key:?}"));
+            }
             None => {}
         }
     }
+    Ok(())
 }

@@ -2,7 +2,6 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +13,8 @@ use samovar_server::{App, Caches, LogSettings};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+
+use crate::out::note;
 
 /// How long open requests may take after Ctrl-C.
 const GRACE: Duration = Duration::from_secs(5);
@@ -29,24 +30,15 @@ impl<E: std::error::Error> From<E> for Failure {
 }
 
 /// Runs a command on a runtime of its own.
-pub(crate) fn block_on(work: impl Future<Output = Result<(), Failure>>) -> ExitCode {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let outcome = match runtime {
-        Ok(runtime) => {
-            let outcome = runtime.block_on(work);
-            // A thread that is stuck in the source must not keep the process.
-            runtime.shutdown_timeout(GRACE);
-            outcome
-        }
-        Err(failed) => Err(Failure(format!("the runtime cannot start: {failed}"))),
-    };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(Failure(why)) => {
-            eprintln!("samovar: {why}");
-            ExitCode::FAILURE
-        }
-    }
+pub(crate) fn block_on(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|failed| Failure(format!("the runtime cannot start: {failed}")))?;
+    let outcome = runtime.block_on(work);
+    // A thread that is stuck in the source must not keep the process.
+    runtime.shutdown_timeout(GRACE);
+    outcome
 }
 
 /// A server that listens.
@@ -164,7 +156,7 @@ pub(crate) fn engine(
     settings: &samovar_server::Settings,
 ) -> Result<Engine, Failure> {
     let away = |away: &samovar_source::SourceError| {
-        eprintln!("samovar: {away}; going on with what is kept");
+        note(format_args!("samovar: {away}; going on with what is kept"));
     };
     Ok(settings.engine(samovar, away)?)
 }
@@ -175,7 +167,7 @@ pub(crate) fn caches(
     settings: &samovar_server::Settings,
 ) -> Result<Caches, Failure> {
     let away = |away: &samovar_source::SourceError| {
-        eprintln!("samovar: {away}; caches load once it is there");
+        note(format_args!("samovar: {away}; caches load once it is there"));
     };
     settings.caches(samovar, away).map_err(|wrong| {
         let lines: Vec<String> = wrong.iter().map(|wrong| format!("  {wrong}")).collect();

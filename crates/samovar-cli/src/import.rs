@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::fmt::Display;
-use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::str::FromStr;
@@ -16,6 +15,9 @@ use samovar_source::import::{
     ImportPreview, ImportProgress, ImportReport, import_csv, preview_csv,
 };
 use serde::Serialize;
+
+use crate::host::Failure;
+use crate::out::{note, say};
 
 /// The command could not do what was asked for.
 const FAILED: u8 = 1;
@@ -150,11 +152,9 @@ pub(crate) fn run(args: ImportArgs) -> ExitCode {
         bar.0.finish_and_clear();
         return match outcome {
             Ok(preview) => {
-                let _ = print_preview(&options, &preview, json);
-                preview.problem.map_or(ExitCode::SUCCESS, |problem| {
-                    eprintln!("error: {problem}");
-                    ExitCode::from(FAILED)
-                })
+                let said = preview_told(&options, &preview, json).and_then(|told| say(&told));
+                let problem = said.err().map(|Failure(why)| why).or(preview.problem);
+                problem.map_or(ExitCode::SUCCESS, |problem| ended(FAILED, problem))
             }
             Err(error) => failure(&error),
         };
@@ -163,12 +163,13 @@ pub(crate) fn run(args: ImportArgs) -> ExitCode {
     bar.0.finish_and_clear();
     match outcome {
         Ok(report) => {
-            for note in &report.notes {
-                eprintln!("note: {note}");
+            for told in &report.notes {
+                note(format_args!("note: {told}"));
             }
-            // The rows are in the table; that nobody reads the report does not make it a failure, which a
+            // The rows are in the table; that there is no room for the report does not make it a failure, which a
             // script would answer by importing them again.
-            let _ = print(&options, &report, clock.elapsed(), json);
+            let _ =
+                report_told(&options, &report, clock.elapsed(), json).and_then(|told| say(&told));
             ExitCode::SUCCESS
         }
         Err(error) => failure(&error),
@@ -176,8 +177,12 @@ pub(crate) fn run(args: ImportArgs) -> ExitCode {
 }
 
 fn failure(error: &Error) -> ExitCode {
-    eprintln!("error: {error}");
-    ExitCode::from(if error.kind() == ErrorKind::Invalid { USAGE } else { FAILED })
+    ended(if error.kind() == ErrorKind::Invalid { USAGE } else { FAILED }, error)
+}
+
+fn ended(code: u8, why: impl Display) -> ExitCode {
+    note(format_args!("error: {why}"));
+    ExitCode::from(code)
 }
 
 /// The progress bar, on standard error; not drawn where that is no terminal.
@@ -231,17 +236,16 @@ struct JsonColumn<'a> {
     r#type: String,
 }
 
-fn print(
+fn report_told(
     options: &ImportOptions,
     report: &ImportReport,
     elapsed: Duration,
     json: bool,
-) -> io::Result<()> {
+) -> Result<String, Failure> {
     let seconds = elapsed.as_secs_f64();
     let rows_per_second = report.rows as f64 / seconds.max(f64::EPSILON);
-    let mut out = io::stdout().lock();
     if json {
-        let line = JsonReport {
+        return Ok(serde_json::to_string(&JsonReport {
             table: &options.table,
             created: report.created,
             encoding: report.encoding.to_string(),
@@ -258,23 +262,21 @@ fn print(
                 .map(|(name, kind)| JsonColumn { name, r#type: kind.to_string() })
                 .collect(),
             notes: &report.notes,
-        };
-        serde_json::to_writer(&mut out, &line)?;
-        return writeln!(out);
+        })?);
     }
+    let mut lines = Vec::new();
     if (report.encoding, report.delimiter) != (Encoding::Utf8, Delimiter::Comma) {
         let ImportReport { encoding, delimiter, .. } = report;
-        writeln!(out, "read as {encoding}, fields separated by {delimiter}")?;
+        lines.push(format!("read as {encoding}, fields separated by {delimiter}"));
     }
     let columns: Vec<String> =
         report.columns.iter().map(|(name, kind)| format!("{name} {kind}")).collect();
-    writeln!(
-        out,
+    lines.push(format!(
         "{} table {}: {}",
         if report.created { "new" } else { "existing" },
         options.table,
         columns.join(", ")
-    )?;
+    ));
     let rejects = report
         .rejects
         .as_ref()
@@ -284,13 +286,13 @@ fn print(
     } else {
         format!(" {} already there,", HumanCount(report.already_there))
     };
-    writeln!(
-        out,
+    lines.push(format!(
         "{} rows imported,{already_there} {} rejected{rejects}, {seconds:.1} s, {} rows/s",
         HumanCount(report.rows),
         HumanCount(report.rejected),
         HumanCount(rows_per_second as u64)
-    )
+    ));
+    Ok(lines.join("\n"))
 }
 
 #[derive(Serialize)]
@@ -315,8 +317,11 @@ struct JsonColumnPreview<'a> {
     examples: &'a [String],
 }
 
-fn print_preview(options: &ImportOptions, preview: &ImportPreview, json: bool) -> io::Result<()> {
-    let mut out = io::stdout().lock();
+fn preview_told(
+    options: &ImportOptions,
+    preview: &ImportPreview,
+    json: bool,
+) -> Result<String, Failure> {
     if json {
         let columns = preview.columns.iter().map(|column| JsonColumnPreview {
             name: &column.name,
@@ -325,7 +330,7 @@ fn print_preview(options: &ImportOptions, preview: &ImportPreview, json: bool) -
             why: &column.why,
             examples: &column.examples,
         });
-        let line = JsonPreview {
+        return Ok(serde_json::to_string(&JsonPreview {
             table: &options.table,
             creates: preview.creates,
             encoding: preview.encoding.to_string(),
@@ -335,33 +340,30 @@ fn print_preview(options: &ImportOptions, preview: &ImportPreview, json: bool) -
             first_rejects: &preview.first_rejects,
             columns: columns.collect(),
             problem: &preview.problem,
-        };
-        serde_json::to_writer(&mut out, &line)?;
-        return writeln!(out);
+        })?);
     }
-    writeln!(
-        out,
+    let mut lines = vec![format!(
         "encoding {}, fields separated by {}, {} rows looked at, {} of them no rows",
         preview.encoding,
         preview.delimiter,
         HumanCount(preview.rows),
         HumanCount(preview.rejected)
-    )?;
-    for reject in &preview.first_rejects {
-        writeln!(out, "  {reject}")?;
-    }
-    writeln!(out, "{} table {}:", if preview.creates { "new" } else { "existing" }, options.table)?;
+    )];
+    lines.extend(preview.first_rejects.iter().map(|reject| format!("  {reject}")));
+    let new = if preview.creates { "new" } else { "existing" };
+    lines.push(format!("{new} table {}:", options.table));
     for column in &preview.columns {
         let kind = column.kind.map_or_else(|| "?".to_owned(), |kind| kind.to_string());
         // A table that is there says in its reasons what it declares.
         let declared = column.declared.as_deref().filter(|_| preview.creates);
         let declared = declared.map_or_else(String::new, |it| format!(", declared as {it}"));
-        writeln!(out, "  {}: {kind} ({}){declared}", column.name, column.why)?;
+        lines.push(format!("  {}: {kind} ({}){declared}", column.name, column.why));
         if !column.examples.is_empty() {
-            writeln!(out, "    such as {}", column.examples.join(" | "))?;
+            lines.push(format!("    such as {}", column.examples.join(" | ")));
         }
     }
-    writeln!(out, "nothing was written (--dry-run)")
+    lines.push("nothing was written (--dry-run)".into());
+    Ok(lines.join("\n"))
 }
 
 #[cfg(test)]

@@ -7,8 +7,8 @@ use serde_json::Value;
 use ureq::http::Method;
 
 use crate::client::{Client, End, ServerArgs, encoded, read};
-use crate::demo::say;
 use crate::host::Failure;
+use crate::out::say;
 
 /// List, retry or drop a running server's dead letters: acknowledged writes that the database would not have
 #[derive(Args, Debug)]
@@ -71,7 +71,7 @@ pub(crate) fn letters(args: &LettersArgs) -> Result<End, Failure> {
 
 fn done(answer: &[u8], json: bool, what: &str) -> Result<End, Failure> {
     let told: Value = read(answer)?;
-    say(&if json { told.to_string() } else { what.to_owned() });
+    say(&if json { told.to_string() } else { what.to_owned() })?;
     Ok(End::Done)
 }
 
@@ -82,7 +82,7 @@ fn list(args: &ListArgs) -> Result<End, Failure> {
         let _ = write!(path, "&cache={}", encoded(cache));
     }
     let told: Value = read(&Client::new(&args.server)?.ask(Method::GET, &path)?)?;
-    say(&if args.json { told.to_string() } else { table(&told) });
+    say(&if args.json { told.to_string() } else { table(&told) })?;
     Ok(End::Done)
 }
 

@@ -1,5 +1,8 @@
 //! The samovar command line: one file for each command.
 
+// Both end a command with a panic where nobody reads what it prints: `out` does not.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 mod clear;
 mod client;
 mod delete;
@@ -10,6 +13,7 @@ mod import;
 mod init;
 mod invalidate;
 mod letters;
+mod out;
 mod put;
 mod serve;
 mod stats;
@@ -17,6 +21,9 @@ mod stats;
 use std::process::ExitCode;
 
 use clap::Parser;
+
+use client::End;
+use host::Failure;
 
 /// A tiered cache that is warm before anyone asks, and never serves what it was told is gone
 #[derive(Debug, Parser)]
@@ -39,17 +46,27 @@ enum Cli {
 }
 
 fn main() -> ExitCode {
-    match Cli::parse() {
-        Cli::Demo(args) => demo::run(&args),
-        Cli::Serve(args) => serve::run(&args),
-        Cli::Import(args) => import::run(args),
-        Cli::Init(args) => init::run(&args),
-        Cli::Get(args) => client::ended(get::get(&args)),
-        Cli::Put(args) => client::ended(put::put(&args)),
-        Cli::Delete(args) => client::ended(delete::delete(&args)),
-        Cli::Invalidate(args) => client::ended(invalidate::invalidate(&args)),
-        Cli::Letters(args) => client::ended(letters::letters(&args)),
-        Cli::Stats(args) => client::ended(stats::stats(&args)),
-        Cli::Clear(args) => clear::run(&args),
+    let done = |()| End::Done;
+    let outcome = match Cli::parse() {
+        Cli::Demo(args) => host::block_on(demo::demo(&args)).map(done),
+        Cli::Serve(args) => host::block_on(serve::serve(&args)).map(done),
+        Cli::Import(args) => return import::run(args),
+        Cli::Init(args) => init::init(&args).map(done),
+        Cli::Get(args) => get::get(&args),
+        Cli::Put(args) => put::put(&args),
+        Cli::Delete(args) => delete::delete(&args),
+        Cli::Invalidate(args) => invalidate::invalidate(&args),
+        Cli::Letters(args) => letters::letters(&args),
+        Cli::Stats(args) => stats::stats(&args),
+        Cli::Clear(args) => clear::clear(&args).map(done),
+    };
+    // 2 is clap's, for what cannot be.
+    match outcome {
+        Ok(End::Done) => ExitCode::SUCCESS,
+        Ok(End::Absent) => ExitCode::from(3),
+        Err(Failure(why)) => {
+            out::note(format_args!("samovar: {why}"));
+            ExitCode::FAILURE
+        }
     }
 }

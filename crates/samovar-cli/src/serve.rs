@@ -2,15 +2,15 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
 use samovar_levels::{Engine, WarmReport};
 use samovar_server::{App, Environment, Labels, Settings, Tokens};
 
-use crate::demo::{as_token, say};
+use crate::demo::as_token;
 use crate::host::{self, Failure, Host};
+use crate::out::{note, say};
 
 /// After a warm-up that failed the next waits so long, twice as long after each further one.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -30,10 +30,6 @@ pub(crate) struct ServeArgs {
     /// Who reads figures from beyond this machine must bear this token, or the other
     #[arg(long, env = "SAMOVAR_READ_TOKEN", hide_env_values = true, value_parser = as_token)]
     read_token: Option<String>,
-}
-
-pub(crate) fn run(args: &ServeArgs) -> ExitCode {
-    host::block_on(serve(args))
 }
 
 /// Reads a configuration; every mistake in it is told at once.
@@ -61,7 +57,10 @@ async fn warm_at_last(engine: &Engine) -> WarmReport {
         match host::warm(engine).await {
             Ok(report) => return report,
             Err(Failure(why)) => {
-                eprintln!("samovar: not warm: {why}; trying again in {} s", pause.as_secs());
+                note(format_args!(
+                    "samovar: not warm: {why}; trying again in {} s",
+                    pause.as_secs()
+                ));
             }
         }
         tokio::time::sleep(pause).await;
@@ -69,7 +68,7 @@ async fn warm_at_last(engine: &Engine) -> WarmReport {
     }
 }
 
-async fn serve(args: &ServeArgs) -> Result<(), Failure> {
+pub(crate) async fn serve(args: &ServeArgs) -> Result<(), Failure> {
     let settings = configured(&args.config)?;
     let token = args.token.clone().or(settings.token.clone());
     let read = args.read_token.clone().or(settings.read_token.clone());
@@ -82,14 +81,17 @@ async fn serve(args: &ServeArgs) -> Result<(), Failure> {
     let port = args.port.unwrap_or(settings.listen.port());
     let listen = SocketAddr::new(settings.listen.ip(), port);
     let server = Host::start(listen, token.as_deref(), settings.allowed_hosts, app).await?;
-    say(&format!("Samovar is on http://{}", server.address));
+    say(&format!("Samovar is on http://{}", server.address))?;
     let work = async {
         let report = warm_at_last(&engine).await;
         let warm = report.fully_warm.as_secs_f64();
         let about = if report.estimated { "about " } else { "" };
-        eprintln!("warm: {} stores, {about}{} lines in {warm:.1} s", report.stores, report.lines);
+        note(format_args!(
+            "warm: {} stores, {about}{} lines in {warm:.1} s",
+            report.stores, report.lines
+        ));
         if report.failed > 0 {
-            eprintln!("{} stores could not be read; trying again", report.failed);
+            note(format_args!("{} stores could not be read; trying again", report.failed));
         }
         host::interrupted().await;
         Ok::<_, Failure>(())

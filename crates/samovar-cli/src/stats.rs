@@ -7,8 +7,8 @@ use serde_json::Value;
 use ureq::http::Method;
 
 use crate::client::{Client, End, ServerArgs, read};
-use crate::demo::say;
 use crate::host::Failure;
+use crate::out::say;
 
 /// Print what a running server has counted, cache by cache
 #[derive(Args, Debug)]
@@ -28,15 +28,15 @@ pub(crate) fn stats(args: &StatsArgs) -> Result<End, Failure> {
     if args.reset {
         let answer = client.send(Method::POST, "/api/stats/reset", "{}")?;
         let told: Value = read(&answer)?;
-        say(&if args.json { told.to_string() } else { "all counters are zero".into() });
+        say(&if args.json { told.to_string() } else { "all counters are zero".into() })?;
         return Ok(End::Done);
     }
     let told: Value = read(&client.ask(Method::GET, "/api/stats")?)?;
-    say(&if args.json { told.to_string() } else { table(&told) });
+    say(&if args.json { told.to_string() } else { table(&told) })?;
     Ok(End::Done)
 }
 
-/// A line for each cache, and one for each of its tiers.
+/// A line for each cache, and one for each of its tiers that had something to do.
 fn table(told: &Value) -> String {
     let mut table = format!(
         "{:<24}{:>12}{:>10}{:>12}{:>12}{:>12}{:>10}",
@@ -57,6 +57,10 @@ fn table(told: &Value) -> String {
         let [requests, share] = all;
         line(cache, [requests, share, String::new(), String::new(), String::new(), String::new()]);
         for (tier, of) in of["tiers"].as_object().into_iter().flatten() {
+            // Most levels and caches have not been used.
+            if ["hits", "misses", "sets", "entries"].iter().all(|what| of[what] == 0) {
+                continue;
+            }
             let cells = [
                 String::new(),
                 rate(&of["hit_rate"]),

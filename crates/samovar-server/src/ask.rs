@@ -16,7 +16,8 @@ use serde_json::{Map, Value};
 
 use crate::error::Refusal;
 
-pub(crate) use cache::{Invalidation, cached, invalidate, keys, no_text};
+use cache::no_text;
+pub(crate) use cache::{Invalidation, cache, cached, document, invalidate, keys};
 pub(crate) use letters::{Letters, letter, letters};
 use list::list;
 pub(crate) use query::query;
@@ -108,6 +109,7 @@ fn selection(stores: Stores, from: Day, to: Day) -> Result<Selection, Refusal> {
 
 /// As forms are encoded: a space may be `+`.
 fn decode<'a>(field: &'static str, value: &'a str) -> Result<Cow<'a, str>, Refusal> {
+    escaped(field, value)?;
     let wrong = |_| Refusal::field(field, value, "text in UTF-8, percent-encoded");
     if !value.contains('+') {
         return percent_decode_str(value).decode_utf8().map_err(wrong);
@@ -115,6 +117,19 @@ fn decode<'a>(field: &'static str, value: &'a str) -> Result<Cow<'a, str>, Refus
     let spaced = value.replace('+', " ");
     let text = percent_decode_str(&spaced).decode_utf8().map_err(wrong)?;
     Ok(Cow::Owned(text.into_owned()))
+}
+
+/// An error if a percent sign escapes nothing: it may be one that was to be escaped.
+fn escaped(field: &'static str, text: &str) -> Result<(), Refusal> {
+    for (at, _) in text.match_indices('%') {
+        let digits = text[at..].bytes().skip(1).take(2).filter(u8::is_ascii_hexdigit).count();
+        if digits < 2 {
+            let found: String = text[at..].chars().take(3).collect();
+            let allowed = "% and two hexadecimal digits; the sign itself is %25";
+            return Err(Refusal::field(field, &found, allowed));
+        }
+    }
+    Ok(())
 }
 
 fn day(field: &'static str, text: &str) -> Result<Day, Refusal> {
@@ -187,6 +202,9 @@ struct RefreshBody {
 }
 
 fn json<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Refusal> {
+    if body.trim_ascii().is_empty() {
+        return Err(Refusal::Body("the body is empty; it must be a JSON object".into()));
+    }
     serde_json::from_slice(body)
         .map_err(|wrong| Refusal::Body(format!("the body is not as expected: {wrong}")))
 }

@@ -16,6 +16,7 @@ mod error;
 mod guard;
 mod host;
 mod invalidate;
+mod late;
 mod letters;
 mod openapi;
 mod ops;

@@ -23,7 +23,7 @@ pub(crate) fn select(query: &str) -> Option<String> {
 }
 
 /// What stands behind the blanks and comments that a text begins with.
-fn behind_comments(text: &str) -> &str {
+pub(crate) fn behind_comments(text: &str) -> &str {
     let mut rest = text.trim_start();
     loop {
         let after = match rest.get(..2) {

@@ -7,7 +7,6 @@ mod write;
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use clap::Args;
 use clap::builder::{PathBufValueParser, TypedValueParser};
@@ -15,8 +14,8 @@ use samovar_server::Settings;
 use samovar_source::catalog::Explorer;
 use samovar_source::import::Database;
 
-use crate::demo::say;
 use crate::host::Failure;
+use crate::out::say;
 use propose::{Advice, Proposal, Wishes, propose};
 use write::Place;
 
@@ -60,17 +59,7 @@ const EXAMPLES: &str = "Examples:
   samovar init --database shop.db --table receipts --date printed_at --output -
   SAMOVAR_SOURCE_URL=postgres://reader:secret@db.example/shop samovar init   # no password in the file";
 
-pub(crate) fn run(args: &InitArgs) -> ExitCode {
-    match init(args) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(Failure(why)) => {
-            eprintln!("samovar: {why}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn init(args: &InitArgs) -> Result<(), Failure> {
+pub(crate) fn init(args: &InitArgs) -> Result<(), Failure> {
     let to_stdout = args.output.as_os_str() == "-";
     // Before anything is looked at; that nobody made it meanwhile is seen to when it is written.
     if !to_stdout && !args.force && args.output.exists() {
@@ -90,13 +79,11 @@ fn init(args: &InitArgs) -> Result<(), Failure> {
     let text = write::configuration(&proposal, &place, &from);
     check(&text, directory)?;
     if to_stdout {
-        std::io::stdout().lock().write_all(text.as_bytes())?;
-        return Ok(());
+        return say(text.trim_end());
     }
     let is_secret = matches!(place, Place::Url { holds_password: true, .. });
     save(&args.output, &text, is_secret, args.force)?;
-    summary(args, &proposal);
-    Ok(())
+    summary(args, &proposal)
 }
 
 /// Where the rows are, for the configuration in a directory and for people.
@@ -193,10 +180,10 @@ fn save(path: &Path, text: &str, is_secret: bool, force: bool) -> Result<(), Fai
 }
 
 /// What was proposed, and what would help.
-fn summary(args: &InitArgs, proposal: &Proposal) {
+fn summary(args: &InitArgs, proposal: &Proposal) -> Result<(), Failure> {
     let output = args.output.display();
     let told = |setting: &Option<propose::Setting>| setting.as_ref().map(|it| it.value.clone());
-    say(&format!("{output}: dataset {}", proposal.name));
+    say(&format!("{output}: dataset {}", proposal.name))?;
     let query = if proposal.query.contains('\n') {
         "a query with its reasons in the file"
     } else {
@@ -210,22 +197,24 @@ fn summary(args: &InitArgs, proposal: &Proposal) {
         ("category", told(&proposal.category)),
     ];
     for (what, value) in rows {
-        say(&format!("  {what:9} {}", value.as_deref().unwrap_or("none")));
+        say(&format!("  {what:9} {}", value.as_deref().unwrap_or("none")))?;
     }
     let names = |proposed: bool| -> Vec<&str> {
         let of = proposal.measures.iter().filter(|(measure, _)| measure.proposed == proposed);
         of.map(|(measure, _)| &*measure.name).collect()
     };
-    say(&format!("  measures  {}", names(true).join(", ")));
+    say(&format!("  measures  {}", names(true).join(", ")))?;
     if !names(false).is_empty() {
-        say(&format!("            offered as comments: {}", names(false).join(", ")));
+        say(&format!("            offered as comments: {}", names(false).join(", ")))?;
     }
-    proposal.notes.iter().for_each(|note| say(&format!("note: {note}")));
+    for note in &proposal.notes {
+        say(&format!("note: {note}"))?;
+    }
     if !proposal.advice.is_empty() {
-        say("\nWhat would help at the database; nothing was changed there:");
+        say("\nWhat would help at the database; nothing was changed there:")?;
         for Advice { why, statement } in &proposal.advice {
-            say(&format!("-- {why}\n{statement}"));
+            say(&format!("-- {why}\n{statement}"))?;
         }
     }
-    say(&format!("\nLook it over, then: samovar serve --config {output}"));
+    say(&format!("\nLook it over, then: samovar serve --config {output}"))
 }

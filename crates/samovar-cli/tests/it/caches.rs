@@ -137,6 +137,23 @@ fn what_cannot_be_is_refused_with_a_reason() {
     ] {
         assert_eq!(refused(&server.get(path)), (status, code.into()), "{path}");
     }
+    // A percent sign that escapes nothing is no part of a key: it may be one that was to be escaped.
+    let json = [("Host", &*server.host), ("Content-Type", "application/json")];
+    for (path, found) in [
+        ("/api/cache/notes/100%", "%"),
+        ("/api/cache/notes/a%zzb", "%zz"),
+        ("/api/cache/notes/%2", "%2"),
+        ("/api/cache/notes/%41%4", "%4"),
+        ("/api/cache/n%6ftes%+1/42", "%+1"),
+    ] {
+        for (method, body) in [("GET", ""), ("PUT", "1"), ("DELETE", "")] {
+            let wrong = server.ask(method, path, &json, body);
+            assert_eq!(refused(&wrong), (400, "bad_request".into()), "{method} {path}");
+            assert_eq!(wrong.json()["error"]["found"], found, "{method} {path}");
+        }
+    }
+    let wrong = server.post("/api/cache/notes%zz/_get", &json!({ "keys": ["a"] }));
+    assert_eq!((wrong.status, &wrong.json()["error"]["found"]), (400, &json!("%zz")));
     let unknown = server.get("/api/cache/note/42").json();
     assert_eq!(unknown["error"]["allowed"], "notes");
     for (body, status) in [("{\"a\":", 400), ("", 400), ("tea", 400), (&*"[".repeat(200), 400)] {

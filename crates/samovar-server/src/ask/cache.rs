@@ -1,13 +1,16 @@
 //! Requests to named caches: keys, and what is to be invalidated.
 
+use axum::body::Bytes;
+use axum::extract::Path;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, RawQuery};
+use axum::http::Uri;
 use samovar::MarkOptions;
 use samovar_core::{Key, Mark, Mode, Pattern, Scope};
 use serde::Deserialize;
 use serde::de::Deserializer;
 
-use super::json;
+use super::{escaped, json};
+use crate::caches::Document;
 use crate::error::Refusal;
 
 /// The most characters of a key, a pattern or a reason; a tag has a quarter.
@@ -15,18 +18,34 @@ const LONGEST: usize = 256;
 /// The most keys of one request.
 const MAX_KEYS: usize = 1_000;
 
-/// The cache and the key of an address. What stands behind a question mark is no parameter of any door, and may well be the
-/// end of a key: who passed over it would answer for another one.
+/// The cache and the key of an address.
 pub(crate) fn cached(
     path: Result<Path<(String, String)>, PathRejection>,
-    RawQuery(query): RawQuery,
+    address: &Uri,
 ) -> Result<(String, String), Refusal> {
+    plain(address)?;
     let Path((cache, key)) = path.map_err(|_| no_text("key"))?;
-    if let Some(query) = query {
-        return Err(Refusal::field("query", &query, "none; within a key write ? as %3F"));
-    }
     text("key", &key)?;
     Ok((cache, key))
+}
+
+/// The cache of an address.
+pub(crate) fn cache(
+    path: Result<Path<String>, PathRejection>,
+    address: &Uri,
+) -> Result<String, Refusal> {
+    plain(address)?;
+    let Path(cache) = path.map_err(|_| no_text("cache"))?;
+    Ok(cache)
+}
+
+/// An error if an address may mean another one than it says. What stands behind a question mark is no parameter of any door,
+/// and may well be the end of a key.
+fn plain(address: &Uri) -> Result<(), Refusal> {
+    match address.query() {
+        Some(query) => Err(Refusal::field("query", query, "none; within a key write ? as %3F")),
+        None => escaped("path", address.path()),
+    }
 }
 
 pub(crate) fn no_text(field: &'static str) -> Refusal {
@@ -39,6 +58,17 @@ fn text(field: &'static str, text: &str) -> Result<(), Refusal> {
         (1..=LONGEST).contains(&text.chars().count()) && !text.chars().any(char::is_control);
     let allowed = || format!("1 to {LONGEST} characters, none of them a control character");
     if is_plain { Ok(()) } else { Err(Refusal::field(field, text, allowed())) }
+}
+
+/// Reads a body that is to be put.
+pub(crate) fn document(body: Bytes) -> Result<Document, Refusal> {
+    if body.trim_ascii().is_empty() {
+        return Err(Refusal::Body("the body is empty; it must be one JSON document".into()));
+    }
+    Document::read(body).map_err(|wrong| {
+        let why = format!("the body is no JSON document: {wrong}; a text stands in double quotes");
+        Refusal::Body(why)
+    })
 }
 
 #[derive(Deserialize)]

@@ -63,9 +63,16 @@ mod tests {
         assert_eq!(letters("").unwrap(), all);
         let some = Letters { cache: Some("a b".into()), limit: 7 };
         assert_eq!(letters("limit=7&cache=a%20b").unwrap(), some);
-        for wrong in
-            ["limit=0", "limit=1001", "limit=+1", "limit=", "cache=a&cache=b", "key=1", "cache=%FF"]
-        {
+        for wrong in [
+            "limit=0",
+            "limit=1001",
+            "limit=+1",
+            "limit=",
+            "cache=a&cache=b",
+            "key=1",
+            "cache=%FF",
+            "cache=100%",
+        ] {
             assert!(matches!(letters(wrong), Err(Refusal::Field { .. })), "{wrong}");
         }
     }

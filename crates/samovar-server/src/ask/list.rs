@@ -58,7 +58,7 @@ mod tests {
         ] {
             assert_eq!(list("stores", value).unwrap(), items, "{value}");
         }
-        for wrong in [r"a\b", r"a\", "%FF"] {
+        for wrong in [r"a\b", r"a\", "%FF", "%zz", "100%"] {
             assert!(list("stores", wrong).is_err(), "{wrong}");
         }
     }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::{BytesRejection, PathRejection};
-use axum::extract::{Path, RawQuery, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use samovar::{Answer, Found, Loaded, Outcome};
 use samovar_core::{Error, ErrorKind, Millis, TierName, Verdict, Version};
@@ -75,10 +75,10 @@ fn seconds(now: Millis, until: Millis) -> i64 {
 pub(crate) async fn get(
     State(app): State<App>,
     asked: Asked,
-    query: RawQuery,
+    address: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    let (cache, key) = ask::cached(asked, query)?;
+    let (cache, key) = ask::cached(asked, &address)?;
     let named = app.caches()?.of(&cache)?;
     let had = match &named.loader {
         None => Had::looked_up(named, &key).await,
@@ -148,15 +148,14 @@ fn failed_with(named: &Named, failed: Error) -> Response {
 pub(crate) async fn put(
     State(app): State<App>,
     asked: Asked,
-    query: RawQuery,
+    address: Uri,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Refusal> {
-    let (cache, key) = ask::cached(asked, query)?;
+    let (cache, key) = ask::cached(asked, &address)?;
     unconditional(&headers)?;
     let named = app.caches()?.of(&cache)?;
-    let document = Document::read(body?)
-        .map_err(|wrong| Refusal::Body(format!("the body is no JSON document: {wrong}")))?;
+    let document = ask::document(body?)?;
     let tag = etag(document.tag());
     let version = named.put(&key, document).await.map_err(Refusal::of_write)?;
     let headers = [(header::ETAG, tag)];
@@ -169,10 +168,10 @@ pub(crate) async fn put(
 pub(crate) async fn delete(
     State(app): State<App>,
     asked: Asked,
-    query: RawQuery,
+    address: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    let (cache, key) = ask::cached(asked, query)?;
+    let (cache, key) = ask::cached(asked, &address)?;
     unconditional(&headers)?;
     let named = app.caches()?.of(&cache)?;
     let version = named.delete(&key).await.map_err(Refusal::of_write)?;

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::extract::{Path, State};
-use axum::http::header;
+use axum::http::{Uri, header};
 use axum::response::{IntoResponse, Response};
 use samovar::{LoadMany, Outcome, ReadOptions};
-use samovar_core::{Error, Verdict};
+use samovar_core::{Error, ErrorKind, Verdict};
 use serde_json::{Value, json};
 
 use super::doors::{is_fresh, tell};
@@ -26,17 +26,18 @@ const AT_ONCE: usize = 64;
 /// `POST /api/cache/{cache}/_get`
 pub(crate) async fn get_many(
     State(app): State<App>,
-    cache: Result<Path<String>, PathRejection>,
+    asked: Result<Path<String>, PathRejection>,
+    address: Uri,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Refusal> {
-    let Path(cache) = cache.map_err(|_| ask::no_text("cache"))?;
+    let cache = ask::cache(asked, &address)?;
     let keys = ask::keys(&body?)?;
     let named = app.caches()?.of(&cache)?;
     let mut answer = Many::default();
     for keys in keys.chunks(AT_ONCE) {
-        match answer.rest.is_empty() {
-            true => answer.add(named, keys).await,
-            false => answer.rest.extend_from_slice(keys),
+        match answer.is_over {
+            false => answer.add(named, keys).await,
+            true => answer.rest.extend_from_slice(keys),
         }
     }
     let (status, bytes) = answer.finish();
@@ -50,8 +51,8 @@ pub(crate) async fn get_many(
 /// What is known of a key.
 struct Known {
     document: Option<Arc<Document>>,
+    outcome: Outcome,
     is_fresh: bool,
-    is_hit: bool,
 }
 
 /// The body of an answer for many keys. Each is in one of its lists; a stale one in `values` too.
@@ -62,25 +63,41 @@ struct Many {
     /// Those whose values may be old.
     stale: Vec<String>,
     errors: serde_json::Map<String, Value>,
-    /// Those that there was no room for: from the first whose document did not fit.
+    /// Those to ask for again.
     rest: Vec<String>,
+    /// Whether all further keys are of the rest.
+    is_over: bool,
     hits: usize,
     others: usize,
 }
 
 impl Many {
-    /// Looks up some keys, and takes in what they have as long as there is room.
+    /// Looks up some keys, and takes in what they have as long as there is room. No others are looked up if all their loads
+    /// failed: each further call could take as long as a load may.
     async fn add(&mut self, named: &Named, keys: &[String]) {
         let known = known(named, keys).await;
+        let (mut loaded, mut failed) = (0, 0);
         for (at, (key, known)) in keys.iter().zip(known).enumerate() {
+            match &known {
+                Ok(known) => match known.outcome {
+                    Outcome::Loaded => loaded += 1,
+                    Outcome::Failed => failed += 1,
+                    _ => {}
+                },
+                // It rests: nobody was asked.
+                Err(resting) if resting.kind() == ErrorKind::Throttled => {}
+                Err(_) => failed += 1,
+            }
             match known {
                 Ok(known) if !self.has_room(&known) => {
+                    self.is_over = true;
                     return self.rest.extend_from_slice(&keys[at..]);
                 }
                 Ok(known) => self.has(key, known),
                 Err(failed) => self.failed(key, failed),
             }
         }
+        self.is_over = failed > 0 && loaded == 0;
     }
 
     fn has_room(&self, known: &Known) -> bool {
@@ -88,8 +105,8 @@ impl Many {
         self.values.is_empty() || self.values.len() + more <= MOST_BYTES
     }
 
-    fn has(&mut self, key: &str, Known { document, is_fresh, is_hit }: Known) {
-        *(if is_hit { &mut self.hits } else { &mut self.others }) += 1;
+    fn has(&mut self, key: &str, Known { document, outcome, is_fresh }: Known) {
+        *(if outcome == Outcome::Loaded { &mut self.others } else { &mut self.hits }) += 1;
         if !is_fresh {
             self.stale.push(key.into());
         }
@@ -134,7 +151,8 @@ async fn known(named: &Named, keys: &[String]) -> Vec<Result<Known, Error>> {
             let found = found.filter(|found| found.verdict != Verdict::Refused);
             let is_fresh = found.as_ref().is_none_or(is_fresh);
             // That nothing is there was looked up all the same: there is nobody to ask.
-            Ok(Known { document: found.map(|found| found.value()), is_fresh, is_hit: true })
+            let document = found.map(|found| found.value());
+            Ok(Known { document, outcome: Outcome::Hit, is_fresh })
         };
         return named.cache.get_many(keys).await.into_iter().map(known).collect();
     };
@@ -142,7 +160,7 @@ async fn known(named: &Named, keys: &[String]) -> Vec<Result<Known, Error>> {
     let load = move |load: LoadMany| loader(load.keys().to_vec());
     let answers = named.cache.get_or_load_many(keys, ReadOptions::default(), load).await;
     let known = |answer: samovar::Answer<Document>| Known {
-        is_hit: answer.outcome != Outcome::Loaded,
+        outcome: answer.outcome,
         is_fresh: matches!(answer.outcome, Outcome::Hit | Outcome::Negative | Outcome::Loaded),
         document: answer.value,
     };

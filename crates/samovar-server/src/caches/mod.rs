@@ -2,7 +2,6 @@
 
 mod document;
 mod doors;
-mod late;
 mod many;
 mod rows;
 mod status;
@@ -16,7 +15,6 @@ use samovar_core::{BoxFuture, Error, Version, Writer};
 
 pub use document::Document;
 pub(crate) use doors::{delete, get, put};
-pub(crate) use late::Late;
 pub(crate) use many::get_many;
 pub(crate) use rows::{Database, RowWriter};
 pub(crate) use status::{CACHE_STATUS, level as level_status};

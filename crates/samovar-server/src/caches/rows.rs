@@ -11,7 +11,8 @@ use samovar_source::rows::{LoadSql, RowDatabase, RowOptions, SqlLoader, SqlWrite
 use samovar_source::{SourceError, SourceErrorKind};
 use serde_json::Value;
 
-use super::{Document, Late, Loader};
+use super::{Document, Loader};
+use crate::late::Late;
 use crate::settings::Place;
 
 /// The database of a source, whose few connections all caches share. Cheap to clone.
@@ -20,7 +21,7 @@ pub(crate) struct Database(Late<RowDatabase>);
 
 impl Database {
     pub(crate) fn new(place: Place, options: RowOptions) -> Database {
-        Database(Late::new(move || {
+        Database(Late::new("samovar-rows-open", move || {
             let database = match &place {
                 Place::Sqlite(path) => RowDatabase::sqlite(path, options)?,
                 Place::Postgres(server) => RowDatabase::postgres(server, options)?,

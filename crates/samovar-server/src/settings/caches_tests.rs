@@ -136,5 +136,8 @@ fn every_mistake_is_told_at_once_and_names_its_place() {
     let order = "line 9, caches.b.soft_timeout: found 9s; allowed is less than hard_timeout, 3s";
     assert_eq!(told("caches.b.soft_timeout"), order);
     assert!(told("caches.c.key_prefix").contains("neither begins the other"));
+    let known = told("caches.a.colour");
+    assert!(known.contains("allowed is compression, disk, early_expiry, "), "{known}");
+    assert!(known.ends_with(", ttl, version, write, write_attempts"), "{known}");
     assert!(told("caches.metrics").contains("none of warmup, stats, members"));
 }

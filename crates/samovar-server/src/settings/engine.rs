@@ -12,7 +12,8 @@ use samovar_source::{
 
 use super::awaited::Awaited;
 use super::{Place, Settings};
-use crate::caches::{Backing, Caches, Database, Late, RowWriter};
+use crate::caches::{Backing, Caches, Database, RowWriter};
+use crate::late::Late;
 
 impl Settings {
     /// What the tiers are opened with, but for the log that is shared where there is a Redis.

@@ -33,7 +33,7 @@ impl Reader {
             Ok(mut fields) => {
                 self.lines = Lines::read(text);
                 self.variables = environment.lay_over(&mut fields, &mut self.problems);
-                Some(Table { name: String::new(), fields, given: true })
+                Some(Table::new(String::new(), Some(fields)))
             }
             Err(wrong) => {
                 self.problems.push(Problem {
@@ -59,11 +59,24 @@ impl Reader {
 pub(super) struct Table {
     name: String,
     fields: toml::Table,
+    /// The fields that were looked for.
+    known: Vec<String>,
     /// A table that is not there was complained about already: its fields are not.
     given: bool,
 }
 
 impl Table {
+    fn new(name: String, fields: Option<toml::Table>) -> Table {
+        let given = fields.is_some();
+        Table { name, fields: fields.unwrap_or_default(), known: Vec::new(), given }
+    }
+
+    /// Takes out a field.
+    fn remove(&mut self, field: &str) -> Option<Value> {
+        self.known.push(field.into());
+        self.fields.remove(field)
+    }
+
     /// The full name of a field.
     pub(super) fn path(&self, field: &str) -> String {
         match (self.name.is_empty(), field.is_empty()) {
@@ -78,7 +91,8 @@ impl Table {
         self.given
     }
 
-    pub(super) fn has(&self, field: &str) -> bool {
+    pub(super) fn has(&mut self, field: &str) -> bool {
+        self.known.push(field.into());
         self.fields.contains_key(field)
     }
 
@@ -96,7 +110,7 @@ impl Table {
 
     /// What is there under a name that is no text: a variable of the environment says it as TOML would.
     fn take(&mut self, reader: &Reader, field: &str) -> Option<Value> {
-        let value = self.fields.remove(field)?;
+        let value = self.remove(field)?;
         match &value {
             Value::String(text) if reader.variables.contains_key(&self.path(field)) => {
                 let read = format!("read = {text}").parse::<toml::Table>().ok();
@@ -111,7 +125,7 @@ impl Table {
     }
 
     pub(super) fn text(&mut self, reader: &mut Reader, field: &str) -> Option<String> {
-        match self.fields.remove(field)? {
+        match self.remove(field)? {
             Value::String(text) if !text.trim().is_empty() => Some(text),
             other => {
                 self.wrong(reader, field, &other, "a text that is not empty");
@@ -122,11 +136,8 @@ impl Table {
 
     /// A text that must be there; empty (and complained about) if it is not.
     pub(super) fn needed(&mut self, reader: &mut Reader, field: &str, allowed: &str) -> String {
-        if !self.has(field) {
-            if self.given {
-                reader.problem(&self.path(field), "nothing", allowed);
-            }
-            return String::new();
+        if self.given && !self.has(field) {
+            reader.problem(&self.path(field), "nothing", allowed);
         }
         self.text(reader, field).unwrap_or_default()
     }
@@ -138,7 +149,7 @@ impl Table {
         allowed: &str,
         parse: impl FnOnce(&str) -> Option<T>,
     ) -> Option<T> {
-        let value = self.fields.remove(field)?;
+        let value = self.remove(field)?;
         let parsed = value.as_str().and_then(parse);
         if parsed.is_none() {
             self.wrong(reader, field, &value, allowed);
@@ -167,7 +178,7 @@ impl Table {
         count: usize,
         allowed: &str,
     ) -> Vec<String> {
-        let Some(value) = self.fields.remove(field) else { return Vec::new() };
+        let Some(value) = self.remove(field) else { return Vec::new() };
         let texts = value.as_array().map(|items| {
             items.iter().filter_map(|item| item.as_str().map(String::from)).collect::<Vec<_>>()
         });
@@ -264,7 +275,7 @@ impl Table {
         field: &str,
         allowed: &str,
     ) -> Option<String> {
-        match self.fields.remove(field)? {
+        match self.remove(field)? {
             Value::String(text) if !text.trim().is_empty() => Some(text),
             Value::Integer(number) => Some(number.to_string()),
             other => {
@@ -310,7 +321,7 @@ impl Table {
     }
 
     pub(super) fn bytes(&mut self, reader: &mut Reader, field: &str, default: u64) -> u64 {
-        let Some(value) = self.fields.remove(field) else { return default };
+        let Some(value) = self.remove(field) else { return default };
         let bytes = match &value {
             Value::Integer(number) => u64::try_from(*number).ok().filter(|n| *n > 0),
             Value::String(text) => values::bytes(text),
@@ -329,23 +340,23 @@ impl Table {
 
     pub(super) fn table(&mut self, reader: &mut Reader, field: &str, needed: bool) -> Table {
         let name = self.path(field);
-        match self.fields.remove(field) {
-            Some(Value::Table(fields)) => Table { name, fields, given: true },
+        match self.remove(field) {
+            Some(Value::Table(fields)) => Table::new(name, Some(fields)),
             Some(other) => {
                 self.wrong(reader, field, &other, &format!("a table [{name}]"));
-                Table { name, fields: toml::Table::new(), given: false }
+                Table::new(name, None)
             }
             None => {
                 if needed {
                     reader.problem(&name, "nothing", &format!("a table [{name}]"));
                 }
-                Table { name, fields: toml::Table::new(), given: false }
+                Table::new(name, None)
             }
         }
     }
 
     pub(super) fn tables(&mut self, reader: &mut Reader, field: &str) -> Vec<Table> {
-        let Some(value) = self.fields.remove(field) else { return Vec::new() };
+        let Some(value) = self.remove(field) else { return Vec::new() };
         let allowed = format!("tables [[{field}]]");
         let Value::Array(items) = value else {
             self.wrong(reader, field, &value, &allowed);
@@ -355,11 +366,7 @@ impl Table {
         for (at, item) in items.into_iter().enumerate() {
             match item {
                 Value::Table(fields) => {
-                    tables.push(Table {
-                        name: format!("{field}[{}]", at + 1),
-                        fields,
-                        given: true,
-                    });
+                    tables.push(Table::new(format!("{field}[{}]", at + 1), Some(fields)));
                 }
                 other => self.wrong(reader, field, &other, &allowed),
             }
@@ -368,11 +375,13 @@ impl Table {
     }
 
     /// Complains about every field that nobody asked for.
-    pub(super) fn finish(self, reader: &mut Reader) {
+    pub(super) fn finish(mut self, reader: &mut Reader) {
+        self.known.sort();
+        self.known.dedup();
         for (field, value) in &self.fields {
             // It may be a password whose field is spelt wrongly.
             let found = format!("the unknown field {field:?} ({})", value.type_str());
-            reader.problem(&self.path(field), &found, "a field that the documentation names");
+            reader.problem(&self.path(field), &found, &self.known.join(", "));
         }
     }
 

@@ -263,6 +263,48 @@ async fn a_key_that_cannot_be_read_takes_no_other_along() {
 }
 
 #[tokio::test]
+async fn a_source_that_fails_is_waited_for_once_however_many_keys_are_asked_for() {
+    let shop = Shop::open().await;
+    let keys: Vec<String> = (0..200).map(|key| key.to_string()).collect();
+    let asked: Vec<&str> = keys.iter().map(|key| &**key).collect();
+    // The script has one step: to ask again would be an error of another kind.
+    shop.then(Next::Fail);
+    let told = shop.get_many(&asked).await;
+    let errors = told.body["errors"].as_object().unwrap();
+    assert_eq!(errors.len(), 64);
+    assert!(errors.values().all(|error| error["code"] == "source_failed"), "{errors:?}");
+    assert_eq!(told.body["rest"], json!(keys[64..]));
+
+    shop.clock.advance(Duration::from_secs(3));
+    shop.then(Next::Hang);
+    let late = shop.get_many(&asked);
+    let time_passes = async {
+        while shop.clock.sleepers() < 2 {
+            tokio::task::yield_now().await;
+        }
+        shop.clock.advance(Duration::from_secs(5));
+    };
+    let (told, ()) = tokio::join!(late, time_passes);
+    assert_eq!(told.body["errors"]["63"]["code"], "timeout");
+    assert_eq!(told.body["rest"], json!(keys[64..]));
+
+    // One that fails alone, and then rests, holds up no others.
+    let others = &asked[100..];
+    (0..2).for_each(|_| shop.then(Next::All(9, "107")));
+    assert_eq!(shop.get_many(others).await.body["rest"], json!([]));
+    let told = shop.get_many(others).await;
+    assert_eq!(told.body["errors"]["107"]["code"], "throttled");
+    assert_eq!(told.body["rest"], json!([]));
+
+    // What is served as stale because its load failed was waited for, too.
+    shop.clock.advance(Duration::from_secs(90));
+    shop.then(Next::Fail);
+    let told = shop.get_many(others).await;
+    assert_eq!(told.body["values"].as_object().unwrap().len(), 63);
+    assert_eq!(told.body["rest"], json!(keys[164..]));
+}
+
+#[tokio::test]
 async fn what_is_stale_among_many_keys_is_labelled() {
     let shop = Shop::open().await;
     shop.then(Next::Rows(&[("tea", 499)]));

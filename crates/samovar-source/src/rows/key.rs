@@ -8,6 +8,8 @@ const MOST_PARTS: usize = 8;
 /// How keys are put together; the default is one part that has no name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct KeyPattern {
+    /// As it was given.
+    text: String,
     parts: Vec<Part>,
     /// What stands behind the last part.
     end: String,
@@ -30,7 +32,7 @@ impl KeyPattern {
                 format!("{field}: {text:?}: {what}; a pattern is such as {{store}}:{{month}}");
             SourceError::new(SourceErrorKind::Schema, message)
         };
-        let mut pattern = KeyPattern::default();
+        let mut pattern = KeyPattern { text: text.into(), ..KeyPattern::default() };
         let mut rest = text;
         while let Some((before, after)) = rest.split_once('{') {
             let (inside, after) =
@@ -66,6 +68,11 @@ impl KeyPattern {
         }
         pattern.end = rest.into();
         Ok(pattern)
+    }
+
+    /// As it was given, for errors.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
     }
 
     /// The place of a part by its name.

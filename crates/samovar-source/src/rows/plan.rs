@@ -220,6 +220,14 @@ impl LoadPlan {
         self.statement.bind(key, &self.key.split(key)?, None).ok()
     }
 
+    /// So many rows of a key are looked at: one more than it may have, however many there are.
+    pub(crate) fn looks_at(&self, max_rows: usize) -> usize {
+        match self.rows {
+            Rows::One => 2,
+            Rows::Many => max_rows.saturating_add(1),
+        }
+    }
+
     /// An error if a key has a second row and may not.
     pub(crate) fn allows(&self, key: &str, count: usize) -> Result<(), SourceError> {
         if self.rows == Rows::Many || count < 2 {
@@ -308,10 +316,10 @@ impl Put {
 }
 
 fn bind(plan: &WritePlan, key: &str, value: Option<&str>) -> Result<Vec<Bound>, String> {
-    let parts = plan
-        .key
-        .split(key)
-        .ok_or_else(|| format!("the key {} is not put together as write.key says", Short(key)))?;
+    let parts = plan.key.split(key).ok_or_else(|| {
+        let pattern = plan.key.text();
+        format!("the key {} is not put together as write.key says: {pattern}", Short(key))
+    })?;
     match value {
         Some(value) => {
             let fields: Fields<'_> = serde_json::from_str(value).map_err(|_| {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::sql::is_of_name;
+use crate::sql::{behind_comments, is_of_name};
 
 /// So many characters of a text are shown.
 const SHOWN: usize = 80;
@@ -28,7 +28,8 @@ pub(crate) struct Numbered {
     pub(crate) names: Vec<String>,
 }
 
-/// Numbers the parameters of a statement in PostgreSQL's dialect, leaving alone what stands in quotes and comments.
+/// Numbers the parameters of a statement in PostgreSQL's dialect, leaving alone what stands in quotes and comments; without
+/// the semicolon that may end it, and what follows.
 /// `Err` if it has numbered ones already.
 pub(crate) fn numbered(given: &str) -> Result<Numbered, &'static str> {
     let mut made = Numbered { text: String::with_capacity(given.len()), names: Vec::new() };
@@ -45,6 +46,8 @@ pub(crate) fn numbered(given: &str) -> Result<Numbered, &'static str> {
                 return Err("parameters are written as names: :key and not $1");
             }
             '$' if !in_name => dollar_quoted(rest),
+            // So that the statement may stand within another.
+            ';' if behind_comments(&rest[1..]).is_empty() => break,
             // A cast, or the parts of a slice.
             ':' if rest.starts_with("::") || rest.starts_with(":=") => 2,
             ':' if rest[1..].starts_with(|c: char| c.is_alphabetic() || c == '_') => {
@@ -174,5 +177,7 @@ mod tests {
         assert_eq!(numbered(r"'a\' || :key").unwrap().names, ["key"]);
         assert_eq!(numbered(r"date'a\' || :key").unwrap().names, ["key"]);
         assert!(numbered("SELECT $1").is_err());
+        assert_eq!(numbered("f(';') ; -- the end\n /* ; */ ").unwrap().text, "f(';') ");
+        assert_eq!(numbered("f(); g()").unwrap().text, "f(); g()");
     }
 }

@@ -13,6 +13,7 @@ use proptest::prelude::{ProptestConfig, TestCaseError, any, prop_assert_eq};
 use proptest::strategy::Strategy;
 use proptest::test_runner::TestRunner;
 use samovar_core::{Fate, Write, WriteId, Writer};
+use samovar_source::SourceErrorKind;
 use samovar_source::rows::{
     LoadSql, RowDatabase, RowOptions, Rows, SqlLoader, SqlWriter, WriteSql,
 };
@@ -35,6 +36,49 @@ fn put(number: u64, key: &str, value: Value) -> Write<Value> {
 fn fate(writer: &SqlWriter, write: Write<Value>) -> Option<(Fate, String)> {
     let outcome = block_on(writer.write(&[write])).pop().unwrap();
     outcome.err().map(|wrong| (wrong.fate, wrong.to_string()))
+}
+
+/// A key with too many rows costs no more than those that it may have, and one: these have no end.
+fn no_more_rows_are_read_than_a_key_may_have(place: &impl Place) {
+    place.run("CREATE TABLE things (k TEXT, first BIGINT);");
+    place.run("INSERT INTO things VALUES ('endless', 1), ('two', -1), ('one', 0);");
+    let database = place.open(RowOptions { max_rows: 10, ..RowOptions::default() });
+    let sql = "WITH RECURSIVE numbers(n) AS (
+            SELECT first FROM things WHERE k = :key UNION ALL SELECT n + 1 FROM numbers WHERE n <> 0)
+        SELECT n FROM numbers";
+    for (rows, other, expected, what) in [
+        (Rows::Many, "two", json!([{"n": -1}, {"n": 0}]), "more than 10 rows"),
+        (Rows::One, "one", json!({"n": 0}), "\"endless\" has more than one row"),
+    ] {
+        let numbers = database.loader("things", &LoadSql::new(sql, rows)).unwrap();
+        let mut found = block_on(numbers.load(&["endless".into(), other.into()])).unwrap();
+        assert_eq!(found.pop().unwrap().unwrap(), Some(expected));
+        let wrong = found.pop().unwrap().unwrap_err();
+        assert_eq!(wrong.kind(), SourceErrorKind::TooManyRows, "{wrong}");
+        assert!(wrong.to_string().contains(what), "{wrong}");
+    }
+}
+
+/// However a query ends, its rows come in its own order.
+fn rows_keep_their_order_however_a_query_ends(place: &impl Place) {
+    place.run("CREATE TABLE things (k TEXT, n BIGINT);");
+    let values: Vec<String> = (0..50).map(|n| format!("('a', {})", n * 7 % 50)).collect();
+    place.run(&format!("INSERT INTO things VALUES {};", values.join(", ")));
+    let database = place.open(RowOptions::default());
+    let expected: Vec<Value> = (0..50).rev().map(|n| json!({ "n": n })).collect();
+    for end in
+        ["", ";", " ; ", " -- greatest first", "; -- greatest first", " /* x */;", " LIMIT 50"]
+    {
+        for sql in [
+            format!("SELECT n FROM things WHERE k = :key ORDER BY n DESC{end}"),
+            format!(
+                "WITH t AS (SELECT * FROM things WHERE k = :key) SELECT n FROM t ORDER BY n DESC{end}"
+            ),
+        ] {
+            let all = database.loader("things", &LoadSql::new(&sql, Rows::Many)).expect(&sql);
+            assert_eq!(one(&all, "a"), Some(json!(expected)), "{sql}");
+        }
+    }
 }
 
 /// Whatever is written under whatever key is read again, and nothing else.

@@ -6,7 +6,7 @@ use std::process::Stdio;
 use serde_json::{Value, json};
 
 use super::{Shop, run};
-use crate::server::{Ended, samovar};
+use crate::server::{Ended, open, samovar};
 
 fn json_of(ended: &Ended) -> Value {
     serde_json::from_str(&ended.out).unwrap_or_else(|_| panic!("no JSON: {ended:?}"))
@@ -39,7 +39,7 @@ fn a_day_with_a_cache() {
     assert_eq!(told.code, Some(3));
     assert_eq!(
         json_of(&told),
-        json!({ "values": { "2": [1, 2] }, "absent": ["none"], "stale": [], "errors": {} })
+        json!({ "values": { "2": [1, 2] }, "absent": ["none"], "stale": [], "errors": {}, "rest": [] })
     );
 
     let gone = run(&server, &["delete", "notes", "2", "--json"]);
@@ -82,6 +82,7 @@ fn what_goes_wrong_is_said_and_has_a_code() {
     for (ended, code, words) in [
         (run(&server, &["put", "notes", "1", "1"]), 1, "give it by --token or SAMOVAR_TOKEN"),
         (with(&["put", "notes", "1", "tea"]), 1, "the body is no JSON document"),
+        (with(&["put", "notes", "1", ""]), 1, "the body is empty"),
         (with(&["put", "note", "1", "1"]), 1, "there is no cache \"note\"; there are: notes"),
         (with(&["get", "note", "1"]), 1, "there is no cache \"note\""),
         (with(&["get", "notes", ""]), 1, "keys"),
@@ -111,4 +112,74 @@ fn what_goes_wrong_is_said_and_has_a_code() {
     assert_eq!(put.code, Some(0), "{}", put.err);
     let elsewhere = Ended::of(samovar(&["stats", "--json"]).current_dir(shop.path()));
     assert!(!elsewhere.err.contains("elsewhere"), "{}", elsewhere.err);
+}
+
+/// As behind `| head` once that has ended: what it does, and its exit code, are the same.
+#[test]
+fn a_command_that_nobody_listens_to_ends_without_a_word() {
+    let shop = Shop::new("[caches.notes]");
+    let server = shop.start();
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    let (lines, table, shop_db) = (
+        path("lines.csv"),
+        path("new.db"),
+        shop.path().join("shop.db").to_str().unwrap().to_owned(),
+    );
+    std::fs::write(&lines, "store,day,amount\n1,2026-01-01,4.99\n").unwrap();
+    let import = ["import", &lines, "--database", &table, "--table", "sales"];
+    for (arguments, code) in [
+        (&["put", "notes", "1", "1"][..], 0),
+        (&["get", "notes", "1"], 0),
+        (&["get", "notes", "1", "none"], 3),
+        (&["get", "note", "1"], 1),
+        (&["get", "notes"], 2),
+        (&["invalidate", "--tag", "t"], 0),
+        (&["letters", "list"], 0),
+        (&["stats"], 0),
+        (&["stats", "--json"], 0),
+        (&["delete", "notes", "1"], 0),
+        (&["--help"], 0),
+        (&["init", "--database", &shop_db, "--output", "-"], 0),
+        (&["init", "--database", &shop_db, "--output", &path("samovar.toml")], 0),
+        (&[&import[..], &["--dry-run"]].concat(), 0),
+        (&import, 0),
+        (
+            &[
+                "demo",
+                "--stores",
+                "1",
+                "--rows",
+                "9",
+                "--data",
+                &path("demo"),
+                "--port",
+                "0",
+                "--exit-when-warm",
+            ],
+            0,
+        ),
+        (&["clear", "--data", &path("demo")], 0),
+    ] {
+        let closed = || {
+            let (reader, writer) = std::io::pipe().unwrap();
+            drop(reader);
+            writer
+        };
+        let mut command = samovar(arguments);
+        command.env("SAMOVAR_SERVER", server.url()).stdin(Stdio::null()).stdout(closed());
+        let ended = command.stderr(Stdio::piped()).spawn().unwrap().wait_with_output().unwrap();
+        let err = String::from_utf8_lossy(&ended.stderr).to_lowercase();
+        assert_eq!(ended.status.code(), Some(code), "{arguments:?}: {err}");
+        assert!(!err.contains("pipe") && !err.contains("panic"), "{arguments:?}: {err}");
+        // Those that can be done twice.
+        if !["init", "import", "clear"].contains(&arguments[0]) {
+            let ended = command.stdout(closed()).stderr(closed()).status().unwrap();
+            assert_eq!(ended.code(), Some(code), "{arguments:?}");
+        }
+    }
+    assert_eq!(
+        open(table.as_ref()).query_row("SELECT count(*) FROM sales", [], |row| row.get(0)),
+        Ok(1)
+    );
 }

@@ -67,5 +67,9 @@ fn ten_mistakes_are_ten_errors() {
             "environment variable SAMOVAR_CACHES__B__MAX_BYTES, caches.b.max_bytes",
         ]
     );
+    assert!(
+        rest.contains("found the unknown field \"lisen\" (string); allowed is allowed_hosts, "),
+        "{rest}"
+    );
     assert!(rest.contains("found \"plenty\" (string); allowed is a number of bytes"), "{rest}");
 }

@@ -56,23 +56,24 @@ impl PostgresRows {
 
 impl Backend for PostgresRows {
     fn check_load(&self, mut plan: LoadPlan) -> Result<LoadPlan, SourceError> {
-        let (watch, _cancel) = self.watch(LOOKING);
+        let ((watch, _cancel), max_rows) = (self.watch(LOOKING), self.options.max_rows);
         self.readers.wait(move |connection| {
             connection.run(&watch, async |transaction| {
+                let rows = plan.looks_at(max_rows);
                 let made = number(&mut plan.statement, &plan.key)?;
                 let statement = &mut plan.statement;
                 let looked = look(transaction.client, statement, &made).await?;
                 let columns = read::columns(&looked);
                 Column::distinct(&columns).map_err(|what| statement.wrong(what))?;
                 read::readable(&looked).map_err(|what| statement.wrong(what))?;
-                // Nothing that writes may stand there.
-                let inside = format!("SELECT FROM ({made}\n) AS q");
-                if let Err(e) = transaction.client.prepare(&inside).await {
+                // All that a query gives is sent and read to its end. Nothing that writes may stand inside.
+                let bounded = format!("SELECT * FROM ({made}\n) AS q LIMIT {rows}");
+                if let Err(e) = transaction.client.prepare(&bounded).await {
                     return Err(statement
                         .wrong("it must be a SELECT that writes nothing")
                         .because(e));
                 }
-                take_types(statement, looked.params(), made);
+                take_types(statement, looked.params(), bounded);
                 Ok(plan)
             })
         })

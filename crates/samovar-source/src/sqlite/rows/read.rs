@@ -1,5 +1,6 @@
 //! Rows of keys as JSON.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 
 use rusqlite::types::ValueRef;
@@ -29,17 +30,19 @@ pub(super) fn read(
 ) -> Result<Vec<RowsOfKey>, SourceError> {
     let transaction = connection.unchecked_transaction().map_err(failed)?;
     let mut statement = transaction.prepare_cached(&plan.statement.text).map_err(failed)?;
-    let columns = columns(&statement);
+    // Known with the first row: another schema than it was prepared for is noticed by then.
+    let named = OnceCell::new();
     let mut left = max_rows;
     let mut rows_of = |key: &str| -> Result<Vec<Value>, SourceError> {
         let Some(bound) = plan.bind(key) else { return Ok(Vec::new()) };
         let mut found = statement.query(params_from_iter(bound)).map_err(failed)?;
         let mut rows = Vec::new();
-        while let Some(row) = found.next().map_err(|e| wrong(key, e))? {
+        while let Some(row) = found.next().map_err(|e| wrong(&transaction, plan, key, e))? {
+            let columns = named.get_or_init(|| columns(row.as_ref()));
             if rows.len() == left {
                 return Err(LoadPlan::too_many(key, max_rows));
             }
-            rows.push(object(key, row, &columns)?);
+            rows.push(object(key, row, columns)?);
             plan.allows(key, rows.len())?;
         }
         left -= rows.len();
@@ -52,11 +55,14 @@ pub(super) fn read(
     keys.iter().map(|key| own(rows_of(key))).collect()
 }
 
-/// What SQLite says of one key's rows. What it has no word of its own for is the query's fault: text that is no JSON, a
-/// sum too great.
-fn wrong(key: &str, e: rusqlite::Error) -> SourceError {
+/// What SQLite says of one key's rows. What it has no word of its own for is the fault of those rows, such as text that
+/// is no JSON or a sum too great; unless the statement can be prepared no more: a table that it reads has gone.
+fn wrong(connection: &Connection, plan: &LoadPlan, key: &str, e: rusqlite::Error) -> SourceError {
     match e.sqlite_error_code() {
         Some(ErrorCode::Unknown | ErrorCode::TypeMismatch | ErrorCode::TooBig) => {
+            if let Err(e) = connection.prepare(&plan.statement.text) {
+                return failed(e);
+            }
             let message = format!("key {}: the query fails on its rows", Short(key));
             SourceError::new(SourceErrorKind::Value, message).because(e)
         }

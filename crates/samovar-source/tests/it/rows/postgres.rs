@@ -10,6 +10,9 @@ use samovar_testkit::rows::{Place, suite};
 use serde_json::{json, value::RawValue};
 
 use super::{anything_comes_back, block_on, fate, loader, one, put};
+use super::{
+    no_more_rows_are_read_than_a_key_may_have, rows_keep_their_order_however_a_query_ends,
+};
 
 struct Shop(Database<'static>);
 
@@ -52,6 +55,16 @@ fn postgres_keeps_the_contract_of_rows() {
 #[test]
 fn anything_comes_back_from_postgres() {
     anything_comes_back(&Shop::new());
+}
+
+#[test]
+fn postgres_reads_no_more_rows_than_a_key_may_have() {
+    no_more_rows_are_read_than_a_key_may_have(&Shop::new());
+}
+
+#[test]
+fn postgres_keeps_the_order_of_rows() {
+    rows_keep_their_order_however_a_query_ends(&Shop::new());
 }
 
 #[test]

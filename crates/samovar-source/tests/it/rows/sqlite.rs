@@ -12,6 +12,9 @@ use samovar_testkit::rows::{Place, suite};
 use serde_json::json;
 
 use super::{anything_comes_back, block_on, fate, loader, one, put};
+use super::{
+    no_more_rows_are_read_than_a_key_may_have, rows_keep_their_order_however_a_query_ends,
+};
 
 struct File {
     directory: tempfile::TempDir,
@@ -76,6 +79,16 @@ fn sqlite_keeps_the_contract_of_rows() {
 #[test]
 fn anything_comes_back_from_sqlite() {
     anything_comes_back(&File::new());
+}
+
+#[test]
+fn sqlite_reads_no_more_rows_than_a_key_may_have() {
+    no_more_rows_are_read_than_a_key_may_have(&File::new());
+}
+
+#[test]
+fn sqlite_keeps_the_order_of_rows() {
+    rows_keep_their_order_however_a_query_ends(&File::new());
 }
 
 #[test]
@@ -197,6 +210,26 @@ fn a_file_that_takes_the_place_is_read_and_written() {
     assert_eq!(fate(&write, put(2, "c", json!({"v": "x"}))), None);
     let gone = RowDatabase::sqlite(&other.path(), RowOptions::default()).unwrap_err();
     assert_eq!(gone.kind(), SourceErrorKind::Unreachable);
+}
+
+#[test]
+fn what_changes_in_the_schema_is_followed() {
+    let file = File::new();
+    file.run("CREATE TABLE things (k TEXT, v INTEGER); INSERT INTO things VALUES ('a', 7);");
+    let database = file.open(RowOptions { connections: 1, ..RowOptions::default() });
+    let things = loader(&database, "SELECT * FROM things WHERE k = :key");
+    assert_eq!(one(&things, "a"), Some(json!({"k": "a", "v": 7})));
+    file.run("ALTER TABLE things ADD COLUMN w BOOLEAN DEFAULT 1");
+    assert_eq!(one(&things, "a"), Some(json!({"k": "a", "v": 7, "w": true})));
+    file.run("DROP TABLE things");
+    for _ in 0..2 {
+        // It is no fault of one key.
+        let wrong = block_on(things.load(&["a".into(), "b".into()])).unwrap_err();
+        assert_eq!(wrong.kind(), SourceErrorKind::Failed);
+        assert!(wrong.to_string().contains("no such table: things"), "{wrong}");
+    }
+    file.run("CREATE TABLE things (u TEXT, k TEXT); INSERT INTO things VALUES ('new', 'a');");
+    assert_eq!(one(&things, "a"), Some(json!({"u": "new", "k": "a"})));
 }
 
 #[test]

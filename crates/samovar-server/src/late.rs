@@ -13,6 +13,8 @@ type Opened<T> = Result<T, SourceError>;
 pub(crate) struct Late<T>(Arc<Inner<T>>);
 
 struct Inner<T> {
+    /// The name of the threads that open it.
+    thread: &'static str,
     open: Box<dyn Fn() -> BoxFuture<'static, Opened<T>> + Send + Sync>,
     opened: OnceLock<T>,
     /// The attempt that all who ask meanwhile wait for: a host that does not answer takes its time.
@@ -20,50 +22,61 @@ struct Inner<T> {
 }
 
 impl<T: Clone + Send + Sync + 'static> Late<T> {
-    /// Opened by work that blocks.
-    pub(super) fn new(open: impl Fn() -> Opened<T> + Send + Sync + 'static) -> Late<T> {
+    /// Opened by work that blocks, on threads of this name.
+    pub(crate) fn new(
+        thread: &'static str,
+        open: impl Fn() -> Opened<T> + Send + Sync + 'static,
+    ) -> Late<T> {
         let open = Arc::new(open);
-        Late::by(move || {
+        Late::by(thread, move || {
             let open = Arc::clone(&open);
-            blocking(move || open())
+            blocking(thread, move || open())
         })
     }
 
     /// Opened from something else that is opened late.
-    pub(super) fn from<B: Clone + Send + Sync + 'static>(
+    pub(crate) fn from<B: Clone + Send + Sync + 'static>(
         base: &Late<B>,
         open: impl Fn(B) -> Opened<T> + Send + Sync + 'static,
     ) -> Late<T> {
-        let (base, open) = (base.clone(), Arc::new(open));
-        Late::by(move || {
+        let (thread, base, open) = (base.0.thread, base.clone(), Arc::new(open));
+        Late::by(thread, move || {
             let (base, open) = (base.clone(), Arc::clone(&open));
             async move {
-                let base = base.get().await?;
-                blocking(move || open(base)).await
+                let base = base.get().await?.clone();
+                blocking(thread, move || open(base)).await
             }
             .boxed()
         })
     }
 
-    fn by(open: impl Fn() -> BoxFuture<'static, Opened<T>> + Send + Sync + 'static) -> Late<T> {
+    fn by(
+        thread: &'static str,
+        open: impl Fn() -> BoxFuture<'static, Opened<T>> + Send + Sync + 'static,
+    ) -> Late<T> {
         let (opened, attempt) = Default::default();
-        Late(Arc::new(Inner { open: Box::new(open), opened, attempt }))
+        Late(Arc::new(Inner { thread, open: Box::new(open), opened, attempt }))
     }
 
     /// Opens it; blocks until then.
     pub(crate) fn now(&self) -> Result<(), SourceError> {
         let late = self.clone();
-        let opened = wait("samovar-rows-check", async move { late.get().await.map(|_| ()) });
+        let opened = wait(self.0.thread, async move { late.get().await.map(|_| ()) });
         opened.unwrap_or_else(|| Err(panicked()))
     }
 
+    /// What has been opened so far.
+    pub(crate) fn opened(&self) -> Option<&T> {
+        self.0.opened.get()
+    }
+
     /// What was opened. Nothing is blocked meanwhile.
-    pub(super) async fn get(&self) -> Opened<T> {
-        if let Some(opened) = self.0.opened.get() {
-            return Ok(opened.clone());
+    pub(crate) async fn get(&self) -> Result<&T, SourceError> {
+        if let Some(opened) = self.opened() {
+            return Ok(opened);
         }
         let opened = self.attempt().await?;
-        Ok(self.0.opened.get_or_init(|| opened).clone())
+        Ok(self.0.opened.get_or_init(|| opened))
     }
 
     /// The attempt under way, or one that was done, or a new one.
@@ -77,9 +90,10 @@ impl<T: Clone + Send + Sync + 'static> Late<T> {
 }
 
 fn blocking<T: Send + 'static>(
+    thread: &str,
     open: impl FnOnce() -> Opened<T> + Send + 'static,
 ) -> BoxFuture<'static, Opened<T>> {
-    let opened = on_thread("samovar-rows-open", open);
+    let opened = on_thread(thread, open);
     opened.map(|opened| opened.unwrap_or_else(|_| Err(panicked()))).boxed()
 }
 
@@ -107,7 +121,7 @@ mod tests {
         let (answer, answers) = mpsc::channel::<Opened<u8>>();
         let (answers, attempts) = (Mutex::new(answers), Arc::new(AtomicUsize::new(0)));
         let counted = Arc::clone(&attempts);
-        let database = Late::new(move || {
+        let database = Late::new("test", move || {
             counted.fetch_add(1, Ordering::SeqCst);
             // Until the test says so.
             answers.lock().unwrap().recv().unwrap()
@@ -125,7 +139,8 @@ mod tests {
                 answer.send(says).unwrap();
             };
             let (outcomes, ()) = tokio::join!(asked, answered);
-            let outcomes: Vec<Option<u8>> = outcomes.into_iter().map(Result::ok).collect();
+            let outcomes: Vec<Option<u8>> =
+                outcomes.into_iter().map(|one| one.ok().copied()).collect();
             assert_eq!(outcomes, expected);
             assert_eq!(attempts.load(Ordering::SeqCst), attempt, "the next question tries again");
         }
