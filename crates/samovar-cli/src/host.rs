@@ -136,18 +136,21 @@ pub(crate) async fn open(
 ) -> Result<Samovar, Failure> {
     if let Some(redis) = &settings.redis {
         let clock = Arc::clone(&settings.clock);
-        let options = RedisLogOptions {
-            keep: log.keep,
-            look_every: log.look_every,
-            lease: log.lease,
-            margin: log.margin,
-            replicas: log.replicas,
-            table_every: log.table_every,
-        };
-        let log = RedisLog::new(redis, options, clock)?;
+        let log = RedisLog::new(redis, log_options(log), clock)?;
         settings.log = Some(Arc::new(log));
     }
     Ok(Samovar::open(settings).await?)
+}
+
+fn log_options(log: &LogSettings) -> RedisLogOptions {
+    RedisLogOptions {
+        keep: log.keep,
+        look_every: log.look_every,
+        lease: log.lease,
+        margin: log.margin,
+        replicas: log.replicas,
+        table_every: log.table_every,
+    }
 }
 
 /// The engine over the configured source; says so if the source is away.
@@ -204,4 +207,14 @@ pub(crate) fn bar(length: u64, template: &str) -> ProgressBar {
         bar.set_style(style);
     }
     bar
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_said_of_the_log_is_the_library_s_own() {
+        assert_eq!(log_options(&LogSettings::default()), RedisLogOptions::default());
+    }
 }

@@ -77,9 +77,11 @@ pub(super) fn log(reader: &mut Reader, mut table: Table, is_shared: bool) -> Log
     }
     // As often as the log can be looked at.
     let mut often = |table: &mut Table, field: &str, default: Duration| {
-        let period = table.duration(reader, field, default);
-        if period < Duration::from_millis(10) {
-            reader.problem(&table.path(field), &format!("{period:?}"), "10ms and more");
+        let period = table.window(reader, field, default);
+        let may_be_none = field == "lease";
+        if period < Duration::from_millis(10) && !(may_be_none && period.is_zero()) {
+            let allowed = if may_be_none { "10ms and more, or 0s: none" } else { "10ms and more" };
+            reader.problem(&table.path(field), &format!("{period:?}"), allowed);
         }
         period
     };
@@ -154,6 +156,12 @@ mod tests {
     }
 
     #[test]
+    fn there_may_be_no_leases() {
+        let none = read("[redis]\nurls = 'redis://a'\n[log]\nlease = '0s'", &[]).unwrap();
+        assert_eq!(none.log.lease, Duration::ZERO);
+    }
+
+    #[test]
     fn the_environment_says_them_too() {
         let variables = [
             ("SAMOVAR_JOURNAL__MAX_BYTES", "2GB"),
@@ -176,6 +184,8 @@ mod tests {
             ("[journal]\nletters = 1", 2, "journal.letters"),
             ("[log]\nlease = '7s'", 1, "log"),
             ("[redis]\nurls = 'redis://a'\n[log]\nlook_every = '1ms'", 4, "log.look_every"),
+            ("[redis]\nurls = 'redis://a'\n[log]\nlook_every = '0s'", 4, "log.look_every"),
+            ("[redis]\nurls = 'redis://a'\n[log]\nlease = '1ms'", 4, "log.lease"),
             ("[redis]\nurls = 'redis://a'\n[log]\nkeep = 999", 4, "log.keep"),
             ("[redis]\nurls = 'redis://a'\n[log]\nserve_while_away = 1", 4, "log.serve_while_away"),
             ("[redis]\nurls = 'redis://a'\n[log]\npatience = '0s'", 4, "log.patience"),

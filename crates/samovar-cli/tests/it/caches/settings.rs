@@ -73,3 +73,16 @@ fn ten_mistakes_are_ten_errors() {
     );
     assert!(rest.contains("found \"plenty\" (string); allowed is a number of bytes"), "{rest}");
 }
+
+#[test]
+fn beyond_loopback_the_command_line_s_token_will_do() {
+    let shop = Shop::new("listen = '0.0.0.0:0'");
+    let refused = Ended::of(&mut shop.command());
+    assert_eq!(refused.code, Some(1));
+    assert!(refused.err.contains("--token"), "{}", refused.err);
+    let mut command = shop.command();
+    command.args(["--token", "open-sesame"]);
+    let mut server = Server::start(command);
+    server.host = server.host.replace("0.0.0.0", "127.0.0.1");
+    assert_eq!(server.get("/healthz").status, 200);
+}
