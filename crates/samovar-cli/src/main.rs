@@ -31,7 +31,7 @@ use host::Failure;
 enum Cli {
     /// Make a shop's data, serve its dashboard, keep it warm
     Demo(demo::DemoArgs),
-    /// Serve the dashboard of your own database
+    /// Serve the dashboard of your own database, and caches over its rows
     Serve(serve::ServeArgs),
     Import(import::ImportArgs),
     Init(init::InitArgs),

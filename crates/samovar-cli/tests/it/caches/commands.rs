@@ -178,6 +178,17 @@ fn a_command_that_nobody_listens_to_ends_without_a_word() {
             assert_eq!(ended.code(), Some(code), "{arguments:?}");
         }
     }
+    // That there is no room for it is another matter.
+    #[cfg(target_os = "linux")]
+    {
+        let full = std::fs::File::create("/dev/full").unwrap();
+        let mut command = samovar(&["stats"]);
+        let stats = command.env("SAMOVAR_SERVER", server.url()).stdout(full).stderr(Stdio::piped());
+        let ended = stats.spawn().unwrap().wait_with_output().unwrap();
+        assert_eq!(ended.status.code(), Some(1));
+        let err = String::from_utf8_lossy(&ended.stderr);
+        assert!(err.contains("cannot write to standard output"), "{err}");
+    }
     assert_eq!(
         open(table.as_ref()).query_row("SELECT count(*) FROM sales", [], |row| row.get(0)),
         Ok(1)

@@ -127,6 +127,18 @@ fn sqlite_takes_no_other_parameters() {
 }
 
 #[test]
+fn a_key_of_another_form_is_told_which_it_should_have() {
+    let file = File::new();
+    file.run("CREATE TABLE things (a TEXT, b TEXT)");
+    let key = Some("{a}@{b:integer}".into());
+    let write = WriteSql { key, ..WriteSql::new("INSERT INTO things VALUES (:a, :b)") };
+    let things = file.open(RowOptions::default()).writer("things", &write).unwrap();
+    let (found, text) = fate(&things, put(1, "x", json!({}))).unwrap();
+    assert_eq!(found, Fate::Refused);
+    assert!(text.contains("as write.key says: {a}@{b:integer}"), "{text}");
+}
+
+#[test]
 fn another_writer_is_waited_for_in_time() {
     let file = File::new();
     file.run("CREATE TABLE things (k TEXT PRIMARY KEY, v TEXT)");
