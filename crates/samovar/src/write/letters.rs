@@ -215,7 +215,7 @@ impl<V: Value> Cache<V> {
     pub(super) async fn give_up(
         &self,
         unwritten: &Unwritten,
-        write: &Waiting,
+        write: &Arc<Waiting>,
         error: &Error,
     ) -> Result<(), Error> {
         let inner = Arc::clone(&self.inner);
@@ -240,7 +240,7 @@ impl<V: Value> Cache<V> {
             own.writes.change_letters(|letters| letters.insert(number, letter));
         };
         let WriteId { number, .. } = inner.writes.record(record, Some(write.number), taken).await?;
-        unwritten.settle(write.number);
+        unwritten.settle(std::slice::from_ref(write));
         inner.counters.count(Event::DeadLetter, 1);
         let text = format!(
             "the write of {}:{} was given up, and is the dead letter {}: {error}",

@@ -8,10 +8,6 @@ use crate::support::block_on;
 
 const DIRECTORY: &str = "SAMOVAR_TEST_FULL_DIRECTORY";
 
-fn back() -> CachePolicy {
-    by(Strategy::WriteBack)
-}
-
 #[test]
 fn what_waits_is_bounded() {
     test(async {

@@ -6,10 +6,6 @@ use samovar::codec::CodecId;
 use super::*;
 use crate::support::Stepped;
 
-fn back() -> CachePolicy {
-    by(Strategy::WriteBack)
-}
-
 /// A writer of another type than that of everything that is written.
 struct Never;
 
@@ -23,6 +19,16 @@ fn only(shop: &Shop) -> DeadLetter {
     let mut letters = shop.samovar.dead_letters();
     assert_eq!(letters.len(), 1, "{letters:?}");
     letters.remove(0)
+}
+
+/// A shop, and the letter that its source has made of the first write.
+async fn refused(directory: &Path) -> (Shop, DeadLetter) {
+    let shop = Shop::new(Some(directory), back()).await;
+    shop.source.will([Act::Refuse]);
+    shop.write("42", "Green tea").await.unwrap();
+    shop.settled().await;
+    let letter = only(&shop);
+    (shop, letter)
 }
 
 #[test]
@@ -104,9 +110,7 @@ fn what_fails_too_often_is_set_aside_and_marked_when_it_can_no_longer_be_committ
             tokio::task::yield_now().await;
         }
         assert!(passed >= DEADLINE, "after the panic");
-        for _ in 0..64 {
-            tokio::task::yield_now().await;
-        }
+        goes_on().await;
         assert_eq!(shop.names.unwritten(), 1, "it may still be committed");
         assert!(shop.samovar.dead_letters().is_empty());
         shop.source.inside().rows.insert("42".into(), "Green tea".into());
@@ -211,11 +215,7 @@ fn of_who_retries_and_who_drops_a_letter_at_once_one_does() {
     test(async {
         for retry_first in [true, false] {
             let directory = tempfile::tempdir().unwrap();
-            let shop = Shop::new(Some(directory.path()), back()).await;
-            shop.source.will([Act::Refuse]);
-            shop.write("42", "Green tea").await.unwrap();
-            shop.settled().await;
-            let letter = only(&shop).id;
+            let (shop, DeadLetter { id: letter, .. }) = refused(directory.path()).await;
             let (retry, drop) =
                 (shop.samovar.retry_dead_letter(letter), shop.samovar.drop_dead_letter(letter));
             let (retried, dropped) = match retry_first {
@@ -237,11 +237,7 @@ fn of_who_retries_and_who_drops_a_letter_at_once_one_does() {
 fn a_letter_whose_journal_fails_may_be_dropped_later() {
     test(async {
         let directory = tempfile::tempdir().unwrap();
-        let shop = Shop::new(Some(directory.path()), back()).await;
-        shop.source.will([Act::Refuse]);
-        shop.write("42", "Green tea").await.unwrap();
-        shop.settled().await;
-        let letter = only(&shop).id;
+        let (shop, DeadLetter { id: letter, .. }) = refused(directory.path()).await;
         shop.close().await;
         for _ in 0..2 {
             let error = shop.samovar.drop_dead_letter(letter).await.unwrap_err();
@@ -255,11 +251,8 @@ fn a_letter_whose_journal_fails_may_be_dropped_later() {
 fn what_is_dropped_leaves_nothing_behind_though_nobody_waits() {
     test(async {
         let directory = tempfile::tempdir().unwrap();
-        let shop = Shop::new(Some(directory.path()), back()).await;
-        shop.source.will([Act::Refuse]);
-        shop.write("42", "Green tea").await.unwrap();
-        shop.settled().await;
-        let (samovar, letter) = (shop.samovar.clone(), only(&shop).id);
+        let (shop, DeadLetter { id: letter, .. }) = refused(directory.path()).await;
+        let samovar = shop.samovar.clone();
         let mut dropping = Stepped::new(async move { samovar.drop_dead_letter(letter).await });
         assert!(dropping.step().is_none());
         drop(dropping);
