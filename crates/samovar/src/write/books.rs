@@ -260,7 +260,7 @@ impl Writes {
             "the dead letters of {cache} are full: {bytes} of {max_bytes} bytes (letters_max_bytes); nothing is accepted \
              for it until some are retried or dropped"
         );
-        Err(Error::new(ErrorKind::Storage, text))
+        Err(Error::new(ErrorKind::Full, text))
     }
 
     /// Stops the journal; none is opened any more.

@@ -190,7 +190,7 @@ fn a_cache_whose_letters_are_full_accepts_nothing_and_others_go_on() {
         refuse(&shop, 2).await;
         for round in 0..2 {
             let error = shop.write("42", "Green tea").await.unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::Storage);
+            assert_eq!(error.kind(), ErrorKind::Full);
             assert!(error.to_string().contains("the dead letters of names are full"), "{error}");
             assert!(error.to_string().contains("letters_max_bytes"), "{error}");
             assert_eq!((shop.names.unwritten(), shop.peek("42")), (0, None), "round {round}");
