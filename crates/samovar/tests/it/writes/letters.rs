@@ -122,6 +122,36 @@ fn what_fails_too_often_is_set_aside_and_marked_when_it_can_no_longer_be_committ
 }
 
 #[test]
+fn some_of_them_are_told_and_all_are_counted() {
+    test(async {
+        let directory = tempfile::tempdir().unwrap();
+        let shop = bounded(directory.path(), 1 << 20, 1 << 20).await;
+        refuse(&shop, 3).await;
+        let source = Arc::new(Source::default());
+        source.will([Act::Refuse]);
+        let policy = CachePolicy { strategy: Strategy::WriteBack, ..policy("prices") };
+        let prices = shop.samovar.cache_with_writer::<String>(policy, source);
+        prices.write("42", "12.50".to_owned()).await.unwrap();
+        until(|| prices.unwritten() == 0).await;
+        let told = |cache: Option<&str>, most: usize| {
+            let (letters, count) = shop.samovar.dead_letters_of(cache, most);
+            let keys: Vec<_> = letters.iter().map(|letter| letter.key.to_string()).collect();
+            (keys.join(" "), count)
+        };
+        for (cache, most, keys, count) in [
+            (None, 9, "0 1 2 42", 4),
+            (None, 2, "0 1", 4),
+            (Some("names"), 2, "0 1", 3),
+            (Some("names"), 0, "", 3),
+            (Some("prices"), 2, "42", 1),
+            (Some("notes"), 2, "", 0),
+        ] {
+            assert_eq!(told(cache, most), (keys.to_owned(), count), "{cache:?} {most}");
+        }
+    });
+}
+
+#[test]
 fn what_another_version_of_the_program_wrote_is_not_lost() {
     test(async {
         let directory = tempfile::tempdir().unwrap();
