@@ -135,7 +135,8 @@ impl Unwritten {
 
     /// Writes that stand here no longer.
     pub(crate) fn settle(&self, settled: &[Arc<Waiting>]) {
-        self.change(|queue| settled.iter().for_each(|write| queue.remove(write)));
+        // One by one, so that no read waits for all of them.
+        settled.iter().for_each(|write| self.change(|queue| queue.remove(write)));
         // The next of its key may go another way.
         self.came.iter().for_each(Notify::notify_waiters);
     }

@@ -10,7 +10,7 @@ use samovar_core::{Error, Fate, Stamp, Write, WriteError, Writer};
 use super::WriteOptions;
 use super::course::{FIRST_PAUSE, LAST_PAUSE, SPREAD};
 use super::record::Place;
-use super::through::{Acted, mark, send};
+use super::through::{Acted, mark, send, unless_it_panics};
 use crate::cache::{Cache, Kept, Unwritten, Waiting};
 use crate::counters::Event;
 use crate::jitter::back_off;
@@ -46,7 +46,8 @@ impl<V: Value> Cache<V> {
     ) -> Result<Vec<Ready<V>>, Error> {
         let (mut all, mut unreadable) = (Vec::with_capacity(batch.len()), Vec::new());
         for write in batch {
-            match write.value.as_ref().map(Kept::value::<V>).transpose() {
+            let read = async { write.value.as_ref().map(Kept::value::<V>).transpose() };
+            match unless_it_panics(&self.policy.name, read).await {
                 Ok(value) => all.push(Ready { write: Arc::clone(write), value }),
                 Err(error) => unreadable.push((write, error)),
             }

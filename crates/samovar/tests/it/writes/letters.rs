@@ -1,7 +1,7 @@
 //! Dead letters: what the source would not have is not lost.
 
-use samovar::DeadLetter;
 use samovar::codec::CodecId;
+use samovar::{DeadLetter, Value};
 
 use super::*;
 use crate::support::Stepped;
@@ -12,6 +12,38 @@ struct Never;
 impl Writer<Vec<u8>> for Never {
     fn write<'a>(&'a self, _: &'a [Write<Vec<u8>>]) -> BoxFuture<'a, Vec<Result<(), WriteError>>> {
         unreachable!("there is nothing that it could be given")
+    }
+}
+
+/// A type that cannot read everything.
+struct Fussy;
+
+impl Value for Fussy {
+    const CODEC: CodecId = CodecId::TEXT;
+
+    fn encode(&self, _: &mut Vec<u8>) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Fussy, Error> {
+        assert_ne!(bytes, b"Green tea", "a bug in the type");
+        Ok(Fussy)
+    }
+
+    fn weight(&self) -> usize {
+        0
+    }
+}
+
+/// A writer that does nothing, and says that it did.
+struct Idle;
+
+impl Writer<Fussy> for Idle {
+    fn write<'a>(
+        &'a self,
+        writes: &'a [Write<Fussy>],
+    ) -> BoxFuture<'a, Vec<Result<(), WriteError>>> {
+        Box::pin(async { writes.iter().map(|_| Ok(())).collect() })
     }
 }
 
@@ -96,32 +128,6 @@ fn what_is_dropped_is_gone_for_good() {
 }
 
 #[test]
-fn what_fails_too_often_is_set_aside_and_marked_when_it_can_no_longer_be_committed() {
-    test(async {
-        let directory = tempfile::tempdir().unwrap();
-        let shop = Shop::new(Some(directory.path()), back()).await;
-        shop.source.will([Act::Fail, Act::Panic, Act::Lose { committed: false }]);
-        shop.source.inside().rows.insert("42".into(), "Tea".into());
-        shop.write("42", "Green tea").await.unwrap();
-        let mut passed = Duration::ZERO;
-        while shop.source.asked().len() < 3 {
-            shop.clock.advance(Duration::from_secs(1));
-            passed += Duration::from_secs(1);
-            tokio::task::yield_now().await;
-        }
-        assert!(passed >= DEADLINE, "after the panic");
-        goes_on().await;
-        assert_eq!(shop.names.unwritten(), 1, "it may still be committed");
-        assert!(shop.samovar.dead_letters().is_empty());
-        shop.source.inside().rows.insert("42".into(), "Green tea".into());
-        shop.clock.advance(DEADLINE);
-        shop.settled().await;
-        assert_eq!(only(&shop).attempts, 3);
-        assert_eq!(shop.read("42").await, (Some("Green tea".into()), Outcome::Loaded));
-    });
-}
-
-#[test]
 fn some_of_them_are_told_and_all_are_counted() {
     test(async {
         let directory = tempfile::tempdir().unwrap();
@@ -152,6 +158,32 @@ fn some_of_them_are_told_and_all_are_counted() {
 }
 
 #[test]
+fn what_fails_too_often_is_set_aside_and_marked_when_it_can_no_longer_be_committed() {
+    test(async {
+        let directory = tempfile::tempdir().unwrap();
+        let shop = Shop::new(Some(directory.path()), back()).await;
+        shop.source.will([Act::Fail, Act::Panic, Act::Lose { committed: false }]);
+        shop.source.inside().rows.insert("42".into(), "Tea".into());
+        shop.write("42", "Green tea").await.unwrap();
+        let mut passed = Duration::ZERO;
+        while shop.source.asked().len() < 3 {
+            shop.clock.advance(Duration::from_secs(1));
+            passed += Duration::from_secs(1);
+            tokio::task::yield_now().await;
+        }
+        assert!(passed >= DEADLINE, "after the panic");
+        goes_on().await;
+        assert_eq!(shop.names.unwritten(), 1, "it may still be committed");
+        assert!(shop.samovar.dead_letters().is_empty());
+        shop.source.inside().rows.insert("42".into(), "Green tea".into());
+        shop.clock.advance(DEADLINE);
+        shop.settled().await;
+        assert_eq!(only(&shop).attempts, 3);
+        assert_eq!(shop.read("42").await, (Some("Green tea".into()), Outcome::Loaded));
+    });
+}
+
+#[test]
 fn what_another_version_of_the_program_wrote_is_not_lost() {
     test(async {
         let directory = tempfile::tempdir().unwrap();
@@ -173,6 +205,31 @@ fn what_another_version_of_the_program_wrote_is_not_lost() {
         let letters = samovar.dead_letters();
         assert!(letters[0].reason.contains("codec 1, where 0 is expected"), "{letters:?}");
         assert_eq!(letters[0].value.as_deref(), Some(&b"Green tea"[..]));
+    });
+}
+
+#[test]
+fn a_value_that_its_type_panics_at_holds_up_no_other() {
+    test(async {
+        let directory = tempfile::tempdir().unwrap();
+        let shop = Shop::new(Some(directory.path()), back()).await;
+        let never = shop.source.waits();
+        shop.write("42", "Green tea").await.unwrap();
+        shop.write("43", "Milk").await.unwrap();
+        shop.close().await;
+        drop(never);
+
+        let clock = FakeClock::at(START);
+        let samovar = Samovar::open(settings(Some(directory.path()), &clock)).await.unwrap();
+        let cache = samovar.cache_with_writer::<Fussy>(back(), Arc::new(Idle));
+        until(|| {
+            clock.advance(DEADLINE);
+            cache.unwritten() == 0
+        })
+        .await;
+        let letters = samovar.dead_letters();
+        assert_eq!((letters.len(), &*letters[0].key), (1, "42"), "{letters:?}");
+        assert!(letters[0].reason.contains("a bug in the type"), "{letters:?}");
     });
 }
 
