@@ -9,6 +9,8 @@ use std::sync::Arc;
 pub enum ErrorKind {
     /// Reading or writing the disk failed.
     Storage,
+    /// As much waits to be written as may: nothing more is accepted until some of that is done.
+    Full,
     /// A tier is out of reach for now, and is passed over without being asked.
     Away,
     /// Stored bytes are not what was written, or are of a format this program does not know.

@@ -147,6 +147,7 @@ impl Refusal {
                 ErrorKind::Timeout => (StatusCode::GATEWAY_TIMEOUT, "timeout"),
                 ErrorKind::Throttled => (StatusCode::SERVICE_UNAVAILABLE, "throttled"),
                 ErrorKind::Away => (StatusCode::SERVICE_UNAVAILABLE, "away"),
+                ErrorKind::Full => (StatusCode::SERVICE_UNAVAILABLE, "full"),
                 ErrorKind::Closed => (StatusCode::SERVICE_UNAVAILABLE, "closing"),
                 _ => (StatusCode::INTERNAL_SERVER_ERROR, "failed"),
             },
@@ -202,6 +203,17 @@ impl Refusal {
     }
 }
 
+/// When to ask again, in seconds, where what failed will be over by itself.
+fn again(kind: ErrorKind) -> Option<&'static str> {
+    match kind {
+        // As long as a policy of the levels has them rest.
+        ErrorKind::Throttled | ErrorKind::Away => Some("1"),
+        // As often as a database is asked that seems to be away.
+        ErrorKind::Full => Some("5"),
+        _ => None,
+    }
+}
+
 /// Never zero: that would be at once.
 fn whole_seconds(time: Duration) -> u64 {
     time.as_secs() + u64::from(time.subsec_nanos() > 0 || time.is_zero())
@@ -240,11 +252,10 @@ impl IntoResponse for Refusal {
             Refusal::Resting(_, rest) => {
                 headers.insert(header::RETRY_AFTER, whole_seconds(rest).into());
             }
-            Refusal::Failed(failed)
-                if matches!(failed.kind(), ErrorKind::Throttled | ErrorKind::Away) =>
-            {
-                // As long as a policy of the levels has them rest.
-                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            Refusal::Failed(failed) => {
+                if let Some(seconds) = again(failed.kind()) {
+                    headers.insert(header::RETRY_AFTER, HeaderValue::from_static(seconds));
+                }
             }
             Refusal::NoToken(_) => {
                 headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

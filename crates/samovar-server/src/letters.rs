@@ -23,10 +23,9 @@ pub(crate) async fn list(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Refusal> {
     let ask::Letters { cache, limit } = ask::letters(query.as_deref().unwrap_or(""))?;
-    let mut letters = app.engine()?.samovar().dead_letters();
-    letters.retain(|letter| cache.as_deref().is_none_or(|cache| cache == &*letter.cache));
-    let told: Vec<Value> = letters.iter().take(limit).map(told).collect();
-    let body = json!({ "total": letters.len(), "letters": told });
+    let (letters, total) = app.engine()?.samovar().dead_letters_of(cache.as_deref(), limit);
+    let told: Vec<Value> = letters.iter().map(told).collect();
+    let body = json!({ "total": total, "letters": told });
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response())
 }
 

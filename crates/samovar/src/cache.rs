@@ -30,7 +30,7 @@ use samovar_core::{
 pub use answer::{Answer, Found, Outcome};
 pub use load::{Load, LoadMany, Loaded};
 pub use options::{PutOptions, ReadOptions};
-pub(crate) use unwritten::{Kept, Unwritten, Waiting};
+pub(crate) use unwritten::{AT_ONCE, Batch, Kept, Unwritten, Waiting};
 
 use crate::codec::Packer;
 use crate::counters::{CacheCounters, Lookup};

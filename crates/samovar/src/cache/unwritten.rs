@@ -1,15 +1,20 @@
 //! What was acknowledged to writers of a cache and does not stand in its source yet: this node reads it from here.
 
+mod queue;
+
 use std::any::Any;
-use std::collections::{BTreeMap, HashMap};
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::select;
 use parking_lot::RwLock;
-use samovar_core::{Entry, Error, ErrorKind, Millis, Part, Parts, Stamp, Tags, TierName};
+use samovar_core::{Clock, Entry, Error, ErrorKind, Millis, Part, Parts, Stamp, Tags, TierName};
 use tokio::sync::Notify;
+
+use queue::{Firsts, Queue};
 
 use super::Cache;
 use super::answer::Found;
@@ -18,6 +23,11 @@ use crate::codec::Payload;
 use crate::counters::Lookup;
 use crate::tier::Held;
 use crate::value::Value;
+
+/// The most fresh writes of one batch.
+pub(crate) const AT_ONCE: usize = 1_000;
+/// The most of those that failed by themselves: fresh ones wait for them.
+const ALONE: usize = 16;
 
 /// An acknowledged write, under its number in the journal.
 pub(crate) struct Waiting {
@@ -36,15 +46,6 @@ pub(crate) struct Waiting {
     pub(crate) attempts: AtomicU32,
     /// Whether it may have been sent to its source before, also by the process before this one.
     pub(crate) sent: AtomicBool,
-    /// Whether it failed when it was sent alone.
-    pub(crate) alone: AtomicBool,
-}
-
-impl Waiting {
-    /// Whether it is sent alone from here on, so that it takes no others along.
-    pub(crate) fn goes_alone(&self) -> bool {
-        self.alone.load(Ordering::Relaxed)
-    }
 }
 
 type Shared = Arc<dyn Any + Send + Sync>;
@@ -110,47 +111,45 @@ impl Kept {
 pub(crate) struct Unwritten {
     /// How many there are, so that who reads mostly looks no further.
     count: AtomicUsize,
-    writes: RwLock<Writes>,
+    queue: RwLock<Queue>,
     /// Told when one came that is not for a writer, and one that is: who waits for few is not woken by many others.
     came: [Notify; 2],
 }
 
+/// Writes that are to be brought away now: of each key the one that came first.
 #[derive(Default)]
-struct Writes {
-    queue: BTreeMap<u64, Arc<Waiting>>,
-    /// How many of them are not for a writer, and how many are.
-    ways: [usize; 2],
-    /// The number of the last of each key.
-    last: HashMap<Arc<str>, u64>,
+pub(crate) struct Batch {
+    /// In order.
+    pub(crate) fresh: Vec<Arc<Waiting>>,
+    /// Those that failed by themselves before: each goes alone, so that it takes no others along.
+    pub(crate) alone: Vec<Arc<Waiting>>,
 }
 
 impl Unwritten {
-    /// Takes in a write that is durable.
+    /// Takes in a write that is durable: its number is greater than any before it.
     pub(crate) fn add(&self, write: Waiting) {
-        let mut writes = self.writes.write();
-        let last = writes.last.entry(Arc::clone(&write.key)).or_default();
-        *last = write.number.max(*last);
         let way = usize::from(write.has_writer);
-        writes.ways[way] += 1;
-        writes.queue.insert(write.number, Arc::new(write));
-        self.count.store(writes.queue.len(), Ordering::Release);
-        drop(writes);
+        self.change(|queue| queue.add(Arc::new(write)));
         self.came[way].notify_waiters();
     }
 
-    /// A write that stands here no longer.
-    pub(crate) fn settle(&self, number: u64) {
-        let mut writes = self.writes.write();
-        if let Some(write) = writes.queue.remove(&number) {
-            writes.ways[usize::from(write.has_writer)] -= 1;
-            if writes.last.get(&write.key) == Some(&number) {
-                writes.last.remove(&write.key);
-            }
-        }
-        self.count.store(writes.queue.len(), Ordering::Release);
-        drop(writes);
+    /// Writes that stand here no longer.
+    pub(crate) fn settle(&self, settled: &[Arc<Waiting>]) {
+        // One by one, so that no read waits for all of them.
+        settled.iter().for_each(|write| self.change(|queue| queue.remove(write)));
         // The next of its key may go another way.
         self.came.iter().for_each(Notify::notify_waiters);
+    }
+
+    /// A write has failed by itself: from here on it goes alone, and not before this time by [`Clock::elapsed`].
+    pub(crate) fn put_off(&self, write: &Waiting, due: Duration) {
+        self.change(|queue| queue.put_off(write, due));
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Queue)) {
+        let mut queue = self.queue.write();
+        change(&mut queue);
+        self.count.store(queue.len(), Ordering::Release);
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -159,7 +158,13 @@ impl Unwritten {
 
     /// The number of the last of them; 0 if there is none.
     pub(crate) fn last_number(&self) -> u64 {
-        self.writes.read().queue.last_key_value().map_or(0, |(number, _)| *number)
+        self.queue.read().all().next_back().map_or(0, |write| write.number)
+    }
+
+    /// How many of them wait for none that failed by itself.
+    pub(crate) fn unhindered(&self) -> usize {
+        let queue = self.queue.read();
+        queue.len() - queue.held_up
     }
 
     /// The last write of a key.
@@ -167,61 +172,59 @@ impl Unwritten {
         if self.len() == 0 {
             return None;
         }
-        let writes = self.writes.read();
-        let number = writes.last.get(key)?;
-        writes.queue.get(number).cloned()
+        let queue = self.queue.read();
+        queue.get(*queue.keys.get(key)?.back()?)
     }
 
     /// Whether some of them were accepted by a process before this one, which may have sent them.
     pub(crate) fn has_inherited(&self) -> bool {
-        let of_before = |write: &Arc<Waiting>| write.sent.load(Ordering::Relaxed);
-        self.writes.read().queue.values().any(|write| write.has_writer && of_before(write))
+        let of_before = |write: &Waiting| write.has_writer && write.sent.load(Ordering::Relaxed);
+        self.queue.read().all().any(of_before)
     }
 
     fn has(&self, key: &str) -> bool {
-        self.len() > 0 && self.writes.read().last.contains_key(key)
+        self.len() > 0 && self.queue.read().keys.contains_key(key)
     }
 
-    /// The first of those for a writer, or of the others, in order: at most so many, and of each key the one that came
-    /// first, also if that goes another way. Waits until there are some.
-    pub(crate) async fn first(&self, most: usize, has_writer: bool) -> Vec<Arc<Waiting>> {
+    /// The first of those for a writer, or of the others, and in order: up to where one stands behind another of its own
+    /// key. Those that failed by themselves once they are due, and not before `alone_from`. Waits until there are some.
+    pub(crate) async fn first(
+        &self,
+        has_writer: bool,
+        clock: &dyn Clock,
+        alone_from: Duration,
+    ) -> Batch {
         let way = usize::from(has_writer);
         loop {
             // Told of whatever comes from here on.
             let came = self.came[way].notified();
-            let first: Vec<_> = {
-                let writes = self.writes.read();
-                let (mut first, mut passed) = (Vec::new(), 0);
-                // Those that go the other way need not be looked through for nothing.
-                let mut left = writes.ways[way];
-                let mut of_keys: HashMap<&Arc<str>, &Arc<Waiting>> = HashMap::new();
-                for write in writes.queue.values() {
-                    if left == 0 {
-                        break;
-                    }
-                    let is_mine = write.has_writer == has_writer;
-                    left -= usize::from(is_mine);
-                    let earlier = *of_keys.entry(&write.key).or_insert(write);
-                    let is_first = earlier.number == write.number;
-                    match (is_mine, is_first) {
-                        (true, true) => first.push(Arc::clone(write)),
-                        // It waits for one that keeps failing; what stands behind it need not. But it is looked at
-                        // each time: only so much is passed over.
-                        (true, false) if earlier.goes_alone() => passed += 1,
-                        (true, false) => break,
-                        (false, _) => {}
-                    }
-                    if first.len().max(passed) == most {
-                        break;
-                    }
+            let now = clock.elapsed();
+            let due = {
+                let queue = self.queue.read();
+                let Firsts { fresh, late, next } = &queue.firsts[way];
+                let before = next.first().copied().unwrap_or(u64::MAX);
+                let fresh = fresh.range(..before).take(AT_ONCE);
+                let fresh: Vec<_> = fresh.filter_map(|number| queue.get(*number)).collect();
+                let late = late.iter().map(|(due, number)| (alone_from.max(*due), *number));
+                let due = late.clone().next().map(|(due, _)| due);
+                let alone = late.take_while(|(due, _)| *due <= now).take(ALONE);
+                let alone: Vec<_> = alone.filter_map(|(_, number)| queue.get(number)).collect();
+                if !fresh.is_empty() || !alone.is_empty() {
+                    return Batch { fresh, alone };
                 }
-                first
+                due
             };
-            if !first.is_empty() {
-                return first;
+            match due {
+                None => came.await,
+                Some(due) => drop(select(clock.sleep(due.saturating_sub(now)), pin!(came)).await),
             }
-            came.await;
         }
+    }
+
+    /// The newest of those for a writer that is the first of its key, and has not failed by itself.
+    pub(crate) fn newest(&self) -> Option<Arc<Waiting>> {
+        let queue = self.queue.read();
+        queue.get(*queue.firsts[1].fresh.last()?)
     }
 }
 

@@ -148,7 +148,7 @@ impl Journal {
     /// before it. It is handed over by this call; `told` learns when it is durable, or that it is not.
     ///
     /// # Errors
-    /// If too much stands in the journal already, or the record is too large.
+    /// [`ErrorKind::Full`] if too much stands in the journal already, [`ErrorKind::Invalid`] if the record is too large.
     pub(crate) fn append(
         &self,
         bytes: Bytes,
@@ -181,7 +181,7 @@ impl Journal {
                     bytes.saturating_sub(exempt),
                     self.max_bytes
                 );
-                return Err(Error::new(ErrorKind::Storage, text));
+                return Err(Error::new(ErrorKind::Full, text));
             }
         }
         let number = next.0;

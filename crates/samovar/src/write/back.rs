@@ -1,14 +1,13 @@
 //! Write-back: a write is acknowledged once it stands in the journal.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32};
 
 use samovar_core::Error;
 
 use super::record::{Head, Place, Record};
 use super::replay::see_to;
 use super::{WriteOptions, Written};
-use crate::cache::{Cache, Kept, Waiting};
+use crate::cache::{Cache, Kept};
 use crate::value::Value;
 
 impl<V: Value> Cache<V> {
@@ -39,20 +38,8 @@ impl<V: Value> Cache<V> {
         };
         let record = Record::Write(head.clone());
         // Before anybody is told: who is told reads it.
-        let taken = move |number| {
-            unwritten.add(Waiting {
-                number,
-                key: head.place.key,
-                value: value.map(Kept::given),
-                ttl: head.ttl,
-                tags: head.tags,
-                has_writer: head.has_writer,
-                at: head.at,
-                attempts: AtomicU32::new(0),
-                sent: AtomicBool::new(false),
-                alone: AtomicBool::new(false),
-            });
-        };
+        let taken =
+            move |number| unwritten.add(head.waiting(number, value.map(Kept::given), false));
         let id = writes.record(record.encode(&bytes)?, None, taken).await?;
         Ok(Written { id, version: None })
     }

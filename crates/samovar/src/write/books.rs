@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use tokio::sync::OnceCell;
 use super::letters::{Letter, Letters};
 use super::record::{Head, Place, Record};
 use crate::background::{closed, off_thread};
-use crate::cache::{Kept, Unwritten, Waiting};
+use crate::cache::{Kept, Unwritten};
 use crate::codec::{Compression, Packed, Payload};
 use crate::directory::Held;
 use crate::journal::{Journal, Opened, Options, Told};
@@ -126,23 +126,12 @@ impl Writes {
 
     /// A write that was found is to be replayed.
     pub(super) fn add(&self, number: u64, head: Head, value: Bytes) {
-        let codec = head.codec();
         let stored = |codec| {
             let (compression, length) = (Compression::None, value.len() as u64);
             Kept::found(Payload::stored(Some(codec), Packed { compression, length, bytes: value }))
         };
-        self.of(&head.place.cache).add(Waiting {
-            number,
-            key: head.place.key,
-            value: codec.map(stored),
-            ttl: head.ttl,
-            tags: head.tags,
-            has_writer: head.has_writer,
-            at: head.at,
-            attempts: AtomicU32::new(0),
-            sent: AtomicBool::new(true),
-            alone: AtomicBool::new(false),
-        });
+        let value = head.codec().map(stored);
+        self.of(&head.place.cache).add(head.waiting(number, value, true));
     }
 
     /// What a cache of this name has not written yet.
@@ -271,7 +260,7 @@ impl Writes {
             "the dead letters of {cache} are full: {bytes} of {max_bytes} bytes (letters_max_bytes); nothing is accepted \
              for it until some are retried or dropped"
         );
-        Err(Error::new(ErrorKind::Storage, text))
+        Err(Error::new(ErrorKind::Full, text))
     }
 
     /// Stops the journal; none is opened any more.

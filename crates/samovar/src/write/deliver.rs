@@ -8,10 +8,13 @@ use std::time::Duration;
 use samovar_core::{Error, Fate, Stamp, Write, WriteError, Writer};
 
 use super::WriteOptions;
+use super::course::{FIRST_PAUSE, LAST_PAUSE, SPREAD};
 use super::record::Place;
-use super::through::{Acted, mark, send};
+use super::through::{Acted, mark, send, unless_it_panics};
 use crate::cache::{Cache, Kept, Unwritten, Waiting};
 use crate::counters::Event;
+use crate::jitter::back_off;
+use crate::samovar::Inner;
 use crate::value::Value;
 
 /// A write whose value could be read.
@@ -21,17 +24,7 @@ pub(super) struct Ready<V> {
     value: Option<Arc<V>>,
 }
 
-/// What became of a call.
-pub(super) struct Delivered {
-    /// It failed as a whole: every write that was sent, and none for a reason of its own.
-    pub(super) has_failed: bool,
-    /// Something is to be tried again.
-    pub(super) again: bool,
-    /// How long was waited for what could still be committed.
-    pub(super) waited: Duration,
-}
-
-/// What became of its writes.
+/// What became of the writes of a call.
 struct Ended<'a, V> {
     /// With whether it may have been sent before: a writer that remembers has left it out then, whatever the source holds
     /// by now.
@@ -39,8 +32,8 @@ struct Ended<'a, V> {
     dead: Vec<(&'a Ready<V>, Error)>,
     /// What may still be committed.
     unknown: Vec<&'a Ready<V>>,
+    /// It failed as a whole: every write that was sent, and none for a reason of its own.
     has_failed: bool,
-    again: bool,
 }
 
 impl<V: Value> Cache<V> {
@@ -53,7 +46,8 @@ impl<V: Value> Cache<V> {
     ) -> Result<Vec<Ready<V>>, Error> {
         let (mut all, mut unreadable) = (Vec::with_capacity(batch.len()), Vec::new());
         for write in batch {
-            match write.value.as_ref().map(Kept::value::<V>).transpose() {
+            let read = async { write.value.as_ref().map(Kept::value::<V>).transpose() };
+            match unless_it_panics(&self.policy.name, read).await {
                 Ok(value) => all.push(Ready { write: Arc::clone(write), value }),
                 Err(error) => unreadable.push((write, error)),
             }
@@ -91,18 +85,19 @@ impl<V: Value> Cache<V> {
         Ok(())
     }
 
-    /// Writes to the source. What may still be committed is waited for, since nothing that comes later may overtake it.
+    /// Writes to the source. Whether that failed as a whole: every write, and none for a reason that can be told from the
+    /// source's own. What may still be committed is waited for, since nothing that comes later may overtake it.
     pub(super) async fn deliver(
         &self,
         unwritten: &Unwritten,
         writer: &dyn Writer<V>,
         part: &[Ready<V>],
-    ) -> Result<Delivered, Error> {
+    ) -> Result<bool, Error> {
         let inner = &self.inner;
         let token = inner.fence.token();
         let read_at = inner.clock.now();
         let began = inner.clock.elapsed();
-        let ended = self.send_part(writer, part).await;
+        let ended = self.send_part(unwritten, writer, part).await;
         let mut waits = Duration::ZERO;
         if !ended.unknown.is_empty() {
             let passed = inner.clock.elapsed().saturating_sub(began);
@@ -134,12 +129,17 @@ impl<V: Value> Cache<V> {
         for (ready, error) in &ended.dead {
             self.give_up(unwritten, &ready.write, error).await?;
         }
-        let Ended { has_failed, again, .. } = ended;
-        Ok(Delivered { has_failed, again, waited: waits })
+        Ok(ended.has_failed)
     }
 
-    /// Calls the writer, and charges each write with what was its own.
-    async fn send_part<'a>(&self, writer: &dyn Writer<V>, part: &'a [Ready<V>]) -> Ended<'a, V> {
+    /// Calls the writer, charges each write with what was its own, and puts it off for so long as its failures ask for.
+    async fn send_part<'a>(
+        &self,
+        unwritten: &Unwritten,
+        writer: &dyn Writer<V>,
+        part: &'a [Ready<V>],
+    ) -> Ended<'a, V> {
+        let Inner { clock, jitter, .. } = &*self.inner;
         let of = |Ready { write, value }: &Ready<V>| Write {
             id: self.inner.writes.id(write.number),
             key: Arc::clone(&write.key),
@@ -153,8 +153,7 @@ impl<V: Value> Cache<V> {
         let has_failed = answers.iter().all(is_bare);
         // A refused write fails a transaction too, and the others with it for no reason of their own.
         let is_own = part.len() == 1 || answers.iter().any(Result::is_ok);
-        let mut ended =
-            Ended { done: vec![], dead: vec![], unknown: vec![], has_failed, again: false };
+        let mut ended = Ended { done: vec![], dead: vec![], unknown: vec![], has_failed };
         for (ready, answer) in part.iter().zip(answers) {
             let write = &ready.write;
             let was_sent = write.sent.swap(true, Ordering::Relaxed);
@@ -175,8 +174,9 @@ impl<V: Value> Cache<V> {
             let attempts = write.attempts.fetch_add(charged, Ordering::Relaxed) + charged;
             if fate == Fate::Refused || (is_own && attempts >= self.policy.write_attempts) {
                 ended.dead.push((ready, error));
-            } else {
-                ended.again = true;
+            } else if is_own {
+                let pause = back_off(FIRST_PAUSE, LAST_PAUSE, attempts.saturating_sub(1));
+                unwritten.put_off(write, clock.elapsed() + jitter.spread(pause, SPREAD));
             }
         }
         ended
@@ -187,9 +187,9 @@ impl<V: Value> Cache<V> {
     }
 
     fn settle<'a>(&self, unwritten: &Unwritten, batch: impl IntoIterator<Item = &'a Ready<V>>) {
-        let numbers: Vec<u64> = batch.into_iter().map(|ready| ready.write.number).collect();
-        numbers.iter().for_each(|number| unwritten.settle(*number));
-        self.inner.writes.release(numbers);
+        let settled: Vec<_> = batch.into_iter().map(|ready| Arc::clone(&ready.write)).collect();
+        unwritten.settle(&settled);
+        self.inner.writes.release(settled.iter().map(|write| write.number).collect());
     }
 
     /// Keeps each value, as it stands in the source by a mark, if no other mark has acted since.

@@ -40,6 +40,21 @@ impl Letter {
     pub(super) fn new(head: Head, value: Bytes, death: Death, size: u64) -> Letter {
         Letter { head, value, death, size, is_claimed: false }
     }
+
+    fn told(&self, id: WriteId) -> DeadLetter {
+        let Letter { head, value, death, .. } = self;
+        DeadLetter {
+            id,
+            cache: Arc::clone(&head.place.cache),
+            key: Arc::clone(&head.place.key),
+            value: head.codec.map(|_| value.clone()),
+            codec: head.codec(),
+            reason: Arc::clone(&death.reason),
+            accepted: head.at,
+            at: death.at,
+            attempts: death.attempts,
+        }
+    }
 }
 
 /// The dead letters of a node, by their numbers in the journal.
@@ -152,22 +167,30 @@ impl Samovar {
     /// # }).unwrap();
     /// ```
     pub fn dead_letters(&self) -> Vec<DeadLetter> {
+        self.dead_letters_of(None, usize::MAX).0
+    }
+
+    /// As [`Samovar::dead_letters`], of one cache alone if it is named and at most so many; and how many there are.
+    ///
+    /// ```
+    /// # use samovar::{Samovar, Settings};
+    /// # futures_executor::block_on(async {
+    /// let samovar = Samovar::open(Settings::default()).await?;
+    /// let (oldest, count) = samovar.dead_letters_of(Some("prices"), 10);
+    /// assert_eq!((oldest.len(), count), (0, 0));
+    /// # Ok::<(), samovar_core::Error>(())
+    /// # }).unwrap();
+    /// ```
+    pub fn dead_letters_of(&self, cache: Option<&str>, most: usize) -> (Vec<DeadLetter>, usize) {
         let writes = &self.inner().writes;
-        let letter = |(number, letter): (&u64, &Letter)| {
-            let Letter { head, value, death, .. } = letter.clone();
-            DeadLetter {
-                id: writes.id(*number),
-                cache: head.place.cache.clone(),
-                key: head.place.key.clone(),
-                codec: head.codec(),
-                value: head.codec.map(|_| value),
-                reason: death.reason,
-                accepted: head.at,
-                at: death.at,
-                attempts: death.attempts,
-            }
-        };
-        writes.with_letters(|letters| letters.all.iter().map(letter).collect())
+        writes.with_letters(|letters| {
+            let is_asked = |head: &Head| cache.is_none_or(|cache| *cache == *head.place.cache);
+            let mut asked = letters.all.iter().filter(|(_, letter)| is_asked(&letter.head));
+            let tell = |(number, letter): (&u64, &Letter)| letter.told(writes.id(*number));
+            let told: Vec<_> = asked.by_ref().take(most).map(tell).collect();
+            let count = told.len() + asked.count();
+            (told, count)
+        })
     }
 
     /// Accepts a dead letter anew: as a write that is made now, behind whatever was written under its key since. False if
@@ -215,7 +238,7 @@ impl<V: Value> Cache<V> {
     pub(super) async fn give_up(
         &self,
         unwritten: &Unwritten,
-        write: &Waiting,
+        write: &Arc<Waiting>,
         error: &Error,
     ) -> Result<(), Error> {
         let inner = Arc::clone(&self.inner);
@@ -240,7 +263,7 @@ impl<V: Value> Cache<V> {
             own.writes.change_letters(|letters| letters.insert(number, letter));
         };
         let WriteId { number, .. } = inner.writes.record(record, Some(write.number), taken).await?;
-        unwritten.settle(write.number);
+        unwritten.settle(std::slice::from_ref(write));
         inner.counters.count(Event::DeadLetter, 1);
         let text = format!(
             "the write of {}:{} was given up, and is the dead letter {}: {error}",

@@ -6,10 +6,11 @@
 //!   ([`crate::Cache::unwritten`]). `replay`: it is brought to the source, in order. `deliver`: by one call, and it leaves
 //!   the journal once its mark is durable and applied here. `letters`: what the source would not have.
 //!
-//! * `pace`: when replay gives way to those who write. `record`: what stands in the journal. `books`: which of it is whose.
+//! * `course`: when the source is left alone. `pace`: when replay gives way to those who write. `record`: what stands in the journal. `books`: which of it is whose.
 
 mod back;
 mod books;
+mod course;
 mod deliver;
 mod letters;
 mod pace;
@@ -87,7 +88,8 @@ impl<V: Value> Cache<V> {
     /// # Errors
     /// What its writer says, a [`samovar_core::WriteError`], is the error's source: by that a caller knows whether the
     /// source may have it. Of kind [`samovar_core::ErrorKind::Timeout`] if the writer took longer than its deadline; of
-    /// kind [`samovar_core::ErrorKind::Storage`] if the journal or the log fails; [`samovar_core::ErrorKind::Invalid`] if
+    /// kind [`samovar_core::ErrorKind::Storage`] if the journal or the log fails; [`samovar_core::ErrorKind::Full`] if what
+    /// waits in the journal, or the cache's dead letters, have come to their limit; [`samovar_core::ErrorKind::Invalid`] if
     /// the strategy needs a `data_dir` and there is none.
     pub async fn write(&self, key: &str, value: impl Into<Arc<V>>) -> Result<Written, Error> {
         self.write_with(key, value, WriteOptions::default()).await

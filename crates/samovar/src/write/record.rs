@@ -2,12 +2,14 @@
 //! has them.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::time::Duration;
 
 use bytes::Bytes;
 use samovar_core::{Error, ErrorKind, Key, Millis, Tags};
 use serde::{Deserialize, Serialize};
 
+use crate::cache::{Kept, Waiting};
 use crate::codec::CodecId;
 
 /// The first byte of a record.
@@ -60,6 +62,13 @@ impl Place {
 impl Head {
     pub(super) fn codec(&self) -> Option<CodecId> {
         self.codec.map(CodecId)
+    }
+
+    /// The write, under its number in the journal; whether a process before this one may have sent it.
+    pub(super) fn waiting(self, number: u64, value: Option<Kept>, was_sent: bool) -> Waiting {
+        let Head { place, ttl, tags, has_writer, at, .. } = self;
+        let (attempts, sent) = (AtomicU32::new(0), AtomicBool::new(was_sent));
+        Waiting { number, key: place.key, value, ttl, tags, has_writer, at, attempts, sent }
     }
 }
 

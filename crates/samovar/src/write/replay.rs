@@ -6,31 +6,28 @@
 //!
 //! Writers do many writes in one transaction, so one bad write fails all of them. Nobody can tell which it was: what
 //! failed as a whole is sent again in halves, and a write is charged with a failure only when it was sent alone, or when
-//! others of its call went through.
+//! others of its call went through. From then on it goes alone, in its own time, and the others go on without it.
 
 use std::pin::pin;
-use std::sync::atomic::Ordering;
+use std::slice;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use futures_util::future::select;
 use samovar_core::{Error, ErrorKind, Writer};
 
+use super::course::{Course, FIRST_PAUSE, LAST_PAUSE, SPREAD};
 use super::deliver::Ready;
 use super::pace::Pace;
 use super::through::unless_it_panics;
-use crate::cache::{Cache, Unwritten, Waiting};
+use crate::cache::{AT_ONCE, Batch, Cache, Unwritten};
 use crate::jitter::back_off;
 use crate::policy::CachePolicy;
 use crate::samovar::Inner;
 use crate::value::Value;
 
-/// The most writes of one batch.
-const AT_ONCE: usize = 1_000;
-/// How long to wait after a failure; twice as long each time …
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-/// … up to here.
-const LAST_PAUSE: Duration = Duration::from_secs(60);
+/// After so long no more of those that go alone are tried before what is fresh.
+const LONG: Duration = Duration::from_secs(1);
 
 /// Has the writes of a cache replayed if there are any, or may be.
 pub(crate) fn start<V: Value>(cache: &Cache<V>) {
@@ -61,123 +58,141 @@ async fn replay<V: Value>(
     writer: Option<Arc<dyn Writer<V>>>,
 ) {
     let has_writer = writer.is_some();
-    let (mut failures, mut pace) = (0, Pace::default());
-    // The most of one call. Halved where a call fails as a whole, doubled where one does not.
-    let mut at_once = AT_ONCE;
-    if let (Some(writer), Some(inner)) = (&writer, weak.upgrade())
-        && !writer.remembers()
+    let (mut failures, mut pace, mut course) = (0, Pace::default(), Course::default());
+    let Some(clock) = weak.upgrade().map(|inner| Arc::clone(&inner.clock)) else { return };
+    if let Some(writer) = writer.as_ref().filter(|writer| !writer.remembers())
         && unwritten.has_inherited()
     {
-        let deadline = inner.clock.sleep(writer.deadline());
-        drop(inner);
-        deadline.await;
+        clock.sleep(writer.deadline()).await;
     }
     loop {
-        let batch = unwritten.first(AT_ONCE, has_writer).await;
+        let batch = unwritten.first(has_writer, &*clock, course.alone_from).await;
         // Held for as long as it is worked on.
         let Some(inner) = weak.upgrade() else { return };
-        let (clock, jitter) = (Arc::clone(&inner.clock), Arc::clone(&inner.jitter));
-        pace.begin(clock.elapsed(), unwritten.last_number());
+        if !batch.fresh.is_empty() {
+            pace.begin(clock.elapsed(), unwritten.last_number());
+        }
         let cache = Cache::<V>::new(inner, policy.clone(), writer.clone());
-        let replayed = cache.replay_batch(&unwritten, &batch, &mut at_once);
-        let waited = match unless_it_panics(&policy.name, replayed).await {
-            Ok(None) => {
+        let replayed = cache.replay_batch(&unwritten, &batch, &mut course);
+        let rest = match unless_it_panics(&policy.name, replayed).await {
+            Ok(rest) => {
                 failures = 0;
-                let writes = &cache.inner.writes;
-                let last = batch.last().map_or(0, |write| write.number);
-                let rest = pace.end(last, clock.elapsed(), unwritten.len());
-                let fills = writes.fills().filter(|_| !rest.is_zero());
-                drop((cache, batch));
-                if let Some(fills) = fills {
-                    select(clock.sleep(rest), pin!(fills)).await;
-                }
-                continue;
+                rest
             }
-            Ok(Some(waited)) => waited,
             Err(error) if error.kind() == ErrorKind::Closed => return,
             Err(error) => {
                 let text = format!("writes of {} wait: {error}", policy.name);
                 cache.inner.counters.say(clock.now(), text);
-                Duration::ZERO
+                let pause = back_off(FIRST_PAUSE, LAST_PAUSE, failures);
+                failures = failures.saturating_add(1);
+                Some(cache.inner.jitter.spread(pause, SPREAD))
             }
         };
+        let last = batch.fresh.last().map(|write| write.number);
+        let fills = cache.inner.writes.fills();
         drop((cache, batch));
-        let wait = jitter.spread(back_off(FIRST_PAUSE, LAST_PAUSE, failures), 0.2);
-        failures = failures.saturating_add(1);
-        clock.sleep(wait.saturating_sub(waited)).await;
+        match (rest, last, fills) {
+            (Some(rest), ..) => clock.sleep(rest).await,
+            (None, Some(last), Some(fills)) => {
+                let rest = pace.end(last, clock.elapsed(), unwritten.unhindered());
+                if !rest.is_zero() {
+                    select(clock.sleep(rest), pin!(fills)).await;
+                }
+            }
+            (None, ..) => {}
+        }
     }
-}
-
-/// What a pass leaves to be done.
-#[derive(Default)]
-struct Left {
-    again: bool,
-    waited: Duration,
 }
 
 impl<V: Value> Cache<V> {
-    /// `None` if all of it is settled; else how long was waited for what could still be committed.
+    /// How long to leave the source alone, if it seems to be away.
     async fn replay_batch(
         &self,
         unwritten: &Unwritten,
-        batch: &[Arc<Waiting>],
-        at_once: &mut usize,
+        batch: &Batch,
+        course: &mut Course,
     ) -> Result<Option<Duration>, Error> {
-        let ready = self.read_all(unwritten, batch).await?;
+        let fresh = self.read_all(unwritten, &batch.fresh).await?;
         let Some(writer) = &self.writer else {
-            self.keep_here(unwritten, &ready).await?;
+            self.keep_here(unwritten, &fresh).await?;
             return Ok(None);
         };
-        let (mut alone, fresh): (Vec<_>, Vec<_>) =
-            ready.into_iter().partition(|ready| ready.write.goes_alone());
-        let mut left = Left::default();
-        self.deliver_fresh(unwritten, &**writer, &fresh, at_once, &mut left).await?;
-        // While the source is away not all of them are tried each time: those first that were tried least.
-        alone.sort_by_key(|ready| ready.write.attempts.load(Ordering::Relaxed));
-        for ready in &alone {
-            let one = std::slice::from_ref(ready);
-            let delivered = self.deliver(unwritten, &**writer, one).await?;
-            left.waited += delivered.waited;
-            if delivered.again {
-                left.again = true;
-                break;
-            }
+        let rest = self.deliver_fresh(unwritten, &**writer, &fresh, course).await?;
+        if rest.is_none() {
+            let is_there = !fresh.is_empty() && course.is_there();
+            let alone = self.read_all(unwritten, &batch.alone).await?;
+            self.deliver_alone(unwritten, &**writer, &alone, is_there, course).await?;
         }
-        Ok(left.again.then_some(left.waited))
+        Ok(rest)
     }
 
-    /// In parts that shrink to the one write that fails, and grow again behind it.
+    /// In parts that shrink to the one write that fails, and grow again behind it. How long to leave the source alone, if
+    /// it seems to be away.
     async fn deliver_fresh(
         &self,
         unwritten: &Unwritten,
         writer: &dyn Writer<V>,
         mut rest: &[Ready<V>],
-        at_once: &mut usize,
-        left: &mut Left,
-    ) -> Result<(), Error> {
-        let mut has_failed_alone = false;
+        course: &mut Course,
+    ) -> Result<Option<Duration>, Error> {
+        let jitter = &self.inner.jitter;
         while !rest.is_empty() {
-            let (part, behind) = rest.split_at(rest.len().min(*at_once));
-            let delivered = self.deliver(unwritten, writer, part).await?;
-            left.again |= delivered.again;
-            left.waited += delivered.waited;
-            match (delivered.has_failed, part) {
+            let (part, behind) = rest.split_at(rest.len().min(course.at_once));
+            match (self.deliver(unwritten, writer, part).await?, part.len()) {
                 (false, _) => {
-                    *at_once = (2 * *at_once).min(AT_ONCE);
-                    has_failed_alone = false;
+                    course.at_once = (2 * course.at_once).min(AT_ONCE);
+                    course.went_through();
                     rest = behind;
                 }
-                (true, [one]) => {
-                    one.write.alone.store(true, Ordering::Relaxed);
-                    // Two in a row: it is the source that fails. It has until the next pass.
-                    if has_failed_alone {
-                        left.again |= !behind.is_empty();
-                        break;
+                (true, 1) => {
+                    let mut pause = course.fresh_failed(jitter);
+                    rest = behind;
+                    // Many that are bad may stand together: then the newest shows that the source is there, and what
+                    // comes while they are found out waits for none of them.
+                    let newest = unwritten.newest();
+                    for one in self.read_all(unwritten, newest.as_slice()).await? {
+                        rest = match rest.split_last() {
+                            Some((last, before)) if last.write.number == one.write.number => before,
+                            _ => rest,
+                        };
+                        if self.deliver(unwritten, writer, slice::from_ref(&one)).await? {
+                            pause = course.fresh_failed(jitter).or(pause);
+                        } else {
+                            course.went_through();
+                            pause = None;
+                        }
                     }
-                    has_failed_alone = true;
-                    rest = behind;
+                    if pause.is_some() {
+                        return Ok(pause);
+                    }
                 }
-                (true, part) => *at_once = part.len().div_ceil(2),
+                (true, many) => course.at_once = many.div_ceil(2),
+            }
+        }
+        Ok(None)
+    }
+
+    /// One by one, for a little while.
+    async fn deliver_alone(
+        &self,
+        unwritten: &Unwritten,
+        writer: &dyn Writer<V>,
+        alone: &[Ready<V>],
+        is_there: bool,
+        course: &mut Course,
+    ) -> Result<(), Error> {
+        let (clock, jitter) = (&self.inner.clock, &self.inner.jitter);
+        let began = clock.elapsed();
+        for one in alone {
+            let has_failed = self.deliver(unwritten, writer, slice::from_ref(one)).await?;
+            let now = clock.elapsed();
+            if !has_failed {
+                course.went_through();
+            } else if !is_there && course.alone_failed(now, jitter) {
+                break;
+            }
+            if now.saturating_sub(began) > LONG {
+                break;
             }
         }
         Ok(())

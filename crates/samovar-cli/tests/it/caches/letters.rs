@@ -90,6 +90,28 @@ fn what_the_database_would_not_have_is_listed_retried_and_dropped() {
 }
 
 #[test]
+fn a_cache_whose_letters_are_full_says_so_and_when_to_ask_again() {
+    let shop = Shop::new(&format!("{NAMES}[journal]\nletters_max_bytes = '1 KB'\n"));
+    let _database = names(&shop);
+    let server = shop.start();
+    let full = (0..100).find_map(|number| {
+        let answer = put(&server, &format!("/api/cache/names/{number}"), "{\"name\":\"Rum\"}");
+        if answer.status != 200 {
+            return Some(answer);
+        }
+        letters(&server, number + 1);
+        None
+    });
+    let full = full.unwrap();
+    assert_eq!(refused(&full), (503, "full".into()));
+    assert_eq!(full.header("Retry-After"), "5");
+    assert!(full.text().contains("letters_max_bytes"), "{}", full.text());
+    let oldest = server.json("/api/letters?limit=1");
+    assert_eq!(delete(&server, &path(&id(&oldest["letters"][0]))).status, 200);
+    assert_eq!(put(&server, "/api/cache/names/tea", "{\"name\":\"Tea\"}").status, 200);
+}
+
+#[test]
 fn what_cannot_be_is_refused_with_a_reason() {
     let shop = Shop::new("[caches.notes]");
     let server = shop.start();

@@ -9,10 +9,6 @@ use samovar_testkit::log::StepLog;
 use super::*;
 use crate::support::whole;
 
-fn back() -> CachePolicy {
-    by(Strategy::WriteBack)
-}
-
 fn value(found: Option<samovar::Found<String>>) -> Option<String> {
     found.map(|found| found.value().to_string())
 }
@@ -120,9 +116,7 @@ fn it_leaves_the_journal_once_its_mark_is_durable_and_applied() {
         assert_eq!(shop.source.row("42").unwrap(), "Green tea");
         assert_eq!(shop.names.unwritten(), 1, "its mark is not durable");
         log.commit();
-        for _ in 0..64 {
-            tokio::task::yield_now().await;
-        }
+        goes_on().await;
         assert_eq!(
             (shop.names.unwritten(), shop.peek("42")),
             (1, Some("Green tea".into())),
@@ -223,9 +217,7 @@ fn what_nobody_knows_is_tried_again_when_it_can_no_longer_be_committed() {
         shop.write("42", "two").await.unwrap();
         until(|| shop.source.asked().len() == 1 && shop.clock.sleepers() > sleepers).await;
         shop.clock.advance(DEADLINE - Duration::from_secs(1));
-        for _ in 0..64 {
-            tokio::task::yield_now().await;
-        }
+        goes_on().await;
         assert_eq!(shop.source.asked().len(), 1, "a newer one could be overtaken");
         // It is committed late, and for nothing.
         shop.source.inside().rows.insert("42".into(), "one".into());
@@ -333,9 +325,7 @@ fn what_is_for_a_writer_waits_for_one() {
         let clock = FakeClock::at(START);
         let samovar = Samovar::open(settings(Some(directory.path()), &clock)).await.unwrap();
         let cache = samovar.cache::<String>(by(Strategy::CacheAside));
-        for _ in 0..64 {
-            tokio::task::yield_now().await;
-        }
+        goes_on().await;
         assert_eq!((cache.unwritten(), &**cache.peek("42").unwrap().value()), (1, "Green tea"));
         let go = shop.source.waits();
         let writer = Arc::clone(&shop.source) as Arc<dyn Writer<_>>;
@@ -384,23 +374,23 @@ fn caches_of_one_directory_share_a_journal() {
 fn a_handle_of_before_reads_what_another_of_its_name_writes_back() {
     test(async {
         let directory = tempfile::tempdir().unwrap();
-        let clock = FakeClock::at(START);
-        let samovar = Samovar::open(settings(Some(directory.path()), &clock)).await.unwrap();
-        let source = Arc::new(Source::default());
-        let writer = || Arc::clone(&source) as Arc<dyn Writer<_>>;
-        let before = samovar.cache_with_writer::<String>(by(Strategy::CacheAside), writer());
-        before.write("41", "Milk".to_owned()).await.unwrap();
-        assert_eq!((source.row("41").unwrap(), before.unwritten()), ("Milk".into(), 0));
-        let names = samovar.cache_with_writer::<String>(back(), writer());
-        let go = source.waits();
+        let before = Shop::new(Some(directory.path()), by(Strategy::CacheAside)).await;
+        before.write("41", "Milk").await.unwrap();
+        assert_eq!(
+            (before.source.row("41").unwrap(), before.names.unwritten()),
+            ("Milk".into(), 0)
+        );
+        let writer = Arc::clone(&before.source) as Arc<dyn Writer<_>>;
+        let names = before.samovar.cache_with_writer::<String>(back(), writer);
+        let go = before.source.waits();
         names.write("42", "Green tea".to_owned()).await.unwrap();
-        assert_eq!((before.unwritten(), value(before.peek("42"))), (1, Some("Green tea".into())));
+        assert_eq!((before.names.unwritten(), before.peek("42")), (1, Some("Green tea".into())));
         // Behind what was acknowledged before.
-        before.write("42", "Black tea".to_owned()).await.unwrap();
+        before.write("42", "Black tea").await.unwrap();
         assert_eq!(value(names.peek("42")).unwrap(), "Black tea");
         go.send(Act::Do).unwrap();
-        until(|| names.unwritten() == 0).await;
-        assert_eq!(source.row("42").unwrap(), "Black tea");
+        before.settled().await;
+        assert_eq!(before.source.row("42").unwrap(), "Black tea");
     });
 }
 
@@ -408,16 +398,12 @@ fn a_handle_of_before_reads_what_another_of_its_name_writes_back() {
 fn what_goes_behind_another_s_write_is_brought_to_its_own_source() {
     test(async {
         let directory = tempfile::tempdir().unwrap();
-        let clock = FakeClock::at(START);
-        let samovar = Samovar::open(settings(Some(directory.path()), &clock)).await.unwrap();
-        let source = Arc::new(Source::default());
-        let writer = Arc::clone(&source) as Arc<dyn Writer<_>>;
-        let before = samovar.cache_with_writer::<String>(by(Strategy::CacheAside), writer);
+        let before = Shop::new(Some(directory.path()), by(Strategy::CacheAside)).await;
         // Without a writer: it is for the tiers alone.
-        let names = samovar.cache::<String>(back());
+        let names = before.samovar.cache::<String>(back());
         names.write("42", "Green tea".to_owned()).await.unwrap();
-        before.write("42", "Black tea".to_owned()).await.unwrap();
-        until(|| names.unwritten() == 0).await;
-        assert_eq!(source.row("42").unwrap(), "Black tea");
+        before.write("42", "Black tea").await.unwrap();
+        before.settled().await;
+        assert_eq!(before.source.row("42").unwrap(), "Black tea");
     });
 }

@@ -8,10 +8,6 @@ use crate::support::block_on;
 
 const DIRECTORY: &str = "SAMOVAR_TEST_FULL_DIRECTORY";
 
-fn back() -> CachePolicy {
-    by(Strategy::WriteBack)
-}
-
 #[test]
 fn what_waits_is_bounded() {
     test(async {
@@ -26,7 +22,7 @@ fn what_waits_is_bounded() {
             shop.write(&number.to_string(), &long).await.unwrap();
         }
         let error = shop.write("3", &long).await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Storage);
+        assert_eq!(error.kind(), ErrorKind::Full);
         assert!(error.to_string().contains("writes.journal is full"), "{error}");
         assert_eq!((shop.peek("0"), shop.peek("3")), (Some(long.clone()), None));
         assert_eq!(shop.read("another").await, (None, Outcome::Loaded));

@@ -3,10 +3,6 @@
 use super::*;
 use samovar_core::Scope;
 
-fn back() -> CachePolicy {
-    by(Strategy::WriteBack)
-}
-
 /// The source, to a read that is not answered from a tier.
 async fn loads(shop: &Shop, value: &str) {
     assert_eq!(shop.read("42").await, (Some(value.into()), Outcome::Loaded));
@@ -48,9 +44,7 @@ fn what_was_sent_before_a_restart_is_waited_for() {
         let sleepers = shop.clock.sleepers();
         until(|| shop.clock.sleepers() >= sleepers.max(1)).await;
         shop.clock.advance(DEADLINE - Duration::from_secs(1));
-        for _ in 0..64 {
-            tokio::task::yield_now().await;
-        }
+        goes_on().await;
         assert_eq!(shop.source.asked().len(), 1, "the first could overtake the second");
         shop.source.inside().rows.insert("42".into(), "one".into());
         shop.clock.advance(Duration::from_secs(1));

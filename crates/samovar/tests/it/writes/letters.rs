@@ -1,14 +1,10 @@
 //! Dead letters: what the source would not have is not lost.
 
-use samovar::DeadLetter;
 use samovar::codec::CodecId;
+use samovar::{DeadLetter, Value};
 
 use super::*;
 use crate::support::Stepped;
-
-fn back() -> CachePolicy {
-    by(Strategy::WriteBack)
-}
 
 /// A writer of another type than that of everything that is written.
 struct Never;
@@ -19,10 +15,52 @@ impl Writer<Vec<u8>> for Never {
     }
 }
 
+/// A type that cannot read everything.
+struct Fussy;
+
+impl Value for Fussy {
+    const CODEC: CodecId = CodecId::TEXT;
+
+    fn encode(&self, _: &mut Vec<u8>) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Fussy, Error> {
+        assert_ne!(bytes, b"Green tea", "a bug in the type");
+        Ok(Fussy)
+    }
+
+    fn weight(&self) -> usize {
+        0
+    }
+}
+
+/// A writer that does nothing, and says that it did.
+struct Idle;
+
+impl Writer<Fussy> for Idle {
+    fn write<'a>(
+        &'a self,
+        writes: &'a [Write<Fussy>],
+    ) -> BoxFuture<'a, Vec<Result<(), WriteError>>> {
+        Box::pin(async { writes.iter().map(|_| Ok(())).collect() })
+    }
+}
+
 fn only(shop: &Shop) -> DeadLetter {
     let mut letters = shop.samovar.dead_letters();
     assert_eq!(letters.len(), 1, "{letters:?}");
     letters.remove(0)
+}
+
+/// A shop, and the letter that its source has made of the first write.
+async fn refused(directory: &Path) -> (Shop, DeadLetter) {
+    let shop = Shop::new(Some(directory), back()).await;
+    shop.source.will([Act::Refuse]);
+    shop.write("42", "Green tea").await.unwrap();
+    shop.settled().await;
+    let letter = only(&shop);
+    (shop, letter)
 }
 
 #[test]
@@ -90,6 +128,36 @@ fn what_is_dropped_is_gone_for_good() {
 }
 
 #[test]
+fn some_of_them_are_told_and_all_are_counted() {
+    test(async {
+        let directory = tempfile::tempdir().unwrap();
+        let shop = bounded(directory.path(), 1 << 20, 1 << 20).await;
+        refuse(&shop, 3).await;
+        let source = Arc::new(Source::default());
+        source.will([Act::Refuse]);
+        let policy = CachePolicy { strategy: Strategy::WriteBack, ..policy("prices") };
+        let prices = shop.samovar.cache_with_writer::<String>(policy, source);
+        prices.write("42", "12.50".to_owned()).await.unwrap();
+        until(|| prices.unwritten() == 0).await;
+        let told = |cache: Option<&str>, most: usize| {
+            let (letters, count) = shop.samovar.dead_letters_of(cache, most);
+            let keys: Vec<_> = letters.iter().map(|letter| letter.key.to_string()).collect();
+            (keys.join(" "), count)
+        };
+        for (cache, most, keys, count) in [
+            (None, 9, "0 1 2 42", 4),
+            (None, 2, "0 1", 4),
+            (Some("names"), 2, "0 1", 3),
+            (Some("names"), 0, "", 3),
+            (Some("prices"), 2, "42", 1),
+            (Some("notes"), 2, "", 0),
+        ] {
+            assert_eq!(told(cache, most), (keys.to_owned(), count), "{cache:?} {most}");
+        }
+    });
+}
+
+#[test]
 fn what_fails_too_often_is_set_aside_and_marked_when_it_can_no_longer_be_committed() {
     test(async {
         let directory = tempfile::tempdir().unwrap();
@@ -104,9 +172,7 @@ fn what_fails_too_often_is_set_aside_and_marked_when_it_can_no_longer_be_committ
             tokio::task::yield_now().await;
         }
         assert!(passed >= DEADLINE, "after the panic");
-        for _ in 0..64 {
-            tokio::task::yield_now().await;
-        }
+        goes_on().await;
         assert_eq!(shop.names.unwritten(), 1, "it may still be committed");
         assert!(shop.samovar.dead_letters().is_empty());
         shop.source.inside().rows.insert("42".into(), "Green tea".into());
@@ -139,6 +205,31 @@ fn what_another_version_of_the_program_wrote_is_not_lost() {
         let letters = samovar.dead_letters();
         assert!(letters[0].reason.contains("codec 1, where 0 is expected"), "{letters:?}");
         assert_eq!(letters[0].value.as_deref(), Some(&b"Green tea"[..]));
+    });
+}
+
+#[test]
+fn a_value_that_its_type_panics_at_holds_up_no_other() {
+    test(async {
+        let directory = tempfile::tempdir().unwrap();
+        let shop = Shop::new(Some(directory.path()), back()).await;
+        let never = shop.source.waits();
+        shop.write("42", "Green tea").await.unwrap();
+        shop.write("43", "Milk").await.unwrap();
+        shop.close().await;
+        drop(never);
+
+        let clock = FakeClock::at(START);
+        let samovar = Samovar::open(settings(Some(directory.path()), &clock)).await.unwrap();
+        let cache = samovar.cache_with_writer::<Fussy>(back(), Arc::new(Idle));
+        until(|| {
+            clock.advance(DEADLINE);
+            cache.unwritten() == 0
+        })
+        .await;
+        let letters = samovar.dead_letters();
+        assert_eq!((letters.len(), &*letters[0].key), (1, "42"), "{letters:?}");
+        assert!(letters[0].reason.contains("a bug in the type"), "{letters:?}");
     });
 }
 
@@ -186,7 +277,7 @@ fn a_cache_whose_letters_are_full_accepts_nothing_and_others_go_on() {
         refuse(&shop, 2).await;
         for round in 0..2 {
             let error = shop.write("42", "Green tea").await.unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::Storage);
+            assert_eq!(error.kind(), ErrorKind::Full);
             assert!(error.to_string().contains("the dead letters of names are full"), "{error}");
             assert!(error.to_string().contains("letters_max_bytes"), "{error}");
             assert_eq!((shop.names.unwritten(), shop.peek("42")), (0, None), "round {round}");
@@ -211,11 +302,7 @@ fn of_who_retries_and_who_drops_a_letter_at_once_one_does() {
     test(async {
         for retry_first in [true, false] {
             let directory = tempfile::tempdir().unwrap();
-            let shop = Shop::new(Some(directory.path()), back()).await;
-            shop.source.will([Act::Refuse]);
-            shop.write("42", "Green tea").await.unwrap();
-            shop.settled().await;
-            let letter = only(&shop).id;
+            let (shop, DeadLetter { id: letter, .. }) = refused(directory.path()).await;
             let (retry, drop) =
                 (shop.samovar.retry_dead_letter(letter), shop.samovar.drop_dead_letter(letter));
             let (retried, dropped) = match retry_first {
@@ -237,11 +324,7 @@ fn of_who_retries_and_who_drops_a_letter_at_once_one_does() {
 fn a_letter_whose_journal_fails_may_be_dropped_later() {
     test(async {
         let directory = tempfile::tempdir().unwrap();
-        let shop = Shop::new(Some(directory.path()), back()).await;
-        shop.source.will([Act::Refuse]);
-        shop.write("42", "Green tea").await.unwrap();
-        shop.settled().await;
-        let letter = only(&shop).id;
+        let (shop, DeadLetter { id: letter, .. }) = refused(directory.path()).await;
         shop.close().await;
         for _ in 0..2 {
             let error = shop.samovar.drop_dead_letter(letter).await.unwrap_err();
@@ -255,11 +338,8 @@ fn a_letter_whose_journal_fails_may_be_dropped_later() {
 fn what_is_dropped_leaves_nothing_behind_though_nobody_waits() {
     test(async {
         let directory = tempfile::tempdir().unwrap();
-        let shop = Shop::new(Some(directory.path()), back()).await;
-        shop.source.will([Act::Refuse]);
-        shop.write("42", "Green tea").await.unwrap();
-        shop.settled().await;
-        let (samovar, letter) = (shop.samovar.clone(), only(&shop).id);
+        let (shop, DeadLetter { id: letter, .. }) = refused(directory.path()).await;
+        let samovar = shop.samovar.clone();
         let mut dropping = Stepped::new(async move { samovar.drop_dead_letter(letter).await });
         assert!(dropping.step().is_none());
         drop(dropping);

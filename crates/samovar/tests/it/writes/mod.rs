@@ -2,11 +2,13 @@
 
 mod aside;
 mod back;
+mod bad;
 mod batches;
 mod full;
 mod kept;
 mod kills;
 mod letters;
+mod model;
 mod through;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -149,6 +151,10 @@ fn by(strategy: Strategy) -> CachePolicy {
     CachePolicy { strategy, write_attempts: 3, ..policy("names") }
 }
 
+fn back() -> CachePolicy {
+    by(Strategy::WriteBack)
+}
+
 impl Shop {
     async fn new(directory: Option<&Path>, policy: CachePolicy) -> Shop {
         Shop::over(Arc::default(), directory, policy).await
@@ -231,6 +237,13 @@ async fn until(is: impl Fn() -> bool) {
         assert!(began.elapsed() < Duration::from_secs(60), "it never comes");
         tokio::task::yield_now().await;
         std::thread::yield_now();
+    }
+}
+
+/// Lets everything go on that waits neither for time nor for a thread.
+async fn goes_on() {
+    for _ in 0..64 {
+        tokio::task::yield_now().await;
     }
 }
 
