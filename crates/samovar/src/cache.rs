@@ -1,6 +1,6 @@
-//! A named cache: what is there. `below`: what lies below memory; `keep`: what is put; `read`: get_or_load, `fetch`: its
-//! flights to the source, `turn`: of which of several nodes; `many`: many keys at once; `unwritten`: what was written here
-//! and does not stand in the source yet.
+//! A named cache: what is there. `below`: what lies below memory; `keep`: what is put; `read`: get_or_load, `fetch`:
+//! its flights to the source, `turn`: of which of several nodes; `many`: many keys at once; `unwritten`: what was
+//! written here and does not stand in the source yet.
 
 mod answer;
 mod below;
@@ -465,8 +465,8 @@ impl<V: Value> Cache<V> {
     /// ```
     ///
     /// # Errors
-    /// [`samovar_core::ErrorKind::Closed`] after [`crate::Samovar::close`], where there is a tier below memory; else what
-    /// the disk has failed of for good, [`samovar_core::ErrorKind::Storage`] as a rule.
+    /// [`samovar_core::ErrorKind::Closed`] after [`crate::Samovar::close`], where there is a tier below memory; else
+    /// what the disk has failed of for good, [`samovar_core::ErrorKind::Storage`] as a rule.
     pub async fn room(&self) -> Result<(), Error> {
         self.inner.stack.room().await
     }
