@@ -1,6 +1,6 @@
-//! A named cache: what is there. `below`: what lies below memory; `keep`: what is put; `read`: get_or_load, `fetch`: its
-//! flights to the source, `turn`: of which of several nodes; `many`: many keys at once; `unwritten`: what was written here
-//! and does not stand in the source yet.
+//! A named cache: what is there. `below`: what lies below memory; `keep`: what is put; `read`: get_or_load, `fetch`:
+//! its flights to the source, `turn`: of which of several nodes; `many`: many keys at once; `unwritten`: what was
+//! written here and does not stand in the source yet.
 
 mod answer;
 mod below;
@@ -46,6 +46,20 @@ use seen::{Absent, Seen};
 use throttle::Throttle;
 
 /// A named cache of one type of value. Cheap to clone; made by [`crate::Samovar::cache`].
+///
+/// ```
+/// use samovar::{Cache, CachePolicy, Samovar, Settings};
+///
+/// # futures_executor::block_on(async {
+/// # let samovar = Samovar::open(Settings::default()).await?;
+/// let names: Cache<String> = samovar.cache(CachePolicy::named("product_names"));
+/// assert!(names.get("42").await.is_none(), "nobody has loaded it");
+/// names.get_or_load("42", |_| async { Ok("Tea".to_owned()) }).await?;
+/// let found = names.clone().get("42").await.expect("a clone has the same entries");
+/// assert_eq!(*found, "Tea");
+/// # Ok::<(), samovar_core::Error>(())
+/// # }).unwrap();
+/// ```
 pub struct Cache<V: Value> {
     pub(crate) inner: Arc<Inner>,
     pub(crate) policy: Arc<CachePolicy>,
@@ -99,11 +113,42 @@ impl<V: Value> Cache<V> {
     }
 
     /// The policy it was made with.
+    ///
+    /// ```
+    /// # use samovar::{CachePolicy, Samovar, Settings};
+    /// # use std::time::Duration;
+    /// # futures_executor::block_on(async {
+    /// # let samovar = Samovar::open(Settings::default()).await?;
+    /// let policy = CachePolicy { ttl: Duration::from_secs(600), ..CachePolicy::named("product_names") };
+    /// let names = samovar.cache::<String>(policy.clone());
+    /// assert_eq!(*names.policy(), policy);
+    /// # Ok::<(), samovar_core::Error>(())
+    /// # }).unwrap();
+    /// ```
     pub fn policy(&self) -> &CachePolicy {
         &self.policy
     }
 
     /// To be taken *before* anything is read from the source: it becomes the stamp of what is read.
+    ///
+    /// ```
+    /// # use samovar::{CachePolicy, Samovar, Settings};
+    /// # use samovar_core::{Key, Mode, Part, Scope, Stamp};
+    /// # futures_executor::block_on(async {
+    /// # let samovar = Samovar::open(Settings::default()).await?;
+    /// # let prices = samovar.cache::<String>(CachePolicy::named("prices"));
+    /// let stamp = Stamp::new(prices.token(), samovar.clock().now()); // before the source is read
+    /// let price = "12.50".to_owned(); // SELECT price …
+    ///
+    /// // Meanwhile somebody changes the price.
+    /// let scope = Scope::Key(Key::new("prices", "42"));
+    /// samovar.mark(vec![scope], Mode::Remove, "price changed").await?;
+    ///
+    /// prices.put("42", price, [Part { span: None, stamp }].into());
+    /// assert!(prices.peek("42").is_none(), "what was read before the change is never served");
+    /// # Ok::<(), samovar_core::Error>(())
+    /// # }).unwrap();
+    /// ```
     pub fn token(&self) -> Token {
         self.inner.fence.token()
     }
@@ -112,6 +157,28 @@ impl<V: Value> Cache<V> {
     /// time costs little more than the lookup. `None` if it is not there, or nothing of it may ever be served again.
     ///
     /// A miss is not counted: who asks further counts it there.
+    ///
+    /// ```
+    /// # use samovar::{CachePolicy, Samovar, Settings};
+    /// # use samovar_core::{Part, Stamp, TierName};
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # futures_executor::block_on(async {
+    /// # let data_dir = Some(directory.path().into());
+    /// # let settings = Settings { data_dir, ..Settings::default() };
+    /// # let samovar = Samovar::open(settings).await?;
+    /// # let prices = samovar.cache::<String>(CachePolicy::named("prices"));
+    /// # let stamp = Stamp::new(prices.token(), samovar.clock().now());
+    /// # let parts = [Part { span: None, stamp }].into();
+    /// prices.put_below("42", "12.50".to_owned(), parts);
+    /// assert!(prices.peek("42").is_none(), "it is not in memory");
+    /// assert!(prices.get("42").await.is_some(), "it is on disk, and in memory from here on");
+    /// assert_eq!(*prices.peek("42").expect("it is there by now"), "12.50");
+    ///
+    /// let counted = samovar.counters().snapshot().of("prices", TierName::Memory);
+    /// assert_eq!((counted.misses, counted.hits), (1, 1), "the miss of `get`, and the hit of the last `peek`");
+    /// # Ok::<(), samovar_core::Error>(())
+    /// # }).unwrap();
+    /// ```
     pub fn peek(&self, key: &str) -> Option<Found<V>> {
         if let Some(written) = self.written_found(key) {
             return written;
@@ -243,6 +310,27 @@ impl<V: Value> Cache<V> {
     /// it is not there, or nothing of it may be served; that the source is known to have no such row is told by
     /// [`Cache::get_or_load`] alone. Parts that are refused are reported, never hidden. A tier that fails is counted
     /// and passed over.
+    ///
+    /// ```
+    /// # use samovar::{CachePolicy, Samovar, Settings};
+    /// # use samovar_core::{Millis, Verdict};
+    /// # use std::time::Duration;
+    /// # use samovar_testkit::clock::FakeClock;
+    /// # futures_executor::block_on(async {
+    /// # let clock = FakeClock::at(Millis(0));
+    /// # let settings = Settings { clock: clock.clone(), ..Settings::default() };
+    /// # let samovar = Samovar::open(settings).await?;
+    /// # let ttl = Duration::from_secs(60);
+    /// # let policy = CachePolicy { ttl, jitter: 0.0, ..CachePolicy::named("prices") };
+    /// # let prices = samovar.cache::<String>(policy);
+    /// prices.get_or_load("42", |_| async { Ok("12.50".to_owned()) }).await?;
+    /// clock.advance(Duration::from_secs(61)); // it was fresh for a minute
+    /// let found = prices.get("42").await.expect("it is within its stale window");
+    /// assert_eq!((found.as_str(), found.verdict), ("12.50", Verdict::Stale));
+    /// assert!(prices.get("43").await.is_none());
+    /// # Ok::<(), samovar_core::Error>(())
+    /// # }).unwrap();
+    /// ```
     pub async fn get(&self, key: &str) -> Option<Found<V>> {
         if let Some(written) = self.written_found(key) {
             return written;
@@ -319,24 +407,86 @@ impl<V: Value> Cache<V> {
         self.inner.fence.survey(&key.cache, &key.id, claim, Tick(0), now).verdict
     }
 
-    /// The verdict on a part of what was found under `key`, or on one day of it ([`Part::only`]), as of now.
+    /// The verdict on a part of what was found under `key`, or on one day of it ([`Part::only`]), as of now. The stale
+    /// window is that of the lifetime it was kept with: the time of fail-safe is part of it.
+    ///
+    /// ```
+    /// # use samovar::{CachePolicy, Loaded, Samovar, Settings};
+    /// # use samovar_core::{Day, Mode, Partition, Scope, Span, Verdict};
+    /// # futures_executor::block_on(async {
+    /// # let samovar = Samovar::open(Settings::default()).await?;
+    /// # let sales = samovar.cache::<String>(CachePolicy::named("sales"));
+    /// let monday = Day::from_ymd(2026, 2, 2).expect("it is a day");
+    /// let days = Span { store: "7".into(), from: monday, to: monday.plus(1) };
+    /// let loaded = Loaded::from("the sales of two days".to_owned()).partitions([days]);
+    /// sales.get_or_load("7", |_| async { Ok(loaded) }).await?;
+    ///
+    /// let tuesday = Scope::Partition(Partition::new("7", monday.plus(1)));
+    /// samovar.mark(vec![tuesday], Mode::Remove, "a late receipt").await?;
+    /// let found = sales.peek("7").expect("something of it may still be served");
+    /// let part = &found.parts()[0];
+    /// assert_eq!(sales.judge("7", part, &found), Verdict::Refused, "as a whole");
+    /// assert_eq!(sales.judge("7", &part.only(monday), &found), Verdict::Fresh);
+    /// # Ok::<(), samovar_core::Error>(())
+    /// # }).unwrap();
+    /// ```
     pub fn judge(&self, key: &str, part: &Part, found: &Found<V>) -> Verdict {
         let key = self.key(key, self.inner.clock.now());
         let parts = std::slice::from_ref(part);
         self.verdict(&key, Claim { parts, tags: found.tags(), lifetime: found.lifetime() })
     }
 
-    /// Waits while more is queued for the disk than it should fall behind: for who puts in bulk, after each put.
+    /// Waits while more is queued for disk or Redis than they should fall behind: for who puts in bulk, after each put.
+    /// A Redis that is left alone because it is out of order is not waited for.
+    ///
+    /// ```
+    /// # use samovar::{CachePolicy, Event, Samovar, Settings};
+    /// # use samovar_core::{ErrorKind, Part, Parts, Stamp};
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # futures_executor::block_on(async {
+    /// # let data_dir = Some(directory.path().into());
+    /// # let settings = Settings { data_dir, ..Settings::default() };
+    /// # let samovar = Samovar::open(settings).await?;
+    /// # let names = samovar.cache::<String>(CachePolicy::named("product_names"));
+    /// # let stamp = Stamp::new(names.token(), samovar.clock().now());
+    /// # let parts: Parts = [Part { span: None, stamp }].into();
+    /// for id in 0..1_000 {
+    ///     names.put_below(&id.to_string(), format!("Product {id}"), parts.clone());
+    ///     names.room().await?; // so that none is dropped because the queue is full
+    /// }
+    /// samovar.flush().await?;
+    /// assert_eq!(samovar.counters().snapshot().event(Event::FillDropped), 0);
+    /// assert!(names.get("999").await.is_some());
+    ///
+    /// samovar.close().await?;
+    /// assert_eq!(names.room().await.unwrap_err().kind(), ErrorKind::Closed);
+    /// # Ok::<(), samovar_core::Error>(())
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
-    /// If the tier below has failed for good.
+    /// [`samovar_core::ErrorKind::Closed`] after [`crate::Samovar::close`], where there is a tier below memory; else
+    /// what the disk has failed of for good, [`samovar_core::ErrorKind::Storage`] as a rule.
     pub async fn room(&self) -> Result<(), Error> {
         self.inner.stack.room().await
     }
 
     /// Forgets a key in every tier that can be asked; true if something stood there. This is no invalidation: a load
     /// that is under way may bring the same value back, and so may a Redis that is left alone now because it is out of
-    /// order. To invalidate, use [`crate::Samovar::mark`].
+    /// order. Nor does it take back a write that waits for its source. To invalidate, use [`crate::Samovar::mark`].
+    ///
+    /// ```
+    /// # use samovar::{CachePolicy, Samovar, Settings};
+    /// # futures_executor::block_on(async {
+    /// # let samovar = Samovar::open(Settings::default()).await?;
+    /// # let names = samovar.cache::<String>(CachePolicy::named("product_names"));
+    /// names.get_or_load("42", |_| async { Ok("Tea".to_owned()) }).await?;
+    /// assert!(names.remove("42").await);
+    /// assert!(names.get("42").await.is_none());
+    /// assert!(!names.remove("42").await, "nothing stands there any more");
+    /// # Ok::<(), samovar_core::Error>(())
+    /// # }).unwrap();
+    /// ```
     pub async fn remove(&self, key: &str) -> bool {
         let key = self.key(key, self.inner.clock.now());
         self.inner.stack.remove(&key, (&*self.inner.counters, &*self.counters)).await

@@ -28,6 +28,22 @@ struct Lookups {
 }
 
 /// What became of lookups in a tier, at one moment.
+///
+/// ```
+/// # use samovar::{CachePolicy, Outcomes, Samovar, Settings};
+/// # use samovar_core::TierName;
+/// # futures_executor::block_on(async {
+/// # let samovar = Samovar::open(Settings::default()).await?;
+/// # let names = samovar.cache::<String>(CachePolicy::named("product_names"));
+/// names.get_or_load("42", |_| async { Ok("Tea".to_owned()) }).await?; // a miss, and a set
+/// names.peek("42").expect("a hit");
+/// names.remove("42").await;
+/// let counted = samovar.counters().snapshot().of("product_names", TierName::Memory);
+/// let expected = Outcomes { misses: 1, sets: 1, hits: 1, deletes: 1, ..Outcomes::default() };
+/// assert_eq!(counted, expected);
+/// # Ok::<(), samovar_core::Error>(())
+/// # }).unwrap();
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Outcomes {
     /// Found, and fresh in all parts.
@@ -100,6 +116,21 @@ impl CacheCounters {
 }
 
 /// Counts beside the lookups.
+///
+/// ```
+/// # use samovar::{CachePolicy, Event, Samovar, Settings};
+/// # futures_executor::block_on(async {
+/// # let samovar = Samovar::open(Settings::default()).await?;
+/// # let names = samovar.cache::<String>(CachePolicy::named("product_names"));
+/// let none = |_| async { Ok(None::<String>) };
+/// names.get_or_load("43", none).await?;
+/// names.get_or_load("43", none).await?;
+/// let counted = samovar.counters().snapshot();
+/// let events = [Event::Load, Event::LoadedAbsent, Event::NegativeHit];
+/// assert_eq!(events.map(|event| counted.event(event)), [1, 1, 1]);
+/// # Ok::<(), samovar_core::Error>(())
+/// # }).unwrap();
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Event {
@@ -160,6 +191,18 @@ pub enum Event {
 
 impl Event {
     /// All of them.
+    ///
+    /// ```
+    /// # use samovar::{Event, Samovar, Settings};
+    /// # futures_executor::block_on(async {
+    /// # let samovar = Samovar::open(Settings::default()).await?;
+    /// let counted = samovar.counters().snapshot();
+    /// let lines = Event::ALL.map(|event| format!("samovar_{} {}", event.as_str(), counted.event(event)));
+    /// assert!(lines.contains(&"samovar_loads 0".to_owned()));
+    /// assert_eq!(counted.events.len(), Event::ALL.len(), "no other is counted");
+    /// # Ok::<(), samovar_core::Error>(())
+    /// # }).unwrap();
+    /// ```
     pub const ALL: [Event; 26] = [
         Event::TierError,
         Event::TierSkipped,
@@ -190,6 +233,14 @@ impl Event {
     ];
 
     /// The name as people and metrics read it.
+    ///
+    /// ```
+    /// # use samovar::Event;
+    /// # use std::collections::BTreeSet;
+    /// assert_eq!(Event::LoadFailed.as_str(), "loads_failed");
+    /// let names: BTreeSet<&str> = Event::ALL.iter().map(|event| event.as_str()).collect();
+    /// assert_eq!(names.len(), Event::ALL.len(), "each has its own");
+    /// ```
     pub fn as_str(self) -> &'static str {
         match self {
             Event::TierError => "tier_errors",
@@ -223,6 +274,24 @@ impl Event {
 }
 
 /// Something that an operator should know.
+///
+/// ```
+/// # use samovar::{CachePolicy, Notice, Samovar, Settings};
+/// # use samovar_core::Millis;
+/// # use std::time::Duration;
+/// # use samovar_testkit::clock::FakeClock;
+/// # futures_executor::block_on(async {
+/// # let clock = FakeClock::at(Millis(0));
+/// # let settings = Settings { clock: clock.clone(), ..Settings::default() };
+/// # let samovar = Samovar::open(settings).await?;
+/// clock.advance(Duration::from_secs(5));
+/// samovar.cache::<String>(CachePolicy { jitter: 20.0, ..CachePolicy::named("prices") });
+/// let Notice { at, text } = &samovar.counters().notices()[0];
+/// assert_eq!(*at, Millis(5_000));
+/// assert!(text.contains("jitter"), "{text}");
+/// # Ok::<(), samovar_core::Error>(())
+/// # }).unwrap();
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notice {
     /// When it was said.
@@ -232,6 +301,21 @@ pub struct Notice {
 }
 
 /// Everything counted, at one moment.
+///
+/// ```
+/// # use samovar::{CachePolicy, Event, Samovar, Settings};
+/// # use samovar_core::TierName;
+/// # futures_executor::block_on(async {
+/// # let samovar = Samovar::open(Settings::default()).await?;
+/// # let names = samovar.cache::<String>(CachePolicy::named("product_names"));
+/// let before = samovar.counters().snapshot();
+/// names.get_or_load("42", |_| async { Ok("Tea".to_owned()) }).await?;
+/// let after = samovar.counters().snapshot();
+/// assert_eq!(after.event(Event::Load) - before.event(Event::Load), 1);
+/// assert_eq!(after.lookups["product_names"][&TierName::Memory].misses, 1);
+/// # Ok::<(), samovar_core::Error>(())
+/// # }).unwrap();
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
     /// Lookups by cache and tier.
@@ -244,18 +328,62 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// The lookups of a cache in a tier.
+    /// The lookups of a cache in a tier; nothing but zeros of a cache that is not known.
+    ///
+    /// ```
+    /// # use samovar::{CachePolicy, Outcomes, Samovar, Settings};
+    /// # use samovar_core::TierName;
+    /// # futures_executor::block_on(async {
+    /// # let samovar = Samovar::open(Settings::default()).await?;
+    /// # let names = samovar.cache::<String>(CachePolicy::named("product_names"));
+    /// assert!(names.get("42").await.is_none());
+    /// let counted = samovar.counters().snapshot();
+    /// assert_eq!(counted.of("product_names", TierName::Memory).misses, 1);
+    /// assert_eq!(counted.of("nobody's", TierName::Memory), Outcomes::default());
+    /// # Ok::<(), samovar_core::Error>(())
+    /// # }).unwrap();
+    /// ```
     pub fn of(&self, cache: &str, tier: TierName) -> Outcomes {
         self.lookups.get(cache).and_then(|tiers| tiers.get(&tier)).copied().unwrap_or_default()
     }
 
-    /// The count of an event.
+    /// How often something has happened.
+    ///
+    /// ```
+    /// # use samovar::{CachePolicy, Event, Samovar, Settings};
+    /// # use samovar_core::{Error, ErrorKind};
+    /// # futures_executor::block_on(async {
+    /// # let samovar = Samovar::open(Settings::default()).await?;
+    /// # let names = samovar.cache::<String>(CachePolicy::named("product_names"));
+    /// let fails = |_| async { Err::<String, _>(Error::new(ErrorKind::Source, "the database is away")) };
+    /// assert!(names.get_or_load("42", fails).await.is_err());
+    /// let counted = samovar.counters().snapshot();
+    /// assert_eq!((counted.event(Event::Load), counted.event(Event::LoadFailed)), (1, 1));
+    /// # Ok::<(), samovar_core::Error>(())
+    /// # }).unwrap();
+    /// ```
     pub fn event(&self, event: Event) -> u64 {
         self.events.get(&event).copied().unwrap_or_default()
     }
 }
 
 /// Counts since the start or the last [`Counters::reset`], and the last notices.
+///
+/// ```
+/// # use samovar::{CachePolicy, Counters, Samovar, Settings};
+/// # use samovar_core::TierName;
+/// # futures_executor::block_on(async {
+/// # let samovar = Samovar::open(Settings::default()).await?;
+/// # let names = samovar.cache::<String>(CachePolicy::named("product_names"));
+/// let counters: &Counters = samovar.counters();
+/// names.get("42").await;
+/// names.get("42").await;
+/// let counted = counters.snapshot().of("product_names", TierName::Memory);
+/// assert_eq!((counted.hits, counted.misses), (0, 2));
+/// assert!(counters.notices().is_empty());
+/// # Ok::<(), samovar_core::Error>(())
+/// # }).unwrap();
+/// ```
 #[derive(Default)]
 pub struct Counters {
     caches: Mutex<BTreeMap<Arc<str>, Arc<CacheCounters>>>,
@@ -265,6 +393,19 @@ pub struct Counters {
 
 impl Counters {
     /// All counts. Each is exact; together they are of nearly one moment.
+    ///
+    /// ```
+    /// # use samovar::{CachePolicy, Event, Samovar, Settings};
+    /// # futures_executor::block_on(async {
+    /// # let samovar = Samovar::open(Settings::default()).await?;
+    /// # let names = samovar.cache::<String>(CachePolicy::named("product_names"));
+    /// let counted = samovar.counters().snapshot();
+    /// names.get_or_load("42", |_| async { Ok("Tea".to_owned()) }).await?;
+    /// assert_eq!(counted.event(Event::Load), 0, "as it was then");
+    /// assert_eq!(samovar.counters().snapshot().event(Event::Load), 1);
+    /// # Ok::<(), samovar_core::Error>(())
+    /// # }).unwrap();
+    /// ```
     pub fn snapshot(&self) -> Snapshot {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let lookups = |of: &Lookups| Outcomes {
@@ -292,6 +433,20 @@ impl Counters {
     }
 
     /// Sets every count to zero. The notices stay.
+    ///
+    /// ```
+    /// # use samovar::{CachePolicy, Event, Samovar, Settings};
+    /// # futures_executor::block_on(async {
+    /// # let samovar = Samovar::open(Settings::default()).await?;
+    /// # let names = samovar.cache::<String>(CachePolicy::named("product_names"));
+    /// samovar.cache::<String>(CachePolicy { jitter: 20.0, ..CachePolicy::named("prices") });
+    /// names.get_or_load("42", |_| async { Ok("Tea".to_owned()) }).await?;
+    /// samovar.counters().reset();
+    /// assert_eq!(samovar.counters().snapshot().event(Event::Load), 0);
+    /// assert_eq!(samovar.counters().notices().len(), 1, "that about the jitter stays");
+    /// # Ok::<(), samovar_core::Error>(())
+    /// # }).unwrap();
+    /// ```
     pub fn reset(&self) {
         for cache in self.caches.lock().values() {
             for of in [&cache.memory, &cache.redis, &cache.disk] {
@@ -310,6 +465,20 @@ impl Counters {
     }
 
     /// The last 100 notices, oldest first.
+    ///
+    /// ```
+    /// # use samovar::{CachePolicy, Samovar, Settings};
+    /// # futures_executor::block_on(async {
+    /// # let samovar = Samovar::open(Settings::default()).await?;
+    /// for number in 0..101 {
+    ///     samovar.cache::<String>(CachePolicy { priority: 101 + number, ..CachePolicy::named("prices") });
+    /// }
+    /// let notices = samovar.counters().notices();
+    /// assert_eq!(notices.len(), 100, "the first is gone");
+    /// assert!(notices[0].text.contains("found 102") && notices[99].text.contains("found 201"));
+    /// # Ok::<(), samovar_core::Error>(())
+    /// # }).unwrap();
+    /// ```
     pub fn notices(&self) -> Vec<Notice> {
         self.notices.lock().iter().cloned().collect()
     }

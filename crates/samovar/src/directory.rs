@@ -146,6 +146,23 @@ fn other_format(marker: &Path, found: u32) -> Error {
 }
 
 /// What [`clear`] did.
+///
+/// ```
+/// # use samovar::{Samovar, Settings, clear};
+/// # let directory = tempfile::tempdir().unwrap();
+/// # futures_executor::block_on(async {
+/// # let data_dir = Some(directory.path().into());
+/// # let settings = Settings { data_dir, ..Settings::default() };
+/// # let samovar = Samovar::open(settings).await?;
+/// # let path = directory.path();
+/// samovar.close().await?;
+/// std::fs::write(path.join("readme.txt"), "not ours").unwrap();
+/// let cleared = clear(path)?;
+/// assert!(cleared.removed.contains(&path.join("marks.redb")) && cleared.bytes > 0);
+/// assert!(path.join("readme.txt").exists() && cleared.left.is_empty());
+/// # Ok::<(), samovar_core::Error>(())
+/// # }).unwrap();
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cleared {
     /// The files that were removed.
@@ -159,24 +176,26 @@ pub struct Cleared {
 /// Empties a data directory: removes the files that a [`crate::Samovar`] keeps there and nothing else. The
 /// directory itself stays. Links are not followed, and not removed.
 ///
-/// # Errors
-/// [`ErrorKind::Held`] while a process holds the directory; [`ErrorKind::Format`] if it does not bear our
-/// marker or is of a newer format; [`ErrorKind::Invalid`] if it is no directory.
-///
 /// ```
 /// # let directory = tempfile::tempdir().unwrap();
 /// # let path = directory.path();
 /// # futures_executor::block_on(async {
 /// use samovar::{Samovar, Settings, clear};
+/// use samovar_core::ErrorKind;
 ///
 /// let samovar =
 ///     Samovar::open(Settings { data_dir: Some(path.into()), ..Settings::default() }).await?;
-/// assert!(clear(path).is_err(), "held");
+/// assert_eq!(clear(path).unwrap_err().kind(), ErrorKind::Held);
 /// samovar.close().await?;
 /// assert!(!clear(path)?.removed.is_empty());
 /// # Ok::<(), samovar_core::Error>(())
 /// # }).unwrap();
 /// ```
+///
+/// # Errors
+/// [`ErrorKind::Held`] while a process holds the directory; [`ErrorKind::Format`] if it does not bear our
+/// marker or is of a newer format; [`ErrorKind::Invalid`] if it is no directory; [`ErrorKind::Storage`] if it is not
+/// there or the disk fails: what was removed by then is gone.
 pub fn clear(directory: &Path) -> Result<Cleared, Error> {
     let found = directory.symlink_metadata().map_err(|e| failed(directory, "looking at it", e))?;
     if !found.is_dir() {

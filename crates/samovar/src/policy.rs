@@ -25,8 +25,9 @@ use crate::codec::CompressionPolicy;
 ///     soft_timeout: Some(Duration::from_millis(100)),
 ///     ..CachePolicy::named("quotes")
 /// };
-/// assert!(policy.memory && policy.disk);
-/// assert!(samovar::check(&samovar::Settings::default(), &[policy]).is_empty());
+/// assert!(policy.problems().is_empty());
+/// let never = CachePolicy { hard_timeout: Some(Duration::from_millis(50)), ..policy };
+/// assert_eq!(never.problems()[0].field, "soft_timeout", "nobody would wait so long");
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct CachePolicy {
@@ -42,7 +43,7 @@ pub struct CachePolicy {
     /// Under [`Strategy::WriteBack`] a write that failed so often is set aside as a dead letter
     /// ([`crate::Samovar::dead_letters`]); 1 and more.
     pub write_attempts: u32,
-    /// Fresh for so long after the read of the source began.
+    /// Fresh for so long after the read of the source began, spread by `jitter`.
     pub ttl: Duration,
     /// Memory answers for so long after it took an entry in, if that ends before `ttl`; then the tiers below are asked
     /// again. `None`: as long as the entry lives.
@@ -71,13 +72,14 @@ pub struct CachePolicy {
     /// key for ever. `None`: no load is given up.
     pub load_limit: Option<Duration>,
     /// Where nodes share a Redis that keeps this cache: who loads a key holds a lease on it for so long, and the others
-    /// wait for what it brings, each at most twice so long. Longer than a load takes; what a node that died leaves undone
-    /// waits for its end. `None`: every node loads for itself.
+    /// wait for what it brings, each at most twice so long. Longer than a load takes; what a node that died leaves
+    /// undone waits for its end. `None`: every node loads for itself.
     pub load_lease: Option<Duration>,
     /// After a failed load the source is not asked for that key for so long: who asks is given a stale value or an
     /// error at once. Zero: it is asked every time.
     pub throttle: Duration,
-    /// Which caches matter more, 0 to 100: for warm-up and sweeps.
+    /// Which caches matter more, 0 to 100. Nothing goes by it yet: it is carried along, for a warm-up and a sweep in
+    /// that order, which are to come.
     pub priority: u8,
     /// At most so many bytes of memory, as its budget counts them, and never more; entries of this cache give way to
     /// one another then. `None`: as much as all caches together may have.
@@ -96,14 +98,25 @@ pub struct CachePolicy {
 /// promises, and what not.
 ///
 /// ```
-/// # use samovar::{CachePolicy, Strategy};
+/// # use samovar::{CachePolicy, Samovar, Settings, Strategy};
+/// # futures_executor::block_on(async {
+/// # let samovar = Samovar::open(Settings::default()).await?;
+/// let aside = samovar.cache::<String>(CachePolicy::named("stock"));
+/// aside.get_or_load("42", |_| async { Ok("7 left".to_owned()) }).await?;
+/// aside.write("42", "6 left".to_owned()).await?; // after UPDATE stock …
+/// assert!(aside.peek("42").is_none(), "the next read loads");
+///
 /// let policy = CachePolicy { strategy: Strategy::WriteThrough, ..CachePolicy::named("prices") };
-/// assert_eq!(CachePolicy::named("prices").strategy, Strategy::CacheAside);
+/// let through = samovar.cache::<String>(policy);
+/// through.write("42", "12.50".to_owned()).await?;
+/// assert_eq!(*through.peek("42").expect("the new value is kept"), "12.50");
+/// # Ok::<(), samovar_core::Error>(())
+/// # }).unwrap();
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Strategy {
-    /// The source is written, then the key is marked; the next read loads. Without a [`samovar_core::Writer`] the caller
-    /// has written the source, and the key is marked.
+    /// The source is written, then the key is marked; the next read loads. Without a [`samovar_core::Writer`] the
+    /// caller has written the source, and the key is marked.
     #[default]
     CacheAside,
     /// The source is written, then the key is marked, also if the process dies in between; the new value is kept.
@@ -117,10 +130,21 @@ pub enum Strategy {
 /// What keys bear beside themselves. Marks cover a key whatever it bears.
 ///
 /// ```
-/// # use samovar::{CachePolicy, KeyVersion};
-/// // A deploy with another shape of the value never reads what the last one wrote.
-/// let policy = CachePolicy { version: KeyVersion::Schema("v2".into()), ..CachePolicy::named("quotes") };
-/// assert_ne!(policy, CachePolicy::named("quotes"));
+/// # use samovar::{CachePolicy, KeyVersion, Samovar, Settings};
+/// # use samovar_core::{Key, Mode, Scope};
+/// # futures_executor::block_on(async {
+/// # let samovar = Samovar::open(Settings::default()).await?;
+/// let version = |v: &str| KeyVersion::Schema(v.into());
+/// let old = samovar.cache::<String>(CachePolicy { version: version("v1"), ..CachePolicy::named("quotes") });
+/// let new = samovar.cache::<String>(CachePolicy { version: version("v2"), ..CachePolicy::named("quotes") });
+/// old.get_or_load("42", |_| async { Ok("12.50".to_owned()) }).await?;
+/// assert!(new.peek("42").is_none(), "what another deploy wrote is not read");
+///
+/// let scope = Scope::Key(Key::new("quotes", "42"));
+/// samovar.mark(vec![scope], Mode::Remove, "price changed").await?;
+/// assert!(old.peek("42").is_none(), "a mark covers the key in every version");
+/// # Ok::<(), samovar_core::Error>(())
+/// # }).unwrap();
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum KeyVersion {
@@ -134,8 +158,23 @@ pub enum KeyVersion {
 }
 
 impl CachePolicy {
-    /// The default policy under a name: an hour, spread by 20 %, a day stale, absent rows remembered for a minute, a
-    /// second of rest after a failed load, no load longer than five minutes, one node loading at a time (10 s), in every tier that there is, not compressed.
+    /// The default policy under a name: fresh for an hour, spread by 20 %, a day stale, absent rows remembered for a
+    /// minute; a second of rest after a failed load, no load longer than five minutes, one node loading at a time
+    /// (leases of 10 s); in every tier that there is, not compressed; cache-aside, priority 50.
+    ///
+    /// ```
+    /// # use samovar::{CachePolicy, Samovar, Settings};
+    /// # use std::time::Duration;
+    /// # futures_executor::block_on(async {
+    /// # let samovar = Samovar::open(Settings::default()).await?;
+    /// let prices = samovar.cache::<String>(CachePolicy { jitter: 0.0, ..CachePolicy::named("prices") });
+    /// let answer = prices.get_or_load("42", |_| async { Ok("12.50".to_owned()) }).await?;
+    /// let fresh_until = answer.stamp.read_at.plus(Duration::from_secs(3_600));
+    /// assert_eq!(answer.fresh_until, Some(fresh_until), "an hour");
+    /// assert!(samovar.counters().notices().is_empty(), "nothing is wrong with it");
+    /// # Ok::<(), samovar_core::Error>(())
+    /// # }).unwrap();
+    /// ```
     pub fn named(name: impl Into<Arc<str>>) -> CachePolicy {
         CachePolicy {
             name: name.into(),

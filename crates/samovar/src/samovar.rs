@@ -36,7 +36,25 @@ use parts::{open_parts, open_redis};
 const LAST: Duration = Duration::from_secs(5);
 
 /// A tiered cache: memory, Redis, disk, and the fence that keeps them honest. Cheap to clone; lets go of its data
-/// directory when [`Samovar::close`]d, or some time after the last clone is dropped.
+/// directory when [`Samovar::close`]d, or some time after the last clone is dropped, and the last of its caches.
+///
+/// ```
+/// use samovar::{CachePolicy, Samovar, Settings};
+/// use samovar_core::{Mode, Scope};
+///
+/// # futures_executor::block_on(async {
+/// let samovar = Samovar::open(Settings::default()).await?; // everything in memory
+/// let names = samovar.cache::<String>(CachePolicy::named("product_names"));
+/// let prices = samovar.cache::<String>(CachePolicy::named("prices"));
+/// names.get_or_load("42", |_| async { Ok("Tea".to_owned()) }).await?;
+/// prices.get_or_load("42", |_| async { Ok("12.50".to_owned()) }).await?;
+///
+/// // The product is gone, whatever is cached of it and where.
+/// samovar.mark(vec![Scope::Pattern("*:42".parse()?)], Mode::Remove, "delisted").await?;
+/// assert!(names.get("42").await.is_none() && prices.get("42").await.is_none());
+/// # Ok::<(), samovar_core::Error>(())
+/// # }).unwrap();
+/// ```
 #[derive(Clone)]
 pub struct Samovar {
     inner: Arc<Inner>,
@@ -81,13 +99,37 @@ impl Drop for Inner {
 }
 
 impl Samovar {
-    /// Opens a cache. On a data directory that holds entries, and with a Redis that may, one mark is appended that
-    /// expires everything: what was cached before is served labelled as stale until it is read again.
+    /// Opens a cache. Nobody knows what has changed while it was closed: so on a data directory that holds entries, and
+    /// with a Redis that may, one mark is appended that expires everything, and what was cached before is served
+    /// labelled as stale until it is read again. With a log that nodes share ([`Settings::log`]) nothing is expired:
+    /// that has been told all the while what happened.
+    ///
+    /// ```
+    /// # use samovar::{CachePolicy, Samovar, Settings};
+    /// # use samovar_core::Verdict;
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # let path = directory.path();
+    /// # futures_executor::block_on(async {
+    /// let settings = Settings { data_dir: Some(path.into()), ..Settings::default() };
+    /// let samovar = Samovar::open(settings.clone()).await?;
+    /// let names = samovar.cache::<String>(CachePolicy::named("product_names"));
+    /// names.get_or_load("42", |_| async { Ok("Tea".to_owned()) }).await?;
+    /// samovar.close().await?;
+    ///
+    /// let samovar = Samovar::open(settings).await?; // the next day
+    /// let names = samovar.cache::<String>(CachePolicy::named("product_names"));
+    /// let found = names.get("42").await.expect("it lies on disk");
+    /// assert_eq!((found.as_str(), found.verdict), ("Tea", Verdict::Stale));
+    /// # Ok::<(), samovar_core::Error>(())
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] if the settings cannot be ([`crate::check`]), [`ErrorKind::Held`] if another process holds
-    /// the directory, [`ErrorKind::Format`] if it or a file in it is of a newer format or not ours,
-    /// [`ErrorKind::Storage`] if the disk fails.
+    /// [`ErrorKind::Invalid`] if the settings cannot be ([`crate::check`]), if the Redis of a shared log refuses user
+    /// or password, or if there is to be a Redis in a build without the cargo feature `redis`; [`ErrorKind::Held`] if
+    /// another process holds the directory; [`ErrorKind::Format`] if it or a file in it, or the shared log, is of a
+    /// newer format or not ours; [`ErrorKind::Storage`] if the disk fails. A Redis or a shared log that is away is no
+    /// error: it is joined when it answers.
     pub async fn open(settings: Settings) -> Result<Samovar, Error> {
         let problems: Vec<String> = check(&settings, &[]).iter().map(ToString::to_string).collect();
         if !problems.is_empty() {
@@ -161,26 +203,69 @@ impl Samovar {
     }
 
     /// What tells the time here.
+    ///
+    /// ```
+    /// # use samovar::{Samovar, Settings};
+    /// # use samovar_core::Millis;
+    /// # use samovar_testkit::clock::FakeClock;
+    /// # use std::time::Duration;
+    /// # futures_executor::block_on(async {
+    /// let clock = FakeClock::at(Millis(1_000)); // set by hand, for a test
+    /// let samovar = Samovar::open(Settings { clock: clock.clone(), ..Settings::default() }).await?;
+    /// clock.advance(Duration::from_secs(5));
+    /// assert_eq!(samovar.clock().now(), Millis(6_000));
+    /// # Ok::<(), samovar_core::Error>(())
+    /// # }).unwrap();
+    /// ```
     pub fn clock(&self) -> &Arc<dyn Clock> {
         &self.inner.clock
     }
 
     /// The marks applied here, and the question that every read asks.
+    ///
+    /// ```
+    /// # use samovar::{Samovar, Settings};
+    /// # use samovar_core::{Mode, Scope};
+    /// # futures_executor::block_on(async {
+    /// # let samovar = Samovar::open(Settings::default()).await?;
+    /// let version = samovar.mark(vec![Scope::Everything], Mode::Expire, "inventory").await?;
+    /// assert_eq!(samovar.fence().position(), version, "it has been applied here");
+    /// assert_eq!(samovar.fence().pending(), 0);
+    /// # Ok::<(), samovar_core::Error>(())
+    /// # }).unwrap();
+    /// ```
     pub fn fence(&self) -> &Fence {
         &self.inner.fence
     }
 
-    /// A named cache. The same name and prefix give the same entries, whatever else the policy says; of several
-    /// [`CachePolicy::max_bytes`] the smallest holds. Flights and throttles are shared by clones alone.
+    /// A named cache. The same name, prefix and version give the same entries, whatever else the policy says; of
+    /// several [`CachePolicy::max_bytes`] the smallest holds. Flights and throttles are shared by clones alone.
     ///
     /// What is wrong with the policy ([`CachePolicy::problems`]) is said as notices, and held to what is allowed.
+    ///
+    /// ```
+    /// # use samovar::{CachePolicy, Samovar, Settings};
+    /// # futures_executor::block_on(async {
+    /// # let samovar = Samovar::open(Settings::default()).await?;
+    /// let names = samovar.cache::<String>(CachePolicy::named("product_names"));
+    /// names.get_or_load("42", |_| async { Ok("Tea".to_owned()) }).await?;
+    /// let same = samovar.cache::<String>(CachePolicy::named("product_names"));
+    /// let other = samovar.cache::<String>(CachePolicy::named("prices"));
+    /// assert!(same.peek("42").is_some() && other.peek("42").is_none());
+    ///
+    /// samovar.cache::<String>(CachePolicy { jitter: 20.0, ..CachePolicy::named("labels") });
+    /// let said = samovar.counters().notices();
+    /// assert_eq!(&*said[0].text, "cache \"labels\", jitter: found 20, allowed is 0 to 1");
+    /// # Ok::<(), samovar_core::Error>(())
+    /// # }).unwrap();
+    /// ```
     pub fn cache<V: Value>(&self, policy: CachePolicy) -> Cache<V> {
         self.cache_of(policy, None)
     }
 
     /// The same, with who writes to its source: what [`Cache::write`] does then is the policy's
-    /// [`crate::Strategy`]. What was acknowledged under write-back before, also before a restart, is brought to the source
-    /// from here on; of several writers for one name, by the first.
+    /// [`crate::Strategy`]. What was acknowledged under write-back before, also before a restart, is brought to the
+    /// source from here on; of several writers for one name, by the first.
     ///
     /// ```
     /// # use std::sync::Arc;
@@ -198,7 +283,7 @@ impl Samovar {
     /// let samovar = Samovar::open(Settings { data_dir, ..Settings::default() }).await?;
     /// let policy = CachePolicy { strategy: Strategy::WriteBack, ..CachePolicy::named("names") };
     /// let names = samovar.cache_with_writer(policy, Arc::new(Table));
-    /// let written = names.write("42", "Green tea".to_owned()).await?; // durable on this node
+    /// names.write("42", "Green tea".to_owned()).await?; // durable on this node
     /// assert_eq!(*names.peek("42").expect("it is read from there"), "Green tea");
     /// # Ok::<(), samovar_core::Error>(())
     /// # }).unwrap();
@@ -228,25 +313,95 @@ impl Samovar {
         cache
     }
 
-    /// Bytes and entries by tier and cache, kept as entries come and go.
+    /// Bytes and entries by tier and cache, kept as entries come and go: of memory, and of the disk if there is one.
+    /// What Redis holds is for Redis to say: its usage is empty.
+    ///
+    /// ```
+    /// # use samovar::{CachePolicy, Samovar, Settings};
+    /// # use samovar_core::TierName;
+    /// # futures_executor::block_on(async {
+    /// # let samovar = Samovar::open(Settings::default()).await?;
+    /// # let names = samovar.cache::<String>(CachePolicy::named("product_names"));
+    /// names.get_or_load("42", |_| async { Ok("Tea".to_owned()) }).await?;
+    /// let (tier, usage) = &samovar.usage()[0];
+    /// assert_eq!((*tier, usage.caches["product_names"].entries), (TierName::Memory, 1));
+    /// assert!((1..usage.max_bytes).contains(&usage.total().bytes));
+    ///
+    /// names.remove("42").await;
+    /// assert_eq!(samovar.usage()[0].1.total().entries, 0);
+    /// # Ok::<(), samovar_core::Error>(())
+    /// # }).unwrap();
+    /// ```
     pub fn usage(&self) -> Vec<(TierName, Usage)> {
         self.inner.stack.usage()
     }
 
     /// What was counted and said.
+    ///
+    /// ```
+    /// # use samovar::{CachePolicy, Event, Samovar, Settings};
+    /// # use samovar_core::TierName;
+    /// # futures_executor::block_on(async {
+    /// # let samovar = Samovar::open(Settings::default()).await?;
+    /// # let names = samovar.cache::<String>(CachePolicy::named("product_names"));
+    /// names.get_or_load("42", |_| async { Ok("Tea".to_owned()) }).await?;
+    /// names.get_or_load("42", |_| async { Ok("Tea".to_owned()) }).await?;
+    /// let counted = samovar.counters().snapshot();
+    /// assert_eq!(counted.event(Event::Load), 1);
+    /// assert_eq!(counted.of("product_names", TierName::Memory).hits, 1);
+    /// # Ok::<(), samovar_core::Error>(())
+    /// # }).unwrap();
+    /// ```
     pub fn counters(&self) -> &Counters {
         &self.inner.counters
     }
 
     /// Entries that memory has thrown out for want of room since the start.
+    ///
+    /// ```
+    /// # use samovar::{CachePolicy, Samovar, Settings};
+    /// # futures_executor::block_on(async {
+    /// let samovar = Samovar::open(Settings { memory_max_bytes: 1 << 20, ..Settings::default() }).await?;
+    /// let labels = samovar.cache::<String>(CachePolicy::named("labels"));
+    /// for id in 0..100 {
+    ///     labels.get_or_load(&id.to_string(), |_| async { Ok("Tea ".repeat(10_000)) }).await?;
+    /// }
+    /// let held = samovar.usage()[0].1.total().entries;
+    /// assert!(held < 27, "they are of 40 kB each");
+    /// assert_eq!(samovar.memory_evictions(), 100 - held);
+    /// # Ok::<(), samovar_core::Error>(())
+    /// # }).unwrap();
+    /// ```
     pub fn memory_evictions(&self) -> u64 {
         self.inner.stack.memory().evictions()
     }
 
     /// Returns when everything put so far is durable, where it is to be.
     ///
+    /// ```
+    /// # use samovar::{CachePolicy, Samovar, Settings};
+    /// # use samovar_core::{ErrorKind, Part, Stamp};
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # futures_executor::block_on(async {
+    /// # let data_dir = Some(directory.path().into());
+    /// # let settings = Settings { data_dir, ..Settings::default() };
+    /// # let samovar = Samovar::open(settings).await?;
+    /// # let names = samovar.cache::<String>(CachePolicy::named("product_names"));
+    /// # let stamp = Stamp::new(names.token(), samovar.clock().now());
+    /// # let parts = [Part { span: None, stamp }].into();
+    /// names.put_below("42", "Tea".to_owned(), parts);
+    /// samovar.flush().await?; // a crash does not lose it from here on
+    /// assert_eq!(samovar.usage()[1].1.caches["product_names"].entries, 1);
+    ///
+    /// samovar.close().await?;
+    /// assert_eq!(samovar.flush().await.unwrap_err().kind(), ErrorKind::Closed);
+    /// # Ok::<(), samovar_core::Error>(())
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
-    /// If writing failed, also of what was put since the last flush.
+    /// [`ErrorKind::Storage`] if writing to disk or Redis failed, also of what was put since the last flush;
+    /// [`ErrorKind::Closed`] after [`Samovar::close`], where there is a tier below memory.
     pub async fn flush(&self) -> Result<(), Error> {
         self.inner.stack.flush().await
     }
@@ -254,8 +409,30 @@ impl Samovar {
     /// Drops from disk what the fence refuses, now; otherwise it is done in the background after marks. Returns
     /// the version up to which marks were applied when it began.
     ///
+    /// ```
+    /// # use samovar::{CachePolicy, Samovar, Settings};
+    /// # use samovar_core::{Mode, Part, Scope, Stamp};
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # futures_executor::block_on(async {
+    /// # let data_dir = Some(directory.path().into());
+    /// # let settings = Settings { data_dir, sweep_after: None, ..Settings::default() };
+    /// # let samovar = Samovar::open(settings).await?;
+    /// # let names = samovar.cache::<String>(CachePolicy::named("product_names"));
+    /// # let stamp = Stamp::new(names.token(), samovar.clock().now());
+    /// # let parts = [Part { span: None, stamp }].into();
+    /// names.put_below("42", "Tea".to_owned(), parts);
+    /// samovar.flush().await?;
+    /// let scope = Scope::Cache("product_names".into());
+    /// let version = samovar.mark(vec![scope], Mode::Remove, "all renamed").await?;
+    /// assert_eq!(samovar.usage()[1].1.total().entries, 1, "refused, and still there");
+    /// assert_eq!(samovar.sweep().await?, version);
+    /// assert_eq!(samovar.usage()[1].1.total().entries, 0);
+    /// # Ok::<(), samovar_core::Error>(())
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
-    /// If the disk fails.
+    /// [`ErrorKind::Storage`] if the disk fails; [`ErrorKind::Closed`] after [`Samovar::close`], where there is a disk.
     pub async fn sweep(&self) -> Result<Version, Error> {
         let position = self.inner.fence.position();
         self.inner.stack.sweep().await?;
@@ -263,11 +440,32 @@ impl Samovar {
     }
 
     /// Makes everything durable, stops all threads and lets go of the data directory. Afterwards memory still
-    /// answers; marks and flushes fail. Invalidations that a shared log has not got yet are given a moment, and then
-    /// stand in the journal, where there is a data directory.
+    /// answers; marks fail, and so do flushes where there is a tier below, with [`ErrorKind::Closed`]. Invalidations
+    /// that a shared log has not got yet are given 5 seconds, and then stand in the journal, where there is a data
+    /// directory.
+    ///
+    /// ```
+    /// # use samovar::{CachePolicy, Samovar, Settings};
+    /// # use samovar_core::{ErrorKind, Mode, Scope};
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # futures_executor::block_on(async {
+    /// # let data_dir = Some(directory.path().into());
+    /// # let settings = Settings { data_dir, ..Settings::default() };
+    /// # let samovar = Samovar::open(settings).await?;
+    /// # let names = samovar.cache::<String>(CachePolicy::named("product_names"));
+    /// names.get_or_load("42", |_| async { Ok("Tea".to_owned()) }).await?;
+    /// samovar.close().await?;
+    /// assert_eq!(*names.peek("42").expect("memory still answers"), "Tea");
+    /// let marked = samovar.mark(vec![Scope::Everything], Mode::Remove, "too late").await;
+    /// assert_eq!(marked.unwrap_err().kind(), ErrorKind::Closed);
+    /// samovar::clear(directory.path())?; // nobody holds it any more
+    /// # Ok::<(), samovar_core::Error>(())
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
-    /// The first failure; everything is closed all the same.
+    /// The first failure; everything is closed all the same. [`ErrorKind::Storage`] if the disk or a write to Redis
+    /// fails or has failed before, [`ErrorKind::Format`] if the log cannot be read any more.
     pub async fn close(&self) -> Result<(), Error> {
         let inner = &self.inner;
         let fence = &inner.fence;

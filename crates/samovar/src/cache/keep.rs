@@ -13,20 +13,83 @@ use crate::tier::{FOR_GOOD, Held, is_late};
 use crate::value::Value;
 
 impl<V: Value> Cache<V> {
-    /// Keeps a value: in memory at once, in Redis and on disk soon (durable after [`crate::Samovar::flush`]), each if the
-    /// policy says so, and unless what stands there was read later. The parts bear stamps made from a token taken
+    /// Keeps a value: in memory at once, in Redis and on disk soon (durable after [`crate::Samovar::flush`]), each if
+    /// the policy says so, and unless what stands there was read later. The parts bear stamps made from a token taken
     /// before their source was read. Never waits.
+    ///
+    /// Gives the value back, shared with memory, for who goes on to use it: also if nothing was kept, because a mark
+    /// covers it already, what stands there was read later, or it is larger than a tier takes.
+    ///
+    /// ```
+    /// # use samovar::{CachePolicy, Samovar, Settings};
+    /// # use samovar_core::{Mode, Part, Parts, Scope, Stamp};
+    /// # use std::sync::Arc;
+    /// # futures_executor::block_on(async {
+    /// # let samovar = Samovar::open(Settings::default()).await?;
+    /// # let prices = samovar.cache::<String>(CachePolicy::named("prices"));
+    /// let stamp = Stamp::new(prices.token(), samovar.clock().now()); // before the source is read
+    /// let price = "12.50".to_owned(); // SELECT price …
+    /// let parts: Parts = [Part { span: None, stamp }].into();
+    /// let put = prices.put("42", price, parts.clone());
+    /// assert!(Arc::ptr_eq(&put, &prices.peek("42").expect("memory has it at once").value()));
+    ///
+    /// // Nothing that was read before this is kept any more.
+    /// samovar.mark(vec![Scope::Cache("prices".into())], Mode::Remove, "new list").await?;
+    /// let put = prices.put("43", "9.90".to_owned(), parts);
+    /// assert!(*put == "9.90" && prices.peek("43").is_none());
+    /// # Ok::<(), samovar_core::Error>(())
+    /// # }).unwrap();
+    /// ```
     pub fn put(&self, key: &str, value: impl Into<Arc<V>>, parts: Parts) -> Arc<V> {
         self.put_with(key, value, parts, PutOptions::default())
     }
 
     /// Keeps a value below memory alone, for bulk loads of what will not be read soon. What memory held under the key
     /// is forgotten, unless it was read later: then nothing is kept.
+    ///
+    /// ```
+    /// # use samovar::{CachePolicy, Samovar, Settings};
+    /// # use samovar_core::{Part, Stamp, TierName};
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # futures_executor::block_on(async {
+    /// # let data_dir = Some(directory.path().into());
+    /// # let settings = Settings { data_dir, ..Settings::default() };
+    /// # let samovar = Samovar::open(settings).await?;
+    /// # let prices = samovar.cache::<String>(CachePolicy::named("prices"));
+    /// let stamp = Stamp::new(prices.token(), samovar.clock().now()); // before the source is read
+    /// prices.put_below("42", "12.50".to_owned(), [Part { span: None, stamp }].into());
+    /// assert!(prices.peek("42").is_none(), "memory is left to what is read");
+    /// assert_eq!(prices.get("42").await.expect("it is on disk").tier, TierName::Disk);
+    /// # Ok::<(), samovar_core::Error>(())
+    /// # }).unwrap();
+    /// ```
     pub fn put_below(&self, key: &str, value: impl Into<Arc<V>>, parts: Parts) -> Arc<V> {
         self.put_with(key, value, parts, PutOptions { below: true, ..PutOptions::default() })
     }
 
     /// As [`Cache::put`], with options.
+    ///
+    /// ```
+    /// # use samovar::{CachePolicy, PutOptions, Samovar, Settings};
+    /// # use samovar_core::{Mode, Part, Scope, Stamp, Tags};
+    /// # use std::time::Duration;
+    /// # futures_executor::block_on(async {
+    /// # let samovar = Samovar::open(Settings::default()).await?;
+    /// # let prices = samovar.cache::<String>(CachePolicy { jitter: 0.0, ..CachePolicy::named("prices") });
+    /// let options = PutOptions {
+    ///     tags: Tags::new(["campaign:spring"])?,
+    ///     ttl: Some(Duration::from_secs(5)),
+    ///     ..PutOptions::default()
+    /// };
+    /// let stamp = Stamp::new(prices.token(), samovar.clock().now());
+    /// prices.put_with("42", "9.90".to_owned(), [Part { span: None, stamp }].into(), options);
+    /// assert_eq!(prices.peek("42").expect("it was put").lifetime().ttl, Duration::from_secs(5));
+    ///
+    /// samovar.mark(vec![Scope::Tag("campaign:spring".into())], Mode::Remove, "it is over").await?;
+    /// assert!(prices.peek("42").is_none());
+    /// # Ok::<(), samovar_core::Error>(())
+    /// # }).unwrap();
+    /// ```
     pub fn put_with(
         &self,
         key: &str,

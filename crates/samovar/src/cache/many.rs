@@ -94,8 +94,9 @@ impl<V: Value> Cache<V> {
     /// read again in the background. A key that is being loaded is waited for; who asks for one that this loads waits
     /// for this.
     ///
-    /// `load` is told the keys that are to be loaded and gives a value, or a [`Loaded`], for each; [`Loaded::failed`] for
-    /// one that alone cannot be read. Of a key that it leaves out the source has no row. Timeouts count from when it begins to wait for loads.
+    /// `load` is told the keys that are to be loaded and gives a value, or a [`Loaded`], for each; [`Loaded::failed`]
+    /// for one that alone cannot be read. Of a key that it leaves out the source has no row. Timeouts count from when
+    /// the call begins to wait for loads.
     ///
     /// ```
     /// # use samovar::{CachePolicy, LoadMany, ReadOptions, Samovar, Settings};

@@ -10,11 +10,19 @@ use crate::policy::{CachePolicy, LONGEST};
 /// How a value is put, beside its parts.
 ///
 /// ```
-/// # use samovar::PutOptions;
-/// # use samovar_core::Tags;
+/// # use samovar::{CachePolicy, PutOptions, Samovar, Settings};
+/// # use samovar_core::{Mode, Part, Scope, Stamp, Tags};
+/// # futures_executor::block_on(async {
+/// # let samovar = Samovar::open(Settings::default()).await?;
+/// # let names = samovar.cache::<String>(CachePolicy::named("product_names"));
+/// # let stamp = Stamp::new(names.token(), samovar.clock().now());
+/// # let parts = [Part { span: None, stamp }].into();
 /// let options = PutOptions { tags: Tags::new(["supplier:7"])?, ..PutOptions::default() };
-/// assert!(!options.below);
+/// names.put_with("42", "Tea".to_owned(), parts, options);
+/// samovar.mark(vec![Scope::Tag("supplier:7".into())], Mode::Remove, "renamed").await?;
+/// assert!(names.peek("42").is_none());
 /// # Ok::<(), samovar_core::Error>(())
+/// # }).unwrap();
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct PutOptions {
@@ -22,9 +30,9 @@ pub struct PutOptions {
     pub tags: Tags,
     /// Below memory alone, as [`crate::Cache::put_below`] does.
     pub below: bool,
-    /// In place of the policy's.
+    /// How long it is fresh, in place of the policy's `ttl`; spread all the same.
     pub ttl: Option<Duration>,
-    /// In place of the policy's.
+    /// How long past that it may be served with a label, in place of the policy's; its fail-safe comes on top.
     pub stale_window: Option<Duration>,
 }
 
@@ -32,15 +40,31 @@ pub struct PutOptions {
 /// policy's. Those who wait for one load each go by their own; how long the value lives is said by who began it.
 ///
 /// ```
-/// # use samovar::ReadOptions;
+/// # use samovar::{CachePolicy, Outcome, ReadOptions, Samovar, Settings};
+/// # use samovar_core::Millis;
 /// # use std::time::Duration;
-/// // A page that is being drawn waits for 50 ms and takes what is there then, if there is anything.
+/// # use samovar_testkit::clock::FakeClock;
+/// # futures_executor::block_on(async {
+/// # let clock = FakeClock::at(Millis(0));
+/// # let settings = Settings { clock: clock.clone(), ..Settings::default() };
+/// # let samovar = Samovar::open(settings).await?;
+/// # let ttl = Duration::from_secs(60);
+/// # let policy = CachePolicy { ttl, jitter: 0.0, ..CachePolicy::named("prices") };
+/// # let prices = samovar.cache::<String>(policy);
+/// // Who draws a page waits for 50 ms, and takes what is there then, if there is anything.
 /// let patient = ReadOptions {
 ///     stale_window: Some(Duration::ZERO),
 ///     soft_timeout: Some(Duration::from_millis(50)),
 ///     ..ReadOptions::default()
 /// };
-/// assert!(!patient.refresh);
+/// prices.get_or_load("42", |_| async { Ok("12.50".to_owned()) }).await?;
+/// clock.advance(Duration::from_secs(61)); // it was fresh for a minute
+/// let load = |_| async { Ok("13.00".to_owned()) };
+/// let answer = prices.get_or_load_with("42", patient, load).await?;
+/// assert_eq!(answer.outcome, Outcome::Loaded, "the source was quick");
+/// assert_eq!(answer.value.as_deref().map(String::as_str), Some("13.00"));
+/// # Ok::<(), samovar_core::Error>(())
+/// # }).unwrap();
 /// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ReadOptions {
@@ -54,9 +78,11 @@ pub struct ReadOptions {
     /// Zero: what is past its stale window is not served though the load fails. Otherwise the shorter of this and the
     /// policy's.
     pub fail_safe: Option<Duration>,
-    /// `Duration::MAX`: waits, whatever the policy says.
+    /// Who has waited so long is given a stale value, if there is one. `Duration::MAX`: waits, whatever the policy
+    /// says.
     pub soft_timeout: Option<Duration>,
-    /// `Duration::MAX`: waits, whatever the policy says.
+    /// Who has waited so long is given an error, or what fail-safe allows. `Duration::MAX`: waits, whatever the policy
+    /// says.
     pub hard_timeout: Option<Duration>,
     /// How long the source rests if the load that this call begins fails.
     pub throttle: Option<Duration>,

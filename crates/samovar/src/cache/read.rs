@@ -39,10 +39,32 @@ impl<V: Value> Cache<V> {
     /// or that there is none. It runs at most once, on the task of whoever waits for it, and goes on in the
     /// background if nobody does because of a timeout.
     ///
+    /// ```
+    /// # use samovar::{CachePolicy, Outcome, Samovar, Settings};
+    /// # use samovar_core::{Error, ErrorKind, Millis};
+    /// # use samovar_testkit::clock::FakeClock;
+    /// # futures_executor::block_on(async {
+    /// # let clock = FakeClock::at(Millis(0));
+    /// # let settings = Settings { clock: clock.clone(), ..Settings::default() };
+    /// # let samovar = Samovar::open(settings).await?;
+    /// # let names = samovar.cache::<String>(CachePolicy::named("product_names"));
+    /// let answer = names.get_or_load("42", |_| async { Ok("Tea".to_owned()) }).await?;
+    /// assert_eq!(answer.outcome, Outcome::Loaded);
+    ///
+    /// let fails = |_| async { Err::<String, _>(Error::new(ErrorKind::Source, "the database is away")) };
+    /// let answer = names.get_or_load("42", fails).await?;
+    /// assert_eq!(answer.outcome, Outcome::Hit, "it is there: nobody asks the source");
+    /// assert_eq!(names.get_or_load("43", fails).await.unwrap_err().kind(), ErrorKind::Source);
+    /// assert_eq!(names.get_or_load("43", fails).await.unwrap_err().kind(), ErrorKind::Throttled);
+    /// # Ok::<(), samovar_core::Error>(())
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
-    /// The loader's, or that it panicked; of kind [`ErrorKind::Timeout`] if that took too long, and
-    /// [`ErrorKind::Throttled`] if a load of this key failed a moment ago. Each only if there is nothing stale that
-    /// may be served in its place.
+    /// The loader's own, or [`ErrorKind::Source`] if it panicked; [`ErrorKind::Timeout`] if it took longer than the
+    /// hard timeout or the `load_limit`; [`ErrorKind::Throttled`] if a load of this key failed a moment ago;
+    /// [`ErrorKind::Invalid`] if it says that nothing has changed where there was nothing, or names too many tags. Each
+    /// only if there is nothing stale that may be served in its place.
     pub async fn get_or_load<F, Fut, L>(&self, key: &str, load: F) -> Result<Answer<V>, Error>
     where
         F: FnOnce(Load<V>) -> Fut + Send + 'static,
@@ -53,6 +75,21 @@ impl<V: Value> Cache<V> {
     }
 
     /// As [`Cache::get_or_load`], with options for this call.
+    ///
+    /// ```
+    /// # use samovar::{CachePolicy, Outcome, ReadOptions, Samovar, Settings};
+    /// # futures_executor::block_on(async {
+    /// # let samovar = Samovar::open(Settings::default()).await?;
+    /// # let prices = samovar.cache::<String>(CachePolicy::named("prices"));
+    /// prices.get_or_load("42", |_| async { Ok("12.50".to_owned()) }).await?;
+    /// // Who pays wants to know what it costs now.
+    /// let now = ReadOptions { refresh: true, ..ReadOptions::default() };
+    /// let answer = prices.get_or_load_with("42", now, |_| async { Ok("13.00".to_owned()) }).await?;
+    /// assert_eq!(answer.outcome, Outcome::Loaded);
+    /// assert_eq!(*prices.peek("42").expect("it is kept for all"), "13.00");
+    /// # Ok::<(), samovar_core::Error>(())
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// As there.

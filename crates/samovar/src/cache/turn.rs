@@ -30,9 +30,9 @@ pub(super) enum Turn<V> {
 }
 
 impl<V: Value> Cache<V> {
-    /// Waits until this node is to load a key, or another has done so since `known` was seen: at most for twice the time
-    /// of a lease, so that of those who wait for one that died another takes its place; and not at all while Redis is out
-    /// of order.
+    /// Waits until this node is to load a key, or another has done so since `known` was seen: at most for twice the
+    /// time of a lease, so that of those who wait for one that died another takes its place; and not at all while Redis
+    /// is out of order.
     pub(super) async fn turn(&self, key: &Key, known: Option<&Seen<V>>, terms: &Terms) -> Turn<V> {
         let Some((leases, time)) = self.leases(terms) else { return Turn::Load(None) };
         let clock = &self.inner.clock;

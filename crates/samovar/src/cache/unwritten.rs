@@ -255,7 +255,32 @@ impl<V: Value> Cache<V> {
         self.unwritten.as_ref().is_some_and(|unwritten| unwritten.has(key))
     }
 
-    /// How many writes were acknowledged under [`crate::Strategy::WriteBack`] and do not stand in the source yet.
+    /// How many writes were acknowledged under [`crate::Strategy::WriteBack`] and do not stand in the source yet. Those
+    /// that were given up ([`crate::Samovar::dead_letters`]) are not among them.
+    ///
+    /// ```
+    /// # use samovar::{CachePolicy, Samovar, Settings, Strategy};
+    /// # use samovar_core::{BoxFuture, Write, WriteError, Writer};
+    /// # use std::sync::Arc;
+    /// # struct Away;
+    /// # impl Writer<String> for Away {
+    /// #     fn write<'a>(&'a self, _: &'a [Write<String>]) -> BoxFuture<'a, Vec<Result<(), WriteError>>> {
+    /// #         Box::pin(std::future::pending())
+    /// #     }
+    /// # }
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # futures_executor::block_on(async {
+    /// # let data_dir = Some(directory.path().into());
+    /// # let settings = Settings { data_dir, ..Settings::default() };
+    /// # let samovar = Samovar::open(settings).await?;
+    /// let policy = CachePolicy { strategy: Strategy::WriteBack, ..CachePolicy::named("prices") };
+    /// let prices = samovar.cache_with_writer(policy, Arc::new(Away)); // its source does not answer
+    /// prices.write("42", "12.50".to_owned()).await?;
+    /// assert_eq!(prices.unwritten(), 1);
+    /// assert_eq!(*prices.peek("42").expect("this node reads it all the same"), "12.50");
+    /// # Ok::<(), samovar_core::Error>(())
+    /// # }).unwrap();
+    /// ```
     pub fn unwritten(&self) -> usize {
         self.unwritten.as_ref().map_or(0, |unwritten| unwritten.len())
     }

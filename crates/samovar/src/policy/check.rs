@@ -14,6 +14,15 @@ pub(crate) const LONGEST: Duration = Duration::from_secs(100 * 365 * 86_400);
 const LONGEST_NAME: usize = 200;
 
 /// A mistake in settings or in a policy.
+///
+/// ```
+/// # use samovar::CachePolicy;
+/// let wrong = CachePolicy { jitter: 20.0, ..CachePolicy::named("quotes") };
+/// let problem = &wrong.problems()[0];
+/// assert_eq!((problem.cache.as_deref(), problem.field), (Some("quotes"), "jitter"));
+/// assert_eq!(problem.text, "found 20, allowed is 0 to 1");
+/// assert_eq!(problem.to_string(), "cache \"quotes\", jitter: found 20, allowed is 0 to 1");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// The cache whose policy it is in; `None`: the settings.

@@ -14,13 +14,15 @@ use crate::fence::Standing;
 /// What is said of an invalidation beside what it covers.
 ///
 /// ```
-/// # use samovar::{MarkOptions, Samovar, Settings};
-/// # use samovar_core::{Mode, Scope};
+/// # use samovar::{CachePolicy, MarkOptions, Samovar, Settings};
+/// # use samovar_core::Scope;
 /// # futures_executor::block_on(async {
 /// # let samovar = Samovar::open(Settings::default()).await?;
+/// # let prices = samovar.cache::<String>(CachePolicy::named("prices"));
+/// prices.get_or_load("42", |_| async { Ok("12.50".to_owned()) }).await?;
 /// let urgent = MarkOptions { priority: 90, ..MarkOptions::because("price changed") };
-/// assert_eq!(urgent.mode, Mode::Remove);
 /// samovar.mark_with(vec![Scope::Cache("prices".into())], urgent).await?;
+/// assert!(prices.peek("42").is_none());
 /// # Ok::<(), samovar_core::Error>(())
 /// # }).unwrap();
 /// ```
@@ -28,15 +30,39 @@ use crate::fence::Standing;
 pub struct MarkOptions {
     /// What becomes of what it covers; [`Mode::Remove`] if nothing is said.
     pub mode: Mode,
-    /// Why, for people.
+    /// Why, for people: it stands in the log with the mark.
     pub reason: Arc<str>,
-    /// How soon what it covers is swept away and read again, beside others: from 0 to 100, which is first;
-    /// [`Mark::PRIORITY`] if nothing is said.
+    /// How soon what it covers is to be swept away and read again, beside others: from 0 to 100, which is first;
+    /// [`Mark::PRIORITY`] if nothing is said. Nothing goes by it yet: it is carried along in the log, for a sweep in
+    /// that order, which is to come.
     pub priority: u8,
 }
 
 impl MarkOptions {
     /// A `remove` of the usual priority, for this reason.
+    ///
+    /// ```
+    /// # use samovar::{CachePolicy, MarkOptions, Samovar, Settings};
+    /// # use samovar_core::{Millis, Mode, Scope, Verdict};
+    /// # use samovar_testkit::clock::FakeClock;
+    /// # futures_executor::block_on(async {
+    /// # let clock = FakeClock::at(Millis(0));
+    /// # let settings = Settings { clock: clock.clone(), ..Settings::default() };
+    /// # let samovar = Samovar::open(settings).await?;
+    /// # let prices = samovar.cache::<String>(CachePolicy::named("prices"));
+    /// prices.get_or_load("42", |_| async { Ok("12.50".to_owned()) }).await?;
+    /// let wrong = MarkOptions::because("the list was wrong");
+    /// samovar.mark_with(vec![Scope::Everything], wrong.clone()).await?;
+    /// assert!(prices.peek("42").is_none(), "never served again");
+    ///
+    /// // What may be served until it is read again:
+    /// let old = MarkOptions { mode: Mode::Expire, ..wrong };
+    /// prices.get_or_load("42", |_| async { Ok("13.00".to_owned()) }).await?;
+    /// samovar.mark_with(vec![Scope::Everything], old).await?;
+    /// assert_eq!(prices.peek("42").expect("it is labelled").verdict, Verdict::Stale);
+    /// # Ok::<(), samovar_core::Error>(())
+    /// # }).unwrap();
+    /// ```
     pub fn because(reason: impl Into<Arc<str>>) -> MarkOptions {
         MarkOptions { mode: Mode::Remove, reason: reason.into(), priority: Mark::PRIORITY }
     }
@@ -50,12 +76,38 @@ impl Samovar {
     /// To be called after the source has committed the change: what is loaded between a mark and a later commit
     /// is old and is kept. If the future is dropped the marks stand all the same.
     ///
-    /// While a log that is shared is away ([`crate::Settings::log_patience`]), marks are durable in the journal of the data
-    /// directory instead: this returns once they are, with the version that is applied here until they have theirs.
+    /// While a log that is shared is away ([`crate::Settings::log_patience`]), marks are durable in the journal of the
+    /// data directory instead: this returns once they are, with the version that is applied here until they have
+    /// theirs.
+    ///
+    /// ```
+    /// # use samovar::{CachePolicy, Samovar, Settings};
+    /// # use samovar_core::{Key, Millis, Mode, Scope, Verdict};
+    /// # use samovar_testkit::clock::FakeClock;
+    /// # futures_executor::block_on(async {
+    /// # let clock = FakeClock::at(Millis(0));
+    /// # let settings = Settings { clock: clock.clone(), ..Settings::default() };
+    /// # let samovar = Samovar::open(settings).await?;
+    /// # let names = samovar.cache::<String>(CachePolicy::named("product_names"));
+    /// # let prices = samovar.cache::<String>(CachePolicy::named("prices"));
+    /// # names.get_or_load("42", |_| async { Ok("Tea".to_owned()) }).await?;
+    /// # prices.get_or_load("42", |_| async { Ok("12.50".to_owned()) }).await?;
+    /// let scope = Scope::Key(Key::new("product_names", "42"));
+    /// samovar.mark(vec![scope], Mode::Remove, "renamed").await?;
+    /// assert!(names.peek("42").is_none(), "never again");
+    ///
+    /// samovar.mark(vec![Scope::Cache("prices".into())], Mode::Expire, "new list").await?;
+    /// let found = prices.peek("42").expect("it is labelled until it is read again");
+    /// assert_eq!((found.verdict, found.marked), (Verdict::Stale, true));
+    /// # Ok::<(), samovar_core::Error>(())
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
-    /// If the log fails, or a shared one is away and there is no data directory: whether the marks are durable is then
-    /// not known. They stay in force in this process, and are sent until the log has them.
+    /// [`ErrorKind::Storage`] if the disk fails under the log or the journal, or that is full; [`ErrorKind::Away`] if a
+    /// shared log has not answered in time and there is no data directory, or what it failed of; [`ErrorKind::Format`]
+    /// if the log is damaged or of a newer version; [`ErrorKind::Closed`] after [`Samovar::close`]. Whether the marks
+    /// are durable is then not known. They stay in force in this process, and are sent until the log has them.
     pub async fn mark(
         &self,
         scopes: Vec<Scope>,
@@ -66,6 +118,23 @@ impl Samovar {
     }
 
     /// As [`Samovar::mark`], with all that may be said of an invalidation.
+    ///
+    /// ```
+    /// # use samovar::{MarkOptions, Samovar, Settings};
+    /// # use samovar_core::{ErrorKind, Mode, Scope};
+    /// # futures_executor::block_on(async {
+    /// # let samovar = Samovar::open(Settings::default()).await?;
+    /// let scopes = vec![Scope::Tag("supplier:7".into()), Scope::Cache("prices".into())];
+    /// let options = MarkOptions { mode: Mode::Expire, ..MarkOptions::because("new list") };
+    /// let version = samovar.mark_with(scopes.clone(), options.clone()).await?;
+    /// assert_eq!(version.seq, 2, "a mark for each scope; this is the version of the last");
+    ///
+    /// let beyond = MarkOptions { priority: 101, ..options };
+    /// let refused = samovar.mark_with(scopes, beyond).await.unwrap_err();
+    /// assert_eq!(refused.kind(), ErrorKind::Invalid);
+    /// # Ok::<(), samovar_core::Error>(())
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// As there; of kind [`ErrorKind::Invalid`] if the priority is above [`Mark::PRIORITY_MAX`].
