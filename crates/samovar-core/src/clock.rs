@@ -12,6 +12,15 @@ use serde::{Deserialize, Serialize};
 use crate::BoxFuture;
 
 /// Wall-clock milliseconds since 1970-01-01T00:00:00Z. Used for lifetimes and labels, never to order events.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use samovar_core::Millis;
+/// let read_at = Millis(1_790_000_000_000); // 2026-09-21T13:33:20Z
+/// let stale_from = read_at.plus(Duration::from_secs(60));
+/// assert_eq!(stale_from, Millis(1_790_000_060_000));
+/// assert_eq!(stale_from.since(read_at), Some(Duration::from_secs(60)));
+/// ```
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
 )]
@@ -31,12 +40,52 @@ impl Millis {
     }
 
     /// This time plus a duration; saturates at the end of time.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use samovar_core::Millis;
+    /// assert_eq!(Millis(1_000).plus(Duration::from_millis(500)), Millis(1_500));
+    /// assert_eq!(Millis(1_000).plus(Duration::MAX), Millis(i64::MAX), "for good");
+    /// ```
     pub fn plus(self, by: Duration) -> Millis {
         Millis(self.0.saturating_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX)))
     }
 }
 
 /// Tells the time. One instance is shared by everything in a process, so that a test can hold it still.
+///
+/// A clock that stands still until a test moves it:
+///
+/// ```
+/// use std::sync::Mutex;
+/// use std::task::{Context, Waker};
+/// use std::time::Duration;
+///
+/// use samovar_core::{BoxFuture, Clock, Millis};
+///
+/// #[derive(Default)]
+/// struct Held(Mutex<Duration>);
+///
+/// impl Clock for Held {
+///     fn now(&self) -> Millis {
+///         Millis(1_790_000_000_000).plus(self.elapsed())
+///     }
+///     fn elapsed(&self) -> Duration {
+///         *self.0.lock().unwrap()
+///     }
+///     /// Whoever sleeps is woken at once, and so much later it is then.
+///     fn sleep(&self, period: Duration) -> BoxFuture<'static, ()> {
+///         *self.0.lock().unwrap() += period;
+///         Box::pin(std::future::ready(()))
+///     }
+/// }
+///
+/// let clock = Held::default();
+/// let slept = clock.sleep(Duration::from_secs(60)).as_mut().poll(&mut Context::from_waker(Waker::noop()));
+/// assert!(slept.is_ready());
+/// assert_eq!(clock.now(), Millis(1_790_000_060_000));
+/// assert_eq!(clock.since_boot(), clock.elapsed(), "unless a clock knows better");
+/// ```
 pub trait Clock: Send + Sync + 'static {
     /// Wall-clock time, for lifetimes and labels.
     fn now(&self) -> Millis;
@@ -55,6 +104,14 @@ pub trait Clock: Send + Sync + 'static {
 }
 
 /// The machine's clocks.
+///
+/// ```
+/// # use samovar_core::{Clock, Millis, SystemClock};
+/// let clock = SystemClock::new();
+/// let before = clock.elapsed();
+/// assert!(clock.now() > Millis(1_700_000_000_000), "after 2023, in milliseconds");
+/// assert!(clock.elapsed() >= before, "it never goes backwards");
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct SystemClock {
     started: Instant,
@@ -62,6 +119,12 @@ pub struct SystemClock {
 
 impl SystemClock {
     /// A clock whose [`Clock::elapsed`] counts from now.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use samovar_core::{Clock, SystemClock};
+    /// assert!(SystemClock::new().elapsed() < Duration::from_secs(60), "however long the machine has run");
+    /// ```
     pub fn new() -> Self {
         SystemClock { started: Instant::now() }
     }

@@ -20,6 +20,12 @@ use serde::{Deserialize, Serialize};
 pub struct Day(pub i32);
 
 /// The text is not a date of the form `YYYY-MM-DD`.
+///
+/// ```
+/// # use samovar_core::{Day, DayParseError};
+/// assert_eq!("03.02.2026".parse::<Day>(), Err(DayParseError));
+/// assert_eq!(DayParseError.to_string(), "not a date of the form YYYY-MM-DD");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DayParseError;
 
@@ -36,6 +42,16 @@ impl Day {
     ///
     /// The conversion is Howard Hinnant's `days_from_civil`
     /// (<https://howardhinnant.github.io/date_algorithms.html>).
+    ///
+    /// The years from -9999 to 9999 are known.
+    ///
+    /// ```
+    /// # use samovar_core::Day;
+    /// assert_eq!(Day::from_ymd(1970, 1, 1), Some(Day(0)));
+    /// assert_eq!(Day::from_ymd(2024, 2, 29), "2024-02-29".parse().ok());
+    /// assert_eq!(Day::from_ymd(2026, 2, 29), None, "2026 is no leap year");
+    /// assert_eq!(Day::from_ymd(10_000, 1, 1), None);
+    /// ```
     pub fn from_ymd(year: i32, month: u32, day: u32) -> Option<Day> {
         if !(-9_999..=9_999).contains(&year) || !(1..=12).contains(&month) || day == 0 {
             return None;
@@ -59,6 +75,14 @@ impl Day {
     }
 
     /// Year, month (1–12) and day of the month (1–31): the inverse of [`Day::from_ymd`].
+    ///
+    /// ```
+    /// # use samovar_core::Day;
+    /// let day: Day = "2026-02-28".parse()?;
+    /// assert_eq!(day.ymd(), (2026, 2, 28));
+    /// assert_eq!(day.plus(1).ymd(), (2026, 3, 1));
+    /// # Ok::<(), samovar_core::DayParseError>(())
+    /// ```
     pub fn ymd(self) -> (i32, u32, u32) {
         let z = i64::from(self.0) + 719_468;
         let era = z.div_euclid(146_097);
@@ -73,6 +97,14 @@ impl Day {
     }
 
     /// This day moved by a number of days.
+    ///
+    /// ```
+    /// # use samovar_core::Day;
+    /// let day: Day = "2026-03-01".parse()?;
+    /// assert_eq!(day.plus(-1).to_string(), "2026-02-28");
+    /// assert_eq!(Day(i32::MAX).plus(1), Day(i32::MAX), "it saturates");
+    /// # Ok::<(), samovar_core::DayParseError>(())
+    /// ```
     pub fn plus(self, days: i32) -> Day {
         Day(self.0.saturating_add(days))
     }
@@ -109,6 +141,17 @@ impl FromStr for Day {
 }
 
 /// One store on one day: the unit in which data become dirty and are derived again.
+///
+/// ```
+/// # use samovar_core::{Day, Key, Partition, Scope, Tags};
+/// let partition = Partition { store: "17".into(), day: "2026-02-03".parse()? };
+/// assert_eq!(partition.to_string(), "store 17 on 2026-02-03");
+///
+/// // A mark on it covers what names it, and no value that names none.
+/// let marked = Scope::Partition(partition);
+/// assert!(!marked.covers(&Key::new("product_name", "42"), &Tags::NONE));
+/// # Ok::<(), samovar_core::DayParseError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Partition {
     /// The store's id as text, whatever its type in the source.
@@ -119,6 +162,14 @@ pub struct Partition {
 
 impl Partition {
     /// The partition of a store on a day.
+    ///
+    /// ```
+    /// # use samovar_core::{Day, Partition};
+    /// let day: Day = "2026-02-03".parse()?;
+    /// assert_eq!(Partition::new("17", day), Partition { store: "17".into(), day });
+    /// assert_ne!(Partition::new("17", day), Partition::new("17", day.plus(1)));
+    /// # Ok::<(), samovar_core::DayParseError>(())
+    /// ```
     pub fn new(store: impl Into<Arc<str>>, day: Day) -> Self {
         Partition { store: store.into(), day }
     }
@@ -131,6 +182,15 @@ impl fmt::Display for Partition {
 }
 
 /// A run of consecutive days of one store: several partitions that were read together.
+///
+/// ```
+/// # use samovar_core::{Day, Partition, Span};
+/// let first: Day = "2026-02-01".parse()?;
+/// let february = Span { store: "17".into(), from: first, to: first.plus(27) };
+/// assert!(february.holds(&Partition::new("17", "2026-02-28".parse()?)));
+/// assert!(!february.holds(&Partition::new("17", "2026-03-01".parse()?)));
+/// # Ok::<(), samovar_core::DayParseError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Span {
     /// The store's id.
@@ -143,6 +203,15 @@ pub struct Span {
 
 impl Span {
     /// Whether a partition is one of these.
+    ///
+    /// ```
+    /// # use samovar_core::{Day, Partition, Span};
+    /// let weekend = Span { store: "17".into(), from: Day(20_490), to: Day(20_491) };
+    /// assert!(weekend.holds(&Partition::new("17", Day(20_490))), "both ends are in it");
+    /// assert!(weekend.holds(&Partition::new("17", Day(20_491))));
+    /// assert!(!weekend.holds(&Partition::new("17", Day(20_492))));
+    /// assert!(!weekend.holds(&Partition::new("18", Day(20_490))), "another store's");
+    /// ```
     pub fn holds(&self, partition: &Partition) -> bool {
         self.from <= partition.day && partition.day <= self.to && *self.store == *partition.store
     }

@@ -14,6 +14,16 @@ const SIGN: char = '\0';
 /// Callers, marks and rules speak of a value by its cache and its *id*. A cache that has a prefix of its own, or whose
 /// keys bear a version, *stores* its values under ids that say so ([`Key::stored`]); nobody else needs to know: marks
 /// cover a stored key by what it stands for, whatever its version.
+///
+/// ```
+/// # use samovar_core::{Key, Scope, Tags};
+/// let key = Key::new("product", "42");
+/// assert_eq!(key.to_string(), "product:42");
+///
+/// // Its cache may store it under an id that says more: a mark on the key covers that too.
+/// let stored = Key::new("product", &*Key::stored("shop:", "v2", "42"));
+/// assert!(Scope::Key(key).covers(&stored, &Tags::NONE));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Key {
     /// The named cache.
@@ -24,6 +34,12 @@ pub struct Key {
 
 impl Key {
     /// The key `id` of the cache `cache`.
+    ///
+    /// ```
+    /// # use samovar_core::Key;
+    /// let key = Key::new("product", 42.to_string());
+    /// assert_eq!((&*key.cache, &*key.id), ("product", "42"));
+    /// ```
     pub fn new(cache: impl Into<Arc<str>>, id: impl Into<Arc<str>>) -> Self {
         Key { cache: cache.into(), id: id.into() }
     }
@@ -62,6 +78,12 @@ impl Key {
     }
 
     /// The key within its cache as callers know it, of an id as it is stored.
+    ///
+    /// ```
+    /// # use samovar_core::Key;
+    /// assert_eq!(Key::bare(&Key::stored("shop:", "v2", "42")), "42");
+    /// assert_eq!(Key::bare("42"), "42", "it stands for itself");
+    /// ```
     pub fn bare(id: &str) -> &str {
         if id.starts_with(SIGN) { Key::taken_apart(id).2 } else { id }
     }

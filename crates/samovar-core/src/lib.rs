@@ -9,6 +9,20 @@
 //! The law that ties them together is the *fence*: fills are not trusted, reads decide. An entry carries
 //! the version at which its read of the source began, and every read asks whether a mark after that
 //! version covers it.
+//!
+//! ```
+//! use samovar_core::{Epoch, Key, Millis, Scope, Stamp, Tags, Tick, Token, Version};
+//!
+//! // A token is taken before a price is read from the source, and becomes its stamp.
+//! let token = Token { version: Version { epoch: Epoch(7), seq: 42 }, tick: Tick(42) };
+//! let stamp = Stamp::new(token, Millis(1_790_000_000_000));
+//!
+//! // Meanwhile the price is changed: the mark that says so has the number 43.
+//! let (scope, number) = (Scope::Key(Key::new("prices", "42")), 43);
+//!
+//! // However late the old price comes to a tier, a read finds that it must not be served.
+//! assert!(scope.covers(&Key::new("prices", "42"), &Tags::NONE) && stamp.version.seq < number);
+//! ```
 
 mod clock;
 mod day;

@@ -6,6 +6,25 @@ use std::time::Duration;
 use crate::{BoxFuture, Error, ErrorKind, History, Mark, Numbered, Version};
 
 /// What a log holds when it is opened.
+///
+/// ```
+/// # use samovar_core::{Epoch, History, Mark, MarkId, Millis, Mode, Numbered, Scope, Snapshot, Version};
+/// # let epoch = Epoch(7);
+/// # let mark = Mark {
+/// #     id: MarkId(9),
+/// #     scope: Scope::Cache("prices".into()),
+/// #     mode: Mode::Remove,
+/// #     at: Millis(0),
+/// #     reason: "new list".into(),
+/// #     priority: Mark::PRIORITY,
+/// # };
+/// // The last of nine marks, over all prices, has absorbed those before it.
+/// let head = Version { epoch, seq: 9 };
+/// let marks = vec![Numbered { version: head, mark }];
+/// let log = Snapshot { history: History(vec![(epoch, 0)]), marks, head, shared: false };
+/// assert!(log.history.holds(log.head));
+/// assert!(log.marks.iter().all(|numbered| numbered.version.seq <= log.head.seq));
+/// ```
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     /// The epochs of the log.
@@ -22,6 +41,30 @@ pub struct Snapshot {
 }
 
 /// What comes next in a log, for a reader who knows a history and has applied what it holds up to a number.
+///
+/// ```
+/// use samovar_core::{Epoch, History, Next};
+///
+/// /// Where a reader stands once he has taken something in.
+/// fn take(history: &mut History, applied: &mut u64, next: Next) {
+///     match next {
+///         Next::History(new) => {
+///             // What was applied beyond the branch is not in the log any more.
+///             *applied = history.branch(&new).unwrap_or(*applied).min(*applied);
+///             *history = new;
+///         }
+///         // Whatever was read before counts as invalidated.
+///         Next::Gap(begins) => *applied = begins,
+///         Next::Marks(marks) => *applied += marks.len() as u64,
+///     }
+/// }
+///
+/// let (mut history, mut applied) = (History(vec![(Epoch(1), 0)]), 9);
+/// take(&mut history, &mut applied, Next::History(History(vec![(Epoch(1), 0), (Epoch(2), 7)])));
+/// assert_eq!(applied, 7, "8 and 9 are lost");
+/// take(&mut history, &mut applied, Next::Gap(20));
+/// assert_eq!(applied, 20);
+/// ```
 #[derive(Clone, Debug)]
 pub enum Next {
     /// The log's history is another than the reader knows: to be taken in before anything else.
@@ -36,6 +79,84 @@ pub enum Next {
 ///
 /// A log that several nodes share may lose its newest marks, or be founded again: then it begins an epoch. Readers
 /// find that by the log's [`History`].
+///
+/// A log that ends with the process:
+///
+/// ```
+/// use std::future::{poll_fn, ready};
+/// use std::sync::Mutex;
+/// use std::task::{Poll, Waker};
+///
+/// use samovar_core::{BoxFuture, Epoch, Error, History, Mark, MarkLog, Next, Numbered, Snapshot, Version};
+///
+/// const EPOCH: Epoch = Epoch(7); // random, in earnest
+///
+/// /// The marks, and who waits for the next.
+/// #[derive(Default)]
+/// struct InMemory(Mutex<(Vec<Numbered>, Vec<Waker>)>);
+///
+/// impl MarkLog for InMemory {
+///     fn snapshot(&self) -> BoxFuture<'_, Result<Snapshot, Error>> {
+///         let marks = self.0.lock().unwrap().0.clone();
+///         let head = Version { epoch: EPOCH, seq: marks.len() as u64 };
+///         let history = History(vec![(EPOCH, 0)]);
+///         Box::pin(ready(Ok(Snapshot { history, marks, head, shared: false })))
+///     }
+///
+///     fn append(
+///         &self,
+///         marks: Vec<Mark>,
+///         head: Option<Version>,
+///     ) -> BoxFuture<'static, Result<Option<Version>, Error>> {
+///         let (all, waiting) = &mut *self.0.lock().unwrap();
+///         let mut last = Version { epoch: EPOCH, seq: all.len() as u64 };
+///         if head.is_some_and(|head| head != last) {
+///             return Box::pin(ready(Ok(None)));
+///         }
+///         for mark in marks {
+///             last.seq += 1;
+///             all.push(Numbered { version: last, mark });
+///         }
+///         waiting.drain(..).for_each(Waker::wake);
+///         Box::pin(ready(Ok(Some(last))))
+///     }
+///
+///     fn next<'a>(&'a self, _: &'a History, after: u64) -> BoxFuture<'a, Result<Next, Error>> {
+///         Box::pin(poll_fn(move |context| {
+///             let (all, waiting) = &mut *self.0.lock().unwrap();
+///             match all.get(after as usize..).unwrap_or_default() {
+///                 [] => {
+///                     waiting.push(context.waker().clone());
+///                     Poll::Pending
+///                 }
+///                 marks => Poll::Ready(Ok(Next::Marks(marks.into()))),
+///             }
+///         }))
+///     }
+/// }
+/// # use std::task::Context;
+/// # use samovar_core::{MarkId, Millis, Mode, Scope};
+/// # fn poll<T>(future: &mut BoxFuture<'_, T>) -> Poll<T> {
+/// #     future.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+/// # }
+/// # let mark = Mark {
+/// #     id: MarkId(1),
+/// #     scope: Scope::Everything,
+/// #     mode: Mode::Remove,
+/// #     at: Millis(0),
+/// #     reason: "for example".into(),
+/// #     priority: Mark::PRIORITY,
+/// # };
+/// # let (log, history) = (InMemory::default(), History(vec![(EPOCH, 0)]));
+/// # let mut next = log.next(&history, 0);
+/// # assert!(poll(&mut next).is_pending());
+/// # let first = Version { epoch: EPOCH, seq: 1 };
+/// # let appended = poll(&mut log.append(vec![mark.clone()], Some(Version { epoch: EPOCH, seq: 0 })));
+/// # assert!(matches!(appended, Poll::Ready(Ok(Some(version))) if version == first));
+/// # assert!(matches!(poll(&mut log.append(vec![mark], Some(Version { seq: 0, ..first }))), Poll::Ready(Ok(None))));
+/// # assert!(matches!(poll(&mut next), Poll::Ready(Ok(Next::Marks(marks))) if marks[0].version == first));
+/// # assert!(matches!(poll(&mut log.snapshot()), Poll::Ready(Ok(now)) if now.head == first));
+/// ```
 pub trait MarkLog: Send + Sync + 'static {
     /// History, remembered marks and head, from durable storage. To be asked first: a log that is not there is founded
     /// by it.
@@ -54,7 +175,10 @@ pub trait MarkLog: Send + Sync + 'static {
     /// other are numbered in that order.
     ///
     /// Dropping the future does not take the marks back: whether they become durable is then unknown to
-    /// the caller, and `next` will tell. The same goes for an error.
+    /// the caller, and [`MarkLog::next`] will tell.
+    ///
+    /// # Errors
+    /// If the log is out of reach, fails or has ended. Whether the marks become durable is then unknown too.
     fn append(
         &self,
         marks: Vec<Mark>,
@@ -77,7 +201,7 @@ pub trait MarkLog: Send + Sync + 'static {
     /// which all is as durable as after [`MarkLog::append`].
     ///
     /// # Errors
-    /// If it is out of reach, gone, or takes nothing.
+    /// If it is out of reach, gone, or takes nothing; of kind [`ErrorKind::Invalid`] if it gives no leases.
     fn renew(&self) -> BoxFuture<'_, Result<Version, Error>> {
         let text = "this log gives no leases";
         Box::pin(std::future::ready(Err(Error::new(ErrorKind::Invalid, text))))
@@ -110,6 +234,9 @@ pub trait MarkLog: Send + Sync + 'static {
     fn look(&self) {}
 
     /// Stops the log and lets go of its files: what was handed over is durable, whatever comes later fails.
+    ///
+    /// # Errors
+    /// If the log failed before, or now.
     fn close(&self) -> BoxFuture<'_, Result<(), Error>> {
         Box::pin(std::future::ready(Ok(())))
     }

@@ -119,6 +119,15 @@ impl Token {
 impl Pattern {
     /// Reads a pattern.
     ///
+    /// ```
+    /// # use samovar_core::{ErrorKind, Pattern};
+    /// assert!(Pattern::parse("product:4?")?.matches("product:42"));
+    /// assert!(Pattern::parse("product:[4")?.matches("product:4"), "as in Redis");
+    /// assert_eq!(Pattern::parse("").unwrap_err().kind(), ErrorKind::Invalid);
+    /// assert_eq!(Pattern::parse(&"?".repeat(1_025)).unwrap_err().kind(), ErrorKind::Invalid);
+    /// # Ok::<(), samovar_core::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// [`ErrorKind::Invalid`] if it is empty or longer than 1,024 bytes.
     pub fn parse(text: &str) -> Result<Pattern, Error> {
@@ -162,6 +171,16 @@ impl Pattern {
     }
 
     /// Whether it names this key, given in full. Takes at most as many steps as both have bytes, multiplied.
+    ///
+    /// ```
+    /// # use samovar_core::{Key, Pattern};
+    /// let prices = Pattern::parse("product:*:price")?;
+    /// assert!(prices.matches(&Key::addressed("product", "42:price")));
+    /// assert!(!prices.matches("product:42:price:old"), "it names the whole key");
+    /// assert!(Pattern::parse(r"sale:\*")?.matches("sale:*"));
+    /// assert!(!Pattern::parse(r"sale:\*")?.matches("sale:42"));
+    /// # Ok::<(), samovar_core::Error>(())
+    /// ```
     pub fn matches(&self, name: &str) -> bool {
         let (tokens, name) = (&*self.inner.tokens, name.as_bytes());
         if name.is_empty() {
@@ -196,16 +215,40 @@ impl Pattern {
     }
 
     /// Its text, as it was read.
+    ///
+    /// ```
+    /// # use samovar_core::Pattern;
+    /// let pattern = Pattern::parse("product:**")?;
+    /// assert_eq!(pattern.as_str(), "product:**");
+    /// assert_ne!(pattern, Pattern::parse("product:*")?, "they are compared by their texts");
+    /// # Ok::<(), samovar_core::Error>(())
+    /// ```
     pub fn as_str(&self) -> &str {
         &self.inner.text
     }
 
     /// What every name that it matches begins with, taken literally.
+    ///
+    /// ```
+    /// # use samovar_core::Pattern;
+    /// assert_eq!(Pattern::parse("product:4?")?.literal_prefix(), "product:4");
+    /// assert_eq!(Pattern::parse(r"sale:\**")?.literal_prefix(), "sale:*");
+    /// assert_eq!(Pattern::parse("*:price")?.literal_prefix(), "");
+    /// # Ok::<(), samovar_core::Error>(())
+    /// ```
     pub fn literal_prefix(&self) -> &str {
         &self.inner.prefix
     }
 
     /// Whether it matches one name alone: its literal prefix.
+    ///
+    /// ```
+    /// # use samovar_core::Pattern;
+    /// assert!(Pattern::parse("product:42")?.is_literal());
+    /// assert!(Pattern::parse(r"sale:\*")?.is_literal());
+    /// assert!(!Pattern::parse("product:*")?.is_literal());
+    /// # Ok::<(), samovar_core::Error>(())
+    /// ```
     pub fn is_literal(&self) -> bool {
         self.inner.prefix.len() == self.inner.tokens.len()
     }

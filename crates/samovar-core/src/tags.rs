@@ -30,9 +30,26 @@ pub struct Tags(Option<Arc<[Arc<str>]>>);
 
 impl Tags {
     /// No tags.
+    ///
+    /// ```
+    /// # use samovar_core::{Key, Scope, Tags};
+    /// let key = Key::new("prices", "42");
+    /// assert!(Tags::NONE.is_empty());
+    /// assert!(!Scope::Tag("supplier:7".into()).covers(&key, &Tags::NONE));
+    /// assert!(Scope::Everything.covers(&key, &Tags::NONE));
+    /// ```
     pub const NONE: Tags = Tags(None);
 
     /// These tags, in any order.
+    ///
+    /// ```
+    /// # use samovar_core::{ErrorKind, Tags};
+    /// let tags = Tags::new(["season:summer", "supplier:7"])?;
+    /// assert_eq!(tags, Tags::new(vec!["supplier:7".to_owned(), "season:summer".to_owned()])?);
+    /// let error = Tags::new(["supplier:7", ""]).unwrap_err();
+    /// assert_eq!((error.kind(), &*error.to_string()), (ErrorKind::Invalid, "a tag is empty"));
+    /// # Ok::<(), samovar_core::Error>(())
+    /// ```
     ///
     /// # Errors
     /// [`ErrorKind::Invalid`] if there are more than 64, or one is empty or longer than 256 bytes.
@@ -64,11 +81,29 @@ impl Tags {
     }
 
     /// Whether every mark on a tag or a partition covers what bears them.
+    ///
+    /// ```
+    /// # use samovar_core::{Key, Partition, Scope, Tags};
+    /// let marked = Scope::Partition(Partition::new("17", "2026-02-03".parse().unwrap()));
+    /// let (key, tags) = (Key::new("sales", "17"), Tags::new(["supplier:7", "*"])?);
+    /// assert!(tags.are_any() && marked.covers(&key, &tags));
+    /// # Ok::<(), samovar_core::Error>(())
+    /// ```
     pub fn are_any(&self) -> bool {
         self.has(ANY)
     }
 
     /// These and others.
+    ///
+    /// ```
+    /// # use samovar_core::{ErrorKind, Tags};
+    /// let both = Tags::new(["supplier:7"])?.and(&Tags::new(["season:summer", "supplier:7"])?)?;
+    /// assert_eq!(both, Tags::new(["season:summer", "supplier:7"])?);
+    ///
+    /// let shelves = |from: u32, to: u32| Tags::new((from..to).map(|shelf| format!("shelf:{shelf}")));
+    /// assert_eq!(shelves(0, 40)?.and(&shelves(40, 80)?).unwrap_err().kind(), ErrorKind::Invalid);
+    /// # Ok::<(), samovar_core::Error>(())
+    /// ```
     ///
     /// # Errors
     /// [`ErrorKind::Invalid`] if there are more than 64 together.
@@ -80,11 +115,28 @@ impl Tags {
     }
 
     /// Whether a tag is one of them.
+    ///
+    /// ```
+    /// # use samovar_core::Tags;
+    /// let tags = Tags::new(["supplier:7", "season:summer"])?;
+    /// assert!(tags.has("supplier:7") && !tags.has("supplier"));
+    /// assert!(!Tags::any().has("supplier:7"), "`*` is a tag too: only marks take it for all");
+    /// # Ok::<(), samovar_core::Error>(())
+    /// ```
     pub fn has(&self, tag: &str) -> bool {
         self.binary_search_by(|own| (**own).cmp(tag)).is_ok()
     }
 
     /// The bytes that they take in memory.
+    ///
+    /// ```
+    /// # use samovar_core::Tags;
+    /// assert_eq!(Tags::NONE.weight(), 0);
+    /// let (short, long) = (Tags::new(["supplier:7"])?, Tags::new(["supplier:77"])?);
+    /// assert!(short.weight() > "supplier:7".len(), "each has a place beside its text");
+    /// assert_eq!(long.weight(), short.weight() + 1);
+    /// # Ok::<(), samovar_core::Error>(())
+    /// ```
     pub fn weight(&self) -> usize {
         self.iter().map(|tag| size_of::<Arc<str>>() + 2 * size_of::<usize>() + tag.len()).sum()
     }

@@ -8,6 +8,14 @@ use serde::{Deserialize, Serialize};
 ///
 /// A log that lost its newest marks uses their numbers again; the name tells the two apart. It is random
 /// and not a counter, because a second loss could use a counter's value again.
+///
+/// ```
+/// # use samovar_core::{Epoch, Version};
+/// // A log has lost its marks from 40 on and gives their numbers again, in another epoch.
+/// let (lost, given_again) = (Version { epoch: Epoch(1), seq: 42 }, Version { epoch: Epoch(2), seq: 42 });
+/// assert_ne!(lost, given_again);
+/// assert_eq!(Epoch(0xfeed).to_string(), "000000000000feed");
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Epoch(pub u64);
 
@@ -26,6 +34,13 @@ impl fmt::Debug for Epoch {
 /// A position in the mark log: the epoch, and the number of the last mark applied.
 ///
 /// An entry's version is the one at which its read of the source *began*.
+///
+/// ```
+/// # use samovar_core::{Epoch, Version};
+/// let version = Version { epoch: Epoch(0xfeed), seq: 42 };
+/// assert_eq!(version.to_string(), "000000000000feed:42");
+/// assert_ne!(version, Version { seq: 43, ..version }, "a read that began after the next mark");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Version {
     /// The epoch whose numbering `seq` belongs to.
@@ -41,17 +56,37 @@ impl fmt::Display for Version {
 }
 
 /// Counts the marks that this process has applied, numbered or pending. Means nothing in another process.
+///
+/// ```
+/// # use samovar_core::Tick;
+/// let read = Tick(41);
+/// let marked = read.next();
+/// assert!(read < marked, "the read began before that mark acted here: it decides");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Tick(pub u64);
 
 impl Tick {
     /// The one after it.
+    ///
+    /// ```
+    /// # use samovar_core::Tick;
+    /// assert_eq!(Tick(41).next(), Tick(42));
+    /// ```
     pub fn next(self) -> Tick {
         Tick(self.0 + 1)
     }
 }
 
 /// What a reader takes *before* it reads anything: it becomes the stamp of what was read.
+///
+/// ```
+/// # use samovar_core::{Epoch, Millis, Stamp, Tick, Token, Version};
+/// let token = Token { version: Version { epoch: Epoch(7), seq: 42 }, tick: Tick(43) };
+/// // … now the source is read, and while it is a mark comes, with number 43 …
+/// let stamp = Stamp::new(token, Millis(1_790_000_000_000));
+/// assert!(stamp.version.seq < 43, "whatever the read saw, the mark decides");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Token {
     /// For tiers that outlive the process.
@@ -61,6 +96,15 @@ pub struct Token {
 }
 
 /// The epochs of a log in order, each with the number after which it began.
+///
+/// ```
+/// # use samovar_core::{Epoch, History, Version};
+/// // The log lost what came after number 5, and goes on in another epoch.
+/// let history = History(vec![(Epoch(1), 0), (Epoch(2), 5)]);
+/// assert!(history.holds(Version { epoch: Epoch(1), seq: 5 }));
+/// assert!(!history.holds(Version { epoch: Epoch(1), seq: 6 }), "it was lost");
+/// assert!(history.holds(Version { epoch: Epoch(2), seq: 6 }), "its number was given again");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct History(pub Vec<(Epoch, u64)>);
 
@@ -98,6 +142,12 @@ impl History {
     }
 
     /// The epoch in which the next number will be given; `None` if there is none yet.
+    ///
+    /// ```
+    /// # use samovar_core::{Epoch, History};
+    /// assert_eq!(History(vec![(Epoch(1), 0), (Epoch(2), 5)]).epoch(), Some(Epoch(2)));
+    /// assert_eq!(History(Vec::new()).epoch(), None, "no log is known yet");
+    /// ```
     pub fn epoch(&self) -> Option<Epoch> {
         self.0.last().map(|(epoch, _)| *epoch)
     }

@@ -48,6 +48,26 @@ impl FromStr for WriteId {
 }
 
 /// One row to be written.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use samovar_core::{Write, WriteId};
+///
+/// /// The price that some writes leave behind, if any.
+/// fn price(writes: &[Write<u64>], key: &str) -> Option<u64> {
+///     let last = writes.iter().filter(|write| *write.key == *key).max_by_key(|write| write.id.number);
+///     last.and_then(|write| write.value.as_deref().copied())
+/// }
+///
+/// let write = |number, value: Option<u64>| Write {
+///     id: WriteId { node: 0xfeed, number },
+///     key: "42".into(),
+///     value: value.map(Arc::new),
+/// };
+/// assert_eq!(price(&[write(7, Some(499)), write(8, Some(450))], "42"), Some(450));
+/// assert_eq!(price(&[write(8, None), write(7, Some(499))], "42"), None, "the row was deleted last");
+/// ```
 #[derive(Debug)]
 pub struct Write<V> {
     /// Which write it is.
@@ -59,6 +79,23 @@ pub struct Write<V> {
 }
 
 /// What is known of a write that failed.
+///
+/// ```
+/// use std::io;
+///
+/// use samovar_core::Fate;
+///
+/// /// What is known of a write after its statement failed.
+/// fn fate(error: &io::Error) -> Fate {
+///     match error.kind() {
+///         io::ErrorKind::InvalidInput => Fate::Refused,
+///         io::ErrorKind::ConnectionRefused => Fate::NotWritten, // nothing was sent
+///         _ => Fate::Unknown,
+///     }
+/// }
+/// assert_eq!(fate(&io::ErrorKind::ConnectionRefused.into()), Fate::NotWritten);
+/// assert_eq!(fate(&io::ErrorKind::TimedOut.into()), Fate::Unknown);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
     /// The source would not have it, and never will: it is not tried again.
@@ -70,6 +107,13 @@ pub enum Fate {
 }
 
 /// A write that failed.
+///
+/// ```
+/// # use samovar_core::{Error, ErrorKind, Fate, WriteError};
+/// let error = Error::new(ErrorKind::Source, "the price is below zero");
+/// let refused = WriteError { fate: Fate::Refused, error };
+/// assert_eq!(refused.to_string(), "refused: the price is below zero");
+/// ```
 #[derive(Clone, Debug)]
 pub struct WriteError {
     /// What is known of it.
@@ -80,6 +124,14 @@ pub struct WriteError {
 
 impl WriteError {
     /// A failure, and what is known of the write.
+    ///
+    /// ```
+    /// # use samovar_core::{Error, ErrorKind, Fate, WriteError};
+    /// let cause = Error::new(ErrorKind::Timeout, "the database has not answered");
+    /// let failed = WriteError::new(Fate::Unknown, cause);
+    /// assert_eq!(failed.to_string(), "not known whether it was written: the database has not answered");
+    /// assert!(std::error::Error::source(&failed).is_some());
+    /// ```
     pub fn new(fate: Fate, error: Error) -> Self {
         WriteError { fate, error }
     }
@@ -130,6 +182,15 @@ impl std::error::Error for WriteError {
 ///         })
 ///     }
 /// }
+/// # use std::task::{Context, Poll, Waker};
+/// # let (names, id) = (Names::default(), samovar_core::WriteId { node: 0xfeed, number: 7 });
+/// # let write = |key: &str, value: Option<&str>| {
+/// #     Write { id, key: key.into(), value: value.map(|name| std::sync::Arc::new(name.to_owned())) }
+/// # };
+/// # let writes = [write("42", Some("Tea")), write("43", Some("Milk")), write("43", None)];
+/// # let written = names.write(&writes).as_mut().poll(&mut Context::from_waker(Waker::noop()));
+/// # assert!(matches!(written, Poll::Ready(results) if results.len() == 3 && results.iter().all(Result::is_ok)));
+/// # assert_eq!(*names.0.lock().unwrap(), HashMap::from([("42".to_owned(), "Tea".to_owned())]));
 /// ```
 pub trait Writer<V>: Send + Sync + 'static {
     /// Writes in the order given, each key once, at best in one transaction. Does all of it fail, nobody knows for whose

@@ -6,8 +6,32 @@
 //! loads answers everybody and multiplies nothing.
 //!
 //! No thread drives a flight: whoever waits for it does. If one of them goes away the others go on; if all
-//! do, the flight is dropped, and the one behind it begins. A load that is to outlive those who asked is a ticket that
-//! a task holds.
+//! do, the flight is dropped, and the one behind it begins.
+//!
+//! [`crate::Cache::get_or_load`] shares its loads in this way by itself. [`Flights`] is for what no cache keeps: work
+//! that is wanted by many at once, is to be done once for all of them, and must not answer with what was invalidated
+//! before they asked.
+//!
+//! ```
+//! use samovar::flight::Flights;
+//! use samovar::{Samovar, Settings};
+//! use samovar_core::{Key, Scope};
+//!
+//! # futures_executor::block_on(async {
+//! let samovar = Samovar::open(Settings::default()).await?;
+//! let reports: Flights<String> = Flights::new(samovar.fence().clone());
+//! let key = Key::new("reports", "2026-02");
+//! let draw = || {
+//!     // A mark on the cache `prices` makes a report that is being drawn useless to who asks afterwards.
+//!     let touches = |scope: &Scope| *scope == Scope::Cache("prices".into());
+//!     reports.join(&key, touches, |_token| async { Ok("Tea: 4.99".to_owned()) })
+//! };
+//! assert_eq!(draw().await?, "Tea: 4.99");
+//! # Ok::<(), samovar_core::Error>(())
+//! # }).unwrap();
+//! ```
+
+// A load that is to outlive those who asked is a `Ticket` that a task holds.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -159,6 +183,20 @@ impl<T: Clone> fmt::Debug for Flights<T> {
 
 impl<T: Clone + Send + Sync + 'static> Flights<T> {
     /// No flights yet. Tokens are taken from this fence.
+    ///
+    /// ```
+    /// # use samovar::flight::Flights;
+    /// # use samovar::{Samovar, Settings};
+    /// # use samovar_core::Key;
+    /// # futures_executor::block_on(async {
+    /// let samovar = Samovar::open(Settings::default()).await?;
+    /// let flights = Flights::new(samovar.fence().clone());
+    /// let key = Key::new("prices", "42");
+    /// let token = flights.join(&key, |scope| scope.may_cover(&key), |token| async move { Ok(token) }).await?;
+    /// assert_eq!(token, samovar.fence().token(), "no mark has acted since it was taken");
+    /// # Ok::<(), samovar_core::Error>(())
+    /// # }).unwrap();
+    /// ```
     pub fn new(fence: Fence) -> Self {
         Flights { fence, board: Arc::default(), numbers: Arc::default() }
     }
@@ -168,8 +206,35 @@ impl<T: Clone + Send + Sync + 'static> Flights<T> {
     /// `touches` says which marks make a flight that began before them useless to who asks after them. `run`
     /// is called at most once, when the flight begins to read, with the token taken just before.
     ///
+    /// ```
+    /// # use std::sync::atomic::{AtomicU64, Ordering};
+    /// # use std::time::Duration;
+    /// # use samovar::flight::Flights;
+    /// # use samovar::{Samovar, Settings};
+    /// # use samovar_core::Key;
+    /// # futures_executor::block_on(async {
+    /// # let samovar = Samovar::open(Settings::default()).await?;
+    /// static READS: AtomicU64 = AtomicU64::new(0);
+    ///
+    /// let flights: Flights<u64> = Flights::new(samovar.fence().clone());
+    /// let key = Key::new("prices", "42");
+    /// let ask = || {
+    ///     let source = samovar.clock().sleep(Duration::from_millis(1)); // whatever takes its time
+    ///     flights.join(&key, |scope| scope.may_cover(&key), |_token| async {
+    ///         source.await;
+    ///         READS.fetch_add(1, Ordering::Relaxed);
+    ///         Ok(499)
+    ///     })
+    /// };
+    /// let both = futures_util::future::join(ask(), ask()).await;
+    /// assert_eq!((both.0?, both.1?), (499, 499));
+    /// assert_eq!(READS.load(Ordering::Relaxed), 1, "the source was read once for both");
+    /// # Ok::<(), samovar_core::Error>(())
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
-    /// The loader's, for everybody in the flight; or that it panicked.
+    /// The loader's, for everybody in the flight; of kind [`ErrorKind::Source`] if it panicked.
     pub async fn join<R, F>(
         &self,
         key: &Key,

@@ -70,6 +70,20 @@ pub trait Codec: Send + Sync + 'static {
 /// and short texts. Types whose memory is far from that (sparse tables, maps of tiny values) are better off with a
 /// [`Value`] of their own. The length is noted when the value is encoded or decoded; else it is counted
 /// once, at the cost of an encoding that is thrown away.
+///
+/// ```
+/// use samovar::Value;
+/// use samovar::codec::{Coded, JsonCodec};
+///
+/// let prices: Coded<Vec<u64>, JsonCodec> = Coded::new(vec![499, 450]);
+/// assert_eq!(prices.len(), 2, "it dereferences to the list");
+///
+/// let mut stored = Vec::new();
+/// prices.encode(&mut stored)?;
+/// assert_eq!(stored, b"[499,450]");
+/// assert_eq!(prices.weight(), size_of_val(&prices) + 2 * stored.len());
+/// # Ok::<(), samovar_core::Error>(())
+/// ```
 pub struct Coded<T, C> {
     value: T,
     length: OnceLock<usize>,
@@ -78,11 +92,27 @@ pub struct Coded<T, C> {
 
 impl<T, C> Coded<T, C> {
     /// Wraps a value.
+    ///
+    /// ```
+    /// # use samovar::codec::Json;
+    /// let price: Json<u64> = Json::new(499);
+    /// assert_eq!(*price, 499);
+    /// assert_eq!(price, 499.into(), "`from` does the same");
+    /// ```
     pub fn new(value: T) -> Self {
         Coded { value, length: OnceLock::new(), codec: PhantomData }
     }
 
     /// The value itself.
+    ///
+    /// ```
+    /// # use samovar::Value;
+    /// # use samovar::codec::Json;
+    /// let names = Json::<Vec<String>>::decode(br#"["Tea","Milk"]"#)?;
+    /// let names: Vec<String> = names.into_inner();
+    /// assert_eq!(names, ["Tea", "Milk"]);
+    /// # Ok::<(), samovar_core::Error>(())
+    /// ```
     pub fn into_inner(self) -> T {
         self.value
     }

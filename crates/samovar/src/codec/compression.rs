@@ -33,10 +33,25 @@ pub enum Compression {
 
 impl Compression {
     /// All of them, each at the place of its id.
+    ///
+    /// ```
+    /// use samovar::codec::Compression;
+    ///
+    /// assert_eq!(Compression::ALL.map(Compression::as_str).join(", "), "none, gzip, lz4, zstd");
+    /// ```
     pub const ALL: [Compression; 4] =
         [Compression::None, Compression::Gzip, Compression::Lz4, Compression::Zstd];
 
     /// The name as people write it.
+    ///
+    /// ```
+    /// use samovar::codec::Compression;
+    ///
+    /// for method in Compression::ALL {
+    ///     assert_eq!(method.as_str().parse::<Compression>()?, method, "what is written is read");
+    /// }
+    /// # Ok::<(), samovar_core::Error>(())
+    /// ```
     pub fn as_str(self) -> &'static str {
         match self {
             Compression::None => "none",
@@ -157,11 +172,16 @@ impl FromStr for Compression {
 /// What is compressed, and how.
 ///
 /// ```
-/// use samovar::codec::{Compression, CompressionPolicy};
+/// use samovar::codec::{Compression, CompressionPolicy, Packer};
 ///
-/// let policy = CompressionPolicy { level: Some(9), ..CompressionPolicy::by(Compression::Zstd) };
-/// assert_eq!((policy.threshold, policy.least_saving), (1_024, 0.1));
-/// assert_eq!(CompressionPolicy::default().method, Compression::None);
+/// let zstd = CompressionPolicy { level: Some(9), threshold: 100, ..CompressionPolicy::by(Compression::Zstd) };
+/// for (policy, compressed) in [(zstd, 1), (CompressionPolicy::default(), 0)] {
+///     let packer = Packer::new(policy);
+///     packer.pack(&"tea ".repeat(50))?.packed()?;
+///     packer.pack(&"Tea".to_owned())?.packed()?; // which is too small
+///     assert_eq!(packer.sizes().compressed, compressed);
+/// }
+/// # Ok::<(), samovar_core::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CompressionPolicy {
@@ -179,6 +199,17 @@ pub struct CompressionPolicy {
 
 impl CompressionPolicy {
     /// The default policy by a method: from 1 KiB on, if a tenth is saved.
+    ///
+    /// ```
+    /// use samovar::codec::{Compression, CompressionPolicy, Packer};
+    ///
+    /// let packer = Packer::new(CompressionPolicy::by(Compression::Zstd));
+    /// packer.pack(&"t".repeat(1_023))?.packed()?;
+    /// assert_eq!(packer.sizes().compressed, 0, "it is too small");
+    /// packer.pack(&"t".repeat(1_024))?.packed()?;
+    /// assert_eq!(packer.sizes().compressed, 1);
+    /// # Ok::<(), samovar_core::Error>(())
+    /// ```
     pub fn by(method: Compression) -> CompressionPolicy {
         CompressionPolicy { method, level: None, threshold: 1_024, least_saving: 0.1 }
     }
@@ -240,6 +271,14 @@ pub struct Sizes {
 
 impl Sizes {
     /// The share of the bytes that is saved: 0 if nothing is, also where there are none.
+    ///
+    /// ```
+    /// use samovar::codec::Sizes;
+    ///
+    /// let prices = Sizes { values: 10, compressed: 8, plain: 4_000, stored: 1_000 };
+    /// assert_eq!(prices.saved(), 0.75);
+    /// assert_eq!(Sizes::default().saved(), 0.0, "there is nothing to save");
+    /// ```
     pub fn saved(&self) -> f64 {
         match self.plain {
             0 => 0.0,

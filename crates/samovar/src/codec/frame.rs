@@ -19,8 +19,9 @@ use layout::Fields;
 use super::{CodecId, CompressionPolicy, Packed, Sizes};
 use crate::value::Value;
 
-/// A value with all that decides whether it may be served, as one run of bytes. Its layout is described in
-/// `docs/frame.md`, for programs in any language.
+/// A value with all that decides whether it may be served, as one run of bytes: a head that begins with `89 53 4d 56`
+/// and the format, the parts, the tags, the value, and the CRC-32 of the name and all of it. The project's
+/// `docs/frame.md` describes each byte, for programs in any language.
 ///
 /// A frame is bound to the *name* under which it stands, in Redis its key: read under another one, as after a mix-up
 /// of answers or a rename, it counts as damaged. Durations are kept in whole milliseconds.
@@ -75,6 +76,26 @@ pub struct Frame {
 }
 
 /// A frame as bytes.
+///
+/// ```
+/// # use samovar::codec::{CodecId, Compression, CompressionPolicy, Frame, Sizes};
+/// # use samovar_core::{Entry, Epoch, Lifetime, Millis, Stamp, Tick, Version};
+/// # let version = Version { epoch: Epoch(7), seq: 42 };
+/// # let stamp = Stamp { version, tick: Tick(0), read_at: Millis(0) };
+/// # let lifetime = Lifetime { ttl: Default::default(), stale_window: Default::default() };
+/// # let Entry { parts, .. } = Entry::whole((), stamp, lifetime);
+/// # let value = Some("tea ".repeat(1_000).into());
+/// # let frame =
+/// #     Frame { codec: CodecId::TEXT, value, parts, tags: [].into(), created: Millis(0), lifetime };
+/// let mut all = Sizes::default();
+/// for name in ["names:42", "names:43"] {
+///     let encoded = frame.encode(name.as_bytes(), &CompressionPolicy::by(Compression::Zstd))?;
+///     assert!(encoded.bytes.len() > encoded.sizes.stored as usize, "the value, and what is around it");
+///     all += encoded.sizes;
+/// }
+/// assert_eq!((all.values, all.plain), (2, 8_000));
+/// # Ok::<(), samovar_core::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Encoded {
     /// To be stored as they are.
@@ -85,13 +106,55 @@ pub struct Encoded {
 
 impl Frame {
     /// The format that is written, and the newest that is read.
+    ///
+    /// ```
+    /// # use bytes::Bytes;
+    /// # use samovar::codec::{Frame, FrameError};
+    /// // What the next version of the program might write.
+    /// let newer = Bytes::from([b"\x89SMV".as_slice(), &[Frame::FORMAT + 1], &[0; 80]].concat());
+    /// let error = Frame::decode(b"names:42", &newer).unwrap_err();
+    /// assert_eq!(error, FrameError::Newer { format: Frame::FORMAT + 1 });
+    /// ```
     pub const FORMAT: u8 = 1;
 
     /// The most bytes that a value may have before compression, 256 MiB: half of what Redis takes as one string,
     /// so that the frame fits as well.
+    ///
+    /// ```
+    /// # use samovar::codec::{CodecId, CompressionPolicy, Frame};
+    /// # use samovar_core::{Entry, Epoch, ErrorKind, Lifetime, Millis, Stamp, Tick, Version};
+    /// # let version = Version { epoch: Epoch(7), seq: 42 };
+    /// # let stamp = Stamp { version, tick: Tick(0), read_at: Millis(0) };
+    /// # let lifetime = Lifetime { ttl: Default::default(), stale_window: Default::default() };
+    /// # let Entry { parts, .. } = Entry::whole((), stamp, lifetime);
+    /// # let (codec, tags, created) = (CodecId::BYTES, [].into(), Millis(0));
+    /// let value = Some(vec![0; Frame::MAX_VALUE + 1].into());
+    /// let frame = Frame { codec, value, parts, tags, created, lifetime };
+    /// let error = frame.encode(b"photos:42", &CompressionPolicy::default()).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::Invalid);
+    /// assert!(error.to_string().contains("268435456 are the most"));
+    /// ```
     pub const MAX_VALUE: usize = 256 << 20;
 
     /// The bytes to be stored under `name`.
+    ///
+    /// ```
+    /// # use samovar::codec::{CodecId, CompressionPolicy, Frame};
+    /// # use samovar_core::{Entry, Epoch, ErrorKind, Lifetime, Millis, Stamp, Tick, Version};
+    /// # let version = Version { epoch: Epoch(7), seq: 42 };
+    /// # let stamp = Stamp { version, tick: Tick(0), read_at: Millis(0) };
+    /// # let lifetime = Lifetime { ttl: Default::default(), stale_window: Default::default() };
+    /// # let Entry { parts, .. } = Entry::whole((), stamp, lifetime);
+    /// # let (codec, tags, created) = (CodecId::TEXT, [].into(), Millis(0));
+    /// let frame = Frame { codec, value: Some("Tea".into()), parts, tags, created, lifetime };
+    /// let encoded = frame.encode(b"names:42", &CompressionPolicy::default())?;
+    /// assert!(encoded.bytes.starts_with(b"\x89SMV") && encoded.bytes.windows(3).any(|bytes| bytes == b"Tea"));
+    ///
+    /// let without_parts = Frame { parts: [].into(), ..frame };
+    /// let error = without_parts.encode(b"names:42", &CompressionPolicy::default()).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::Invalid);
+    /// # Ok::<(), samovar_core::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Of kind [`samovar_core::ErrorKind::Invalid`] if something is larger than the layout allows: a value of more than
@@ -119,8 +182,29 @@ impl Frame {
     /// Reads what stands under `name`. Never panics, and allots nothing that the bytes cannot come to; a value that
     /// is not compressed shares them.
     ///
+    /// ```
+    /// # use bytes::Bytes;
+    /// # use samovar::codec::{CodecId, CompressionPolicy, Encoded, Frame, FrameError};
+    /// # use samovar_core::{Entry, Epoch, Lifetime, Millis, Stamp, Tick, Version};
+    /// # let version = Version { epoch: Epoch(7), seq: 42 };
+    /// # let stamp = Stamp { version, tick: Tick(0), read_at: Millis(0) };
+    /// # let lifetime = Lifetime { ttl: Default::default(), stale_window: Default::default() };
+    /// # let Entry { parts, .. } = Entry::whole((), stamp, lifetime);
+    /// # let (codec, value, tags, created) = (CodecId::TEXT, Some("Tea".into()), [].into(), Millis(0));
+    /// let frame = Frame { codec, value, parts, tags, created, lifetime };
+    /// let Encoded { bytes, .. } = frame.encode(b"names:42", &CompressionPolicy::default())?;
+    /// assert_eq!(Frame::decode(b"names:42", &bytes)?, frame);
+    ///
+    /// let mut cut = bytes.to_vec();
+    /// cut.truncate(60);
+    /// assert!(matches!(Frame::decode(b"names:42", &cut.into()), Err(FrameError::Damaged(_))));
+    /// assert_eq!(Frame::decode(b"names:42", &Bytes::from("Tea")), Err(FrameError::Foreign));
+    /// # Ok::<(), samovar_core::Error>(())
+    /// ```
+    ///
     /// # Errors
-    /// If they are not a frame, not one that this version knows, or not what was written under this name.
+    /// [`FrameError`] says which: they are not a frame, are of a newer format, claim too large a value, or are not what
+    /// was written under this name.
     pub fn decode(name: &[u8], bytes: &Bytes) -> Result<Frame, FrameError> {
         let found = layout::read(name, bytes)?;
         let unpack = |packed: Packed| {
@@ -137,6 +221,22 @@ impl Frame {
     }
 
     /// The value as the type that it was made of; `None` if the source has none.
+    ///
+    /// ```
+    /// # use samovar::codec::{CodecId, Frame, Json};
+    /// # use samovar_core::{Entry, Epoch, ErrorKind, Lifetime, Millis, Stamp, Tick, Version};
+    /// # let version = Version { epoch: Epoch(7), seq: 42 };
+    /// # let stamp = Stamp { version, tick: Tick(0), read_at: Millis(0) };
+    /// # let lifetime = Lifetime { ttl: Default::default(), stale_window: Default::default() };
+    /// # let Entry { parts, .. } = Entry::whole((), stamp, lifetime);
+    /// # let (tags, created) = ([].into(), Millis(0));
+    /// let (codec, value) = (CodecId::JSON, Some("499".into()));
+    /// let frame = Frame { codec, value, parts, tags, created, lifetime };
+    /// assert_eq!(frame.read::<Json<u64>>()?, Some(Json::new(499)));
+    /// assert_eq!(frame.read::<String>().unwrap_err().kind(), ErrorKind::Format, "it is no plain text");
+    /// assert_eq!(Frame { value: None, ..frame }.read::<Json<u64>>()?, None);
+    /// # Ok::<(), samovar_core::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Of kind [`samovar_core::ErrorKind::Format`] if it was encoded by another codec than `V`'s, or is no `V`.

@@ -35,6 +35,17 @@ use super::{Codec, CodecId, Coded};
 pub type Json<T> = Coded<T, JsonCodec>;
 
 /// The codec of [`Json`].
+///
+/// ```
+/// use samovar::codec::{Codec, JsonCodec};
+///
+/// let mut out = Vec::new();
+/// JsonCodec::write(&("Tea", 499), &mut out)?;
+/// assert_eq!(out, br#"["Tea",499]"#);
+/// assert_eq!(JsonCodec::read::<(String, u64)>(&out)?, ("Tea".to_owned(), 499));
+/// assert!(JsonCodec::read::<(String, u64)>(br#"["Tea",499] and milk"#).is_err(), "it goes on after that");
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct JsonCodec;
 

@@ -32,6 +32,16 @@ use super::{Codec, CodecId, Coded};
 pub type MessagePack<T> = Coded<T, MessagePackCodec>;
 
 /// The codec of [`MessagePack`].
+///
+/// ```
+/// use samovar::codec::{Codec, MessagePackCodec};
+///
+/// let mut out = Vec::new();
+/// MessagePackCodec::write(&("Tea", 499), &mut out)?;
+/// assert_eq!(out, b"\x92\xa3Tea\xcd\x01\xf3", "a list of two: a text of three bytes, a number of two");
+/// assert_eq!(MessagePackCodec::read::<(String, u64)>(&out)?, ("Tea".to_owned(), 499));
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct MessagePackCodec;
 

@@ -48,6 +48,20 @@ struct Held {
 }
 
 /// A value's bytes as they are stored.
+///
+/// ```
+/// use samovar::codec::{CodecId, Compression, CompressionPolicy, Packer, Payload};
+///
+/// let packer = Packer::new(CompressionPolicy::by(Compression::Lz4));
+/// let packed = packer.pack(&"tea ".repeat(1_000))?.packed()?.expect("there is a value");
+/// assert_eq!((packed.compression, packed.length), (Compression::Lz4, 4_000));
+/// assert!(packed.bytes.len() < 200);
+///
+/// // What is handed over without a policy is stored as it is.
+/// let plain = Payload::new(CodecId::TEXT, "Tea").packed()?.expect("there is a value");
+/// assert_eq!((plain.compression, plain.length, &*plain.bytes), (Compression::None, 3, b"Tea".as_slice()));
+/// # Ok::<(), samovar_core::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Packed {
     /// How they are compressed.
@@ -59,6 +73,20 @@ pub struct Packed {
 }
 
 /// How the values of one cache are compressed, and what it came to. Clones count together.
+///
+/// For who writes a tier or tests one: a cache has its own, by the policy that its user chose.
+///
+/// ```
+/// use samovar::codec::{Compression, CompressionPolicy, Packer};
+///
+/// let packer = Packer::new(CompressionPolicy::by(Compression::Zstd));
+/// let payload = packer.clone().pack(&"tea ".repeat(1_000))?;
+/// assert_eq!(packer.sizes().values, 0, "no tier has stored it yet");
+/// payload.packed()?;
+/// payload.packed()?; // as a second tier does
+/// assert_eq!((packer.sizes().values, packer.sizes().plain), (1, 4_000));
+/// # Ok::<(), samovar_core::Error>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Packer {
     policy: CompressionPolicy,
@@ -67,6 +95,14 @@ pub struct Packer {
 
 impl Packer {
     /// Compresses by a policy.
+    ///
+    /// ```
+    /// # use samovar::codec::{Compression, CompressionPolicy, Packer};
+    /// let eager = CompressionPolicy { threshold: 0, least_saving: 0.0, ..CompressionPolicy::by(Compression::Gzip) };
+    /// let packed = Packer::new(eager).pack(&"t".repeat(100))?.packed()?.expect("there is a value");
+    /// assert_eq!(packed.compression, Compression::Gzip);
+    /// # Ok::<(), samovar_core::Error>(())
+    /// ```
     pub fn new(policy: CompressionPolicy) -> Packer {
         Packer { policy, sizes: Arc::default() }
     }
@@ -78,8 +114,17 @@ impl Packer {
 
     /// Encodes a value. It is compressed when a tier stores it.
     ///
+    /// ```
+    /// # use samovar::codec::{CodecId, Json, Packer};
+    /// let payload = Packer::default().pack(&Json::new(vec![499, 450]))?;
+    /// assert_eq!(payload.codec(), Some(CodecId::JSON));
+    /// assert_eq!(payload.bytes()?.as_deref(), Some(b"[499,450]".as_slice()));
+    /// # Ok::<(), samovar_core::Error>(())
+    /// ```
+    ///
     /// # Errors
-    /// If it has no stored form.
+    /// What [`Value::encode`] says if it has no stored form; of kind [`ErrorKind::Invalid`] by the codecs of this
+    /// crate.
     pub fn pack<V: Value>(&self, value: &V) -> Result<Payload, Error> {
         let mut bytes = Vec::new();
         value.encode(&mut bytes)?;
@@ -87,6 +132,18 @@ impl Packer {
     }
 
     /// The values that were stored so far, before and after compression.
+    ///
+    /// ```
+    /// # use samovar::codec::{Compression, CompressionPolicy, Packer};
+    /// let packer = Packer::new(CompressionPolicy::by(Compression::Lz4));
+    /// for name in ["Tea".to_owned(), "tea ".repeat(1_000)] {
+    ///     packer.pack(&name)?.packed()?;
+    /// }
+    /// let sizes = packer.sizes();
+    /// assert_eq!((sizes.values, sizes.compressed, sizes.plain), (2, 1, 4_003));
+    /// assert!(sizes.saved() > 0.9);
+    /// # Ok::<(), samovar_core::Error>(())
+    /// ```
     pub fn sizes(&self) -> Sizes {
         *self.sizes.lock()
     }
@@ -94,11 +151,28 @@ impl Packer {
 
 impl Payload {
     /// Encoded bytes that are to be stored as they are.
+    ///
+    /// ```
+    /// # use samovar::codec::{CodecId, Json, Payload};
+    /// let price = Payload::new(CodecId::JSON, "499");
+    /// assert_eq!(price.read::<Json<u64>>()?, Some(Json::new(499)));
+    /// assert_eq!(price.packed()?.map(|packed| packed.bytes), price.bytes()?, "as they are");
+    /// # Ok::<(), samovar_core::Error>(())
+    /// ```
     pub fn new(codec: CodecId, bytes: impl Into<Bytes>) -> Payload {
         Payload::held(Some(codec), bytes.into(), Packer::default())
     }
 
     /// The source has no such value.
+    ///
+    /// ```
+    /// # use samovar::codec::{CodecId, Payload};
+    /// let absent = Payload::absent();
+    /// assert_eq!(absent.read::<String>()?, None);
+    /// let empty = Payload::new(CodecId::TEXT, "");
+    /// assert_eq!(empty.read::<String>()?, Some(String::new()), "an empty value is something else");
+    /// # Ok::<(), samovar_core::Error>(())
+    /// ```
     pub fn absent() -> Payload {
         Payload { codec: None, held: None }
     }
@@ -122,21 +196,49 @@ impl Payload {
     }
 
     /// By which codec it is encoded; `None` if there is no value, or who stored it did not say.
+    ///
+    /// ```
+    /// # use samovar::codec::{CodecId, Payload};
+    /// assert_eq!(Payload::new(CodecId::JSON, "499").codec(), Some(CodecId::JSON));
+    /// assert_eq!(Payload::absent().codec(), None);
+    /// ```
     pub fn codec(&self) -> Option<CodecId> {
         self.codec
     }
 
     /// Whether the source has no such value, and this is what is remembered.
+    ///
+    /// ```
+    /// # use samovar::codec::{CodecId, Payload};
+    /// assert!(Payload::absent().is_absent());
+    /// assert!(!Payload::new(CodecId::TEXT, "").is_absent());
+    /// ```
     pub fn is_absent(&self) -> bool {
         self.held.is_none()
     }
 
     /// The bytes by which tiers count what they keep in their queues: those it had when it was made.
+    ///
+    /// ```
+    /// # use samovar::codec::{Compression, CompressionPolicy, Packer, Payload};
+    /// let payload = Packer::new(CompressionPolicy::by(Compression::Lz4)).pack(&"tea ".repeat(1_000))?;
+    /// payload.packed()?;
+    /// assert_eq!(payload.size(), 4_000, "though it has become smaller since");
+    /// assert_eq!(Payload::absent().size(), 0);
+    /// # Ok::<(), samovar_core::Error>(())
+    /// ```
     pub fn size(&self) -> usize {
         self.held.as_ref().map_or(0, |held| held.size)
     }
 
     /// The encoded bytes; `None` if the source has no such value.
+    ///
+    /// ```
+    /// # use samovar::codec::{CodecId, Payload};
+    /// assert_eq!(Payload::new(CodecId::TEXT, "Tea").bytes()?.as_deref(), Some(b"Tea".as_slice()));
+    /// assert_eq!(Payload::absent().bytes()?, None);
+    /// # Ok::<(), samovar_core::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Of kind [`ErrorKind::Format`] if what was stored cannot be decompressed.
@@ -154,8 +256,17 @@ impl Payload {
 
     /// The bytes to be stored; `None` if the source has no such value.
     ///
+    /// ```
+    /// # use samovar::codec::{Compression, CompressionPolicy, Packer};
+    /// let payload = Packer::new(CompressionPolicy::by(Compression::Zstd)).pack(&"tea ".repeat(1_000))?;
+    /// let redis = payload.packed()?.expect("there is a value");
+    /// let disk = payload.clone().packed()?.expect("there is a value");
+    /// assert_eq!(redis.bytes.as_ptr(), disk.bytes.as_ptr(), "it was compressed once");
+    /// # Ok::<(), samovar_core::Error>(())
+    /// ```
+    ///
     /// # Errors
-    /// If the compressor fails, as for want of memory.
+    /// Of kind [`ErrorKind::Storage`] if the compressor fails, as for want of memory.
     pub fn packed(&self) -> Result<Option<Packed>, Error> {
         let Some(held) = &self.held else { return Ok(None) };
         let mut packed = held.packed.lock();
@@ -172,6 +283,16 @@ impl Payload {
     }
 
     /// The value as the type that it was made of; `None` if the source has none.
+    ///
+    /// ```
+    /// # use samovar::codec::{CodecId, Json, Payload};
+    /// # use samovar_core::ErrorKind;
+    /// let price = Payload::new(CodecId::JSON, "499");
+    /// assert_eq!(price.read::<Json<u64>>()?, Some(Json::new(499)));
+    /// assert_eq!(price.read::<String>().unwrap_err().kind(), ErrorKind::Format, "another codec");
+    /// assert_eq!(price.read::<Json<String>>().unwrap_err().kind(), ErrorKind::Format, "another type");
+    /// # Ok::<(), samovar_core::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Of kind [`ErrorKind::Format`] if it was encoded by another codec than `V`'s, or is no `V`.

@@ -28,6 +28,26 @@ pub(crate) struct Survey {
 impl Fence {
     /// The verdict on what lies in memory under `key`: that of its worst part. Asked about one day of a part
     /// ([`samovar_core::Part::only`]) it answers for that day.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use samovar::{Samovar, Settings};
+    /// # use samovar_core::{Entry, Key, Lifetime, Mode, Scope, Stamp, Verdict};
+    /// # futures_executor::block_on(async {
+    /// # let samovar = Samovar::open(Settings::default()).await?;
+    /// let (fence, key) = (samovar.fence(), Key::new("prices", "42"));
+    /// let stamp = Stamp::new(fence.token(), samovar.clock().now());
+    /// let lifetime = Lifetime { ttl: Duration::from_secs(600), stale_window: Duration::from_secs(600) };
+    /// let price = Entry::whole(499, stamp, lifetime);
+    /// assert_eq!(fence.judge_memory(&key, price.claim()), Verdict::Fresh);
+    ///
+    /// samovar.mark(vec![Scope::Key(key.clone())], Mode::Expire, "price_changed").await?;
+    /// assert_eq!(fence.judge_memory(&key, price.claim()), Verdict::Stale);
+    /// samovar.mark(vec![Scope::Everything], Mode::Remove, "new list").await?;
+    /// assert_eq!(fence.judge_memory(&key, price.claim()), Verdict::Refused);
+    /// # Ok::<(), samovar_core::Error>(())
+    /// # }).unwrap();
+    /// ```
     pub fn judge_memory(&self, key: &Key, claim: Claim<'_>) -> Verdict {
         let now = self.inner.clock.now();
         self.survey(&key.cache, &key.id, claim, Tick(0), now).verdict

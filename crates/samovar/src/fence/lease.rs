@@ -19,6 +19,20 @@ use super::Fence;
 use crate::counters::{Counters, Event};
 
 /// Whether a node hears what others invalidate.
+///
+/// They ascend: whoever stands at more than [`Standing::Connected`] serves nothing as fresh.
+///
+/// ```
+/// # use samovar::fence::Standing;
+/// # use samovar::{Samovar, Settings};
+/// # futures_executor::block_on(async {
+/// let samovar = Samovar::open(Settings::default()).await?;
+/// let standing = samovar.fence().standing();
+/// assert_eq!(standing, Standing::Connected, "a log of its own cannot be away");
+/// assert!(standing < Standing::CutOff && Standing::CutOff < Standing::Blind);
+/// # Ok::<(), samovar_core::Error>(())
+/// # }).unwrap();
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Standing {
     /// What is served as fresh accords with the log as it was at most one lease ago. A log of its own cannot be away.
@@ -52,6 +66,51 @@ impl Watch {
 
 impl Fence {
     /// Whether this node hears what others invalidate.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use std::time::Duration;
+    /// # use samovar::fence::{LocalLog, Standing};
+    /// # use samovar::{Samovar, Settings};
+    /// # use samovar_core::{BoxFuture, Error, History, Mark, MarkLog, Millis, Next, Snapshot, Version};
+    /// # use samovar_testkit::clock::FakeClock;
+    /// # struct Leasing(LocalLog);
+    /// # impl MarkLog for Leasing {
+    /// #     fn snapshot(&self) -> BoxFuture<'_, Result<Snapshot, Error>> {
+    /// #         self.0.snapshot()
+    /// #     }
+    /// #     fn append(
+    /// #         &self,
+    /// #         marks: Vec<Mark>,
+    /// #         head: Option<Version>,
+    /// #     ) -> BoxFuture<'static, Result<Option<Version>, Error>> {
+    /// #         self.0.append(marks, head)
+    /// #     }
+    /// #     fn next<'a>(&'a self, history: &'a History, after: u64) -> BoxFuture<'a, Result<Next, Error>> {
+    /// #         self.0.next(history, after)
+    /// #     }
+    /// #     fn lease(&self) -> Option<Duration> {
+    /// #         Some(Duration::from_secs(5))
+    /// #     }
+    /// #     fn close(&self) -> BoxFuture<'_, Result<(), Error>> {
+    /// #         self.0.close()
+    /// #     }
+    /// # }
+    /// # futures_executor::block_on(async {
+    /// # let clock = FakeClock::at(Millis(1_790_000_000_000));
+    /// # let log: Option<Arc<dyn MarkLog>> = Some(Arc::new(Leasing(LocalLog::volatile(100_000)?)));
+    /// // `log` gives leases of five seconds, and then goes out of reach.
+    /// let max_blind = Duration::from_secs(600);
+    /// let settings = Settings { log, clock: clock.clone(), max_blind, ..Settings::default() };
+    /// let samovar = Samovar::open(settings).await?;
+    /// assert_eq!(samovar.fence().standing(), Standing::Connected);
+    /// clock.advance(Duration::from_secs(5));
+    /// assert_eq!(samovar.fence().standing(), Standing::CutOff, "what it serves is labelled as stale");
+    /// clock.advance(Duration::from_secs(600));
+    /// assert_eq!(samovar.fence().standing(), Standing::Blind, "it serves nothing from its caches");
+    /// # Ok::<(), Error>(())
+    /// # }).unwrap();
+    /// ```
     pub fn standing(&self) -> Standing {
         let Some(watch) = self.inner.watch.get() else { return Standing::Connected };
         let until = Duration::from_millis(watch.until.load(Ordering::Acquire));

@@ -63,6 +63,31 @@ struct Loaded {
 }
 
 /// A mark log in a file of its own, or in memory. Dropping it stops it without waiting; [`MarkLog::close`] waits.
+///
+/// [`crate::Samovar::open`] opens one by itself, in [`crate::Settings::data_dir`] or in memory, unless
+/// [`crate::Settings::log`] names another.
+///
+/// ```
+/// use samovar::fence::LocalLog;
+/// use samovar_core::{Mark, MarkId, MarkLog, Millis, Mode, Next, Scope};
+///
+/// # futures_executor::block_on(async {
+/// let log = LocalLog::volatile(100_000)?;
+/// let mark = Mark {
+///     id: MarkId(1),
+///     scope: Scope::Cache("prices".into()),
+///     mode: Mode::Remove,
+///     at: Millis(1_790_000_000_000),
+///     reason: "new list".into(),
+///     priority: Mark::PRIORITY,
+/// };
+/// let history = log.snapshot().await?.history;
+/// let version = log.append(vec![mark], None).await?.expect("wherever the log stands");
+/// let Next::Marks(marks) = log.next(&history, 0).await? else { panic!("its history never turns") };
+/// assert_eq!((marks[0].version, version.seq), (version, 1));
+/// # Ok::<(), samovar_core::Error>(())
+/// # }).unwrap();
+/// ```
 pub struct LocalLog {
     requests: Sender<Request>,
     shared: Arc<Shared>,
@@ -106,8 +131,35 @@ impl LocalLog {
     /// Beyond twice `marks_max` scopes it forgets the oldest. A fence that remembers `marks_max` has mostly forgotten
     /// them before, when it cost least.
     ///
+    /// ```
+    /// # use samovar::fence::LocalLog;
+    /// # use samovar_core::{Mark, MarkId, MarkLog, Millis, Mode, Scope};
+    /// # let mark = Mark {
+    /// #     id: MarkId(1),
+    /// #     scope: Scope::Cache("prices".into()),
+    /// #     mode: Mode::Remove,
+    /// #     at: Millis(0),
+    /// #     reason: "new list".into(),
+    /// #     priority: Mark::PRIORITY,
+    /// # };
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # futures_executor::block_on(async {
+    /// let (log, notice) = LocalLog::open(directory.path(), 100_000)?;
+    /// assert_eq!(notice, None, "nothing was damaged");
+    /// let version = log.append(vec![mark.clone()], None).await?;
+    /// log.close().await?;
+    ///
+    /// let (log, _) = LocalLog::open(directory.path(), 100_000)?;
+    /// let known = log.snapshot().await?;
+    /// assert_eq!((Some(known.head), &known.marks[0].mark), (version, &mark));
+    /// # Ok::<(), samovar_core::Error>(())
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
-    /// If the file cannot be read or written, or is of a newer format or no mark log at all.
+    /// Of kind [`ErrorKind::Storage`](samovar_core::ErrorKind::Storage) if the file cannot be read or written,
+    /// [`ErrorKind::Format`](samovar_core::ErrorKind::Format) if it is of a newer format or no mark log at all, and
+    /// [`ErrorKind::Held`](samovar_core::ErrorKind::Held) if another process has it open.
     pub fn open(directory: &Path, marks_max: usize) -> Result<(LocalLog, Option<String>), Error> {
         let opened = LAYOUT.open(&directory.join(FILE))?;
         let notice = opened.notice.map(|said| {
@@ -123,8 +175,21 @@ impl LocalLog {
 
     /// A log that ends with the process: for caches in memory alone. It forgets as [`LocalLog::open`] says.
     ///
+    /// ```
+    /// # use samovar::fence::LocalLog;
+    /// # use samovar_core::MarkLog;
+    /// # futures_executor::block_on(async {
+    /// let log = LocalLog::volatile(100_000)?;
+    /// let next = LocalLog::volatile(100_000)?; // as after a restart
+    /// let (log, next) = (log.snapshot().await?, next.snapshot().await?);
+    /// assert!(log.marks.is_empty() && next.marks.is_empty());
+    /// assert_ne!(log.head, next.head, "what was read by one means nothing to the other");
+    /// # Ok::<(), samovar_core::Error>(())
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
-    /// If no thread can be started.
+    /// Of kind [`ErrorKind::Storage`](samovar_core::ErrorKind::Storage) if no thread can be started.
     pub fn volatile(marks_max: usize) -> Result<LocalLog, Error> {
         let fails = |trouble: Trouble| trouble.into_error(Path::new(FILE));
         let database = Database::builder()

@@ -1,19 +1,35 @@
 //! The fence: fills are not trusted, reads decide.
 //!
-//! * `table`: the marks that were applied here, found by what they cover; `standing`: those of one scope; `patterns`:
-//!   those of patterns.
-//! * `fresh`: the one predicate. `judging`: what is asked of it. `state`: what changes when marks are applied.
-//! * `accepting`: marks from here. `applying`: marks that the log yields.
-//! * [`LocalLog`]: where marks become durable on a single node. `RedisLog`: where several nodes share them.
+//! An entry bears the stamp of when its read of the source began, and every read asks the [`Fence`] whether a mark
+//! after that covers it. Most programs have no use for this module: a cache asks by itself. It is for who wants to
+//! watch ([`Fence::pending`], [`Fence::standing`]), has flights or tiers of their own, or chooses a mark log:
+//! [`LocalLog`], where marks become durable on a single node and which is the default, or `RedisLog` (cargo feature
+//! `redis`), which several nodes share.
 //!
-//! * `forget`: which marks are forgotten when there are too many.
+//! ```
+//! use samovar::{CachePolicy, Samovar, Settings};
+//! use samovar_core::{Key, Mode, Scope};
+//!
+//! # futures_executor::block_on(async {
+//! let samovar = Samovar::open(Settings::default()).await?;
+//! let prices = samovar.cache::<String>(CachePolicy::named("prices"));
+//! prices.get_or_load("42", |_token| async { Ok("4.99".to_owned()) }).await?;
+//!
+//! let tick = samovar.fence().tick();
+//! samovar.mark(vec![Scope::Key(Key::new("prices", "42"))], Mode::Remove, "price_changed").await?;
+//! assert!(samovar.fence().tick() > tick, "the mark has acted");
+//! assert!(prices.peek("42").is_none(), "so what memory holds is refused");
+//! # Ok::<(), samovar_core::Error>(())
+//! # }).unwrap();
+//! ```
 //!
 //! # Forgetting
 //!
-//! A scope that was marked takes about 200 bytes here. Beyond `marks_max` of them the oldest are forgotten, each widened
-//! to a `remove` over all that it could have covered. What was read before that is refused; what memory has found clean
-//! since is newer by its tick, and what the disk was swept of is newer by *clean as of*. So a mark is not forgotten before the
-//! disk says that it was swept of it, up to twice as many marks.
+//! A scope that was marked takes about 200 bytes here. Beyond [`crate::Settings::marks_max`] of them the oldest are
+//! forgotten, each widened to a `remove` over all that it could have covered. What was read before that is refused;
+//! what memory has found clean since is newer by its tick, and what lies on disk is newer by the version up to which
+//! the disk was swept. So a mark is not forgotten before the disk says that it was swept of it, up to twice as many
+//! marks.
 //!
 //! The log forgets by the same rule at twice as many: it stores the wider `remove` in place of what it forgot, so
 //! a restart knows of it. A restart that finds more in the log than was remembered here is only warmer for it.
@@ -31,15 +47,21 @@
 //! # A log that several nodes share
 //!
 //! Such a log may lose its newest marks, and gives their numbers again: so it has epochs ([`samovar_core::History`]).
-//! `pending`: what became of the marks that were accepted here. When the history turns, a node goes back to
-//! where the two part. The marks that it had applied beyond are pending again and are sent again; whatever stands
-//! in the table with a number beyond stays there with the number of the branch, since it may have absorbed others.
+//! When the history turns, a node goes back to where the two part. The marks that it had applied beyond are pending
+//! again and are sent again; whatever it knows with a number beyond stays, with the number of the branch, since it
+//! may have absorbed others.
 //!
 //! # Below memory
 //!
 //! What outlives the process bears a version instead of a tick. It is judged by the marks with a greater number
 //! and by all that are pending; then it is given the greatest tick before the first of those (or the tick
 //! that was read before the lookup, if there are none), so that from then on ticks decide the same.
+
+// * `table`: the marks that were applied here, found by what they cover; `standing`: those of one scope; `patterns`:
+//   those of patterns.
+// * `fresh`: the one predicate. `judging`: what is asked of it. `state`: what changes when marks are applied.
+// * `accepting`: marks from here. `applying`: marks that the log yields. `pending`: what became of those from here.
+// * `forget`: which marks are forgotten when there are too many.
 
 mod accepting;
 mod applying;
@@ -124,8 +146,40 @@ struct Inner {
 impl Fence {
     /// A fence that has applied what a log holds. It remembers about `marks_max` scopes.
     ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use samovar::Fence;
+    /// # use samovar_core::{Entry, Epoch, ErrorKind, History, Judge, Keep, Key, Lifetime, Mark, MarkId, Millis, Mode};
+    /// # use samovar_core::{Numbered, Scope, Snapshot, Stamp, SystemClock, Tick, Version};
+    /// # let at = |seq| Version { epoch: Epoch(7), seq };
+    /// # let mark = Mark {
+    /// #     id: MarkId(1),
+    /// #     scope: Scope::Cache("prices".into()),
+    /// #     mode: Mode::Remove,
+    /// #     at: Millis(0),
+    /// #     reason: "new list".into(),
+    /// #     priority: Mark::PRIORITY,
+    /// # };
+    /// # let clock = Arc::new(SystemClock::new());
+    /// # let entry = |version| {
+    /// #     let lifetime = Lifetime { ttl: std::time::Duration::MAX, stale_window: Default::default() };
+    /// #     Entry::whole((), Stamp { version, tick: Tick(0), read_at: Millis(0) }, lifetime)
+    /// # };
+    /// let (history, marks) = (History(vec![(Epoch(7), 0)]), vec![Numbered { version: at(43), mark }]);
+    /// let log = Snapshot { history, marks, head: at(43), shared: false };
+    /// let fence = Fence::new(&log, clock.clone(), 100_000)?;
+    /// let key = Key::new("prices", "42");
+    /// assert_eq!(fence.judge_stored(&key, entry(at(42)).claim()), Keep::Drop);
+    /// assert_eq!(fence.judge_stored(&key, entry(at(43)).claim()), Keep::CleanTo(u64::MAX));
+    ///
+    /// let without_epoch = Snapshot { history: History(Vec::new()), ..log };
+    /// let error = Fence::new(&without_epoch, clock, 100_000).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::Format);
+    /// # Ok::<(), samovar_core::Error>(())
+    /// ```
+    ///
     /// # Errors
-    /// If the log has no epoch.
+    /// Of kind [`ErrorKind::Format`] if the log's head does not lie on its own history, as where it has no epoch.
     pub fn new(log: &Snapshot, clock: Arc<dyn Clock>, marks_max: usize) -> Result<Fence, Error> {
         if !log.history.holds(log.head) {
             return Err(Error::new(
@@ -158,18 +212,61 @@ impl Fence {
     }
 
     /// To be taken *before* anything is read from the source: it becomes the stamp of what is read.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use samovar::{Samovar, Settings};
+    /// # use samovar_core::{Entry, Key, Lifetime, Mode, Scope, Stamp, Verdict};
+    /// # let lifetime = Lifetime { ttl: Duration::from_secs(600), stale_window: Duration::ZERO };
+    /// # futures_executor::block_on(async {
+    /// # let samovar = Samovar::open(Settings::default()).await?;
+    /// let (fence, key) = (samovar.fence(), Key::new("prices", "42"));
+    /// let token = fence.token();
+    /// // While the price is read it changes.
+    /// samovar.mark(vec![Scope::Key(key.clone())], Mode::Remove, "price_changed").await?;
+    /// let price = Entry::whole(499, Stamp::new(token, samovar.clock().now()), lifetime);
+    /// assert_eq!(fence.judge_memory(&key, price.claim()), Verdict::Refused);
+    /// # Ok::<(), samovar_core::Error>(())
+    /// # }).unwrap();
+    /// ```
     pub fn token(&self) -> Token {
         let state = self.inner.state.read();
         Token { version: state.version(), tick: self.tick() }
     }
 
     /// How many marks have acted in this process.
+    ///
+    /// ```
+    /// # use samovar::{Samovar, Settings};
+    /// # use samovar_core::{Mode, Scope};
+    /// # futures_executor::block_on(async {
+    /// # let samovar = Samovar::open(Settings::default()).await?;
+    /// let before = samovar.fence().tick();
+    /// let scopes = vec![Scope::Cache("prices".into()), Scope::Tag("supplier:7".into())];
+    /// samovar.mark(scopes, Mode::Expire, "new list").await?;
+    /// assert_eq!(samovar.fence().tick(), before.next().next(), "two marks have acted");
+    /// # Ok::<(), samovar_core::Error>(())
+    /// # }).unwrap();
+    /// ```
     #[inline]
     pub fn tick(&self) -> Tick {
         Tick(self.inner.tick.load(Ordering::Acquire))
     }
 
     /// The version up to which the log has been applied here.
+    ///
+    /// ```
+    /// # use samovar::{Samovar, Settings};
+    /// # use samovar_core::{Mode, Scope};
+    /// # futures_executor::block_on(async {
+    /// # let samovar = Samovar::open(Settings::default()).await?;
+    /// let before = samovar.fence().position();
+    /// let version = samovar.mark(vec![Scope::Everything], Mode::Expire, "new list").await?;
+    /// assert_eq!(samovar.fence().position(), version);
+    /// assert_eq!((version.epoch, version.seq), (before.epoch, before.seq + 1));
+    /// # Ok::<(), samovar_core::Error>(())
+    /// # }).unwrap();
+    /// ```
     pub fn position(&self) -> Version {
         self.inner.state.read().version()
     }
@@ -180,23 +277,99 @@ impl Fence {
     }
 
     /// How many marks were accepted here and have not come back through the log yet.
+    ///
+    /// ```
+    /// # use std::pin::pin;
+    /// # use std::sync::Arc;
+    /// # use futures_util::FutureExt;
+    /// # use samovar::fence::LocalLog;
+    /// # use samovar::{Samovar, Settings};
+    /// # use samovar_core::{BoxFuture, Error, History, Mark, MarkLog, Mode, Next, Scope, Snapshot, Version};
+    /// # struct Slow(LocalLog);
+    /// # impl MarkLog for Slow {
+    /// #     fn snapshot(&self) -> BoxFuture<'_, Result<Snapshot, Error>> {
+    /// #         self.0.snapshot()
+    /// #     }
+    /// #     fn append(&self, _: Vec<Mark>, _: Option<Version>) -> BoxFuture<'static, Result<Option<Version>, Error>> {
+    /// #         Box::pin(std::future::pending())
+    /// #     }
+    /// #     fn next<'a>(&'a self, history: &'a History, after: u64) -> BoxFuture<'a, Result<Next, Error>> {
+    /// #         self.0.next(history, after)
+    /// #     }
+    /// #     fn close(&self) -> BoxFuture<'_, Result<(), Error>> {
+    /// #         self.0.close()
+    /// #     }
+    /// # }
+    /// # futures_executor::block_on(async {
+    /// let slow = Slow(LocalLog::volatile(100_000)?); // a log that has not answered yet
+    /// let samovar = Samovar::open(Settings { log: Some(Arc::new(slow)), ..Settings::default() }).await?;
+    /// let mut marking = pin!(samovar.mark(vec![Scope::Everything], Mode::Remove, "new list"));
+    /// let before = samovar.fence().tick();
+    /// assert!(marking.as_mut().now_or_never().is_none(), "it is not durable yet");
+    /// assert_eq!(samovar.fence().pending(), 1);
+    /// assert!(samovar.fence().tick() > before, "it has acted here all the same");
+    /// # Ok::<(), Error>(())
+    /// # }).unwrap();
+    /// ```
     pub fn pending(&self) -> usize {
         self.inner.state.read().pending.len()
     }
 
     /// Whatever of a cache was read before this number of the log is refused, whatever its key: because all of it was
-    /// removed, or because marks were forgotten.
+    /// removed, or because marks were forgotten. 0 if there is none.
+    ///
+    /// ```
+    /// # use samovar::{Samovar, Settings};
+    /// # use samovar_core::{Mode, Scope};
+    /// # futures_executor::block_on(async {
+    /// # let samovar = Samovar::open(Settings::default()).await?;
+    /// let version = samovar.mark(vec![Scope::Cache("prices".into())], Mode::Remove, "new list").await?;
+    /// assert_eq!(samovar.fence().floor("prices"), version.seq);
+    /// assert_eq!(samovar.fence().floor("names"), 0, "nothing is refused for that");
+    /// # Ok::<(), samovar_core::Error>(())
+    /// # }).unwrap();
+    /// ```
     pub fn floor(&self, cache: &str) -> u64 {
         self.inner.state.read().table.floor(cache)
     }
 
     /// How many scopes were forgotten in this process.
+    ///
+    /// ```
+    /// # use samovar::{Samovar, Settings};
+    /// # use samovar_core::{Key, Mode, Scope};
+    /// # futures_executor::block_on(async {
+    /// let samovar = Samovar::open(Settings { marks_max: 10, ..Settings::default() }).await?;
+    /// for product in 0..30 {
+    ///     let price = Scope::Key(Key::new("prices", product.to_string()));
+    ///     samovar.mark(vec![price], Mode::Remove, "price_changed").await?;
+    /// }
+    /// assert!(samovar.fence().forgotten() >= 20, "the oldest, for which there was no room");
+    /// assert!(samovar.fence().floor("prices") >= 20, "what was read before those marks is refused");
+    /// # Ok::<(), samovar_core::Error>(())
+    /// # }).unwrap();
+    /// ```
     pub fn forgotten(&self) -> u64 {
         self.inner.state.read().forgotten
     }
 
     /// Whether a mark that `touches` selects has acted since a tick. Exact for the last 4,096 marks; for what lies
     /// further back the answer is yes.
+    ///
+    /// ```
+    /// # use samovar::{Samovar, Settings};
+    /// # use samovar_core::{Key, Mode, Scope};
+    /// # futures_executor::block_on(async {
+    /// # let samovar = Samovar::open(Settings::default()).await?;
+    /// let (fence, key) = (samovar.fence(), Key::new("prices", "42"));
+    /// let before = fence.tick();
+    /// samovar.mark(vec![Scope::Cache("names".into())], Mode::Remove, "renamed").await?;
+    /// assert!(fence.acted_since(before, |_| true));
+    /// assert!(!fence.acted_since(before, |scope| scope.may_cover(&key)), "not on that");
+    /// assert!(!fence.acted_since(fence.tick(), |_| true), "and none since");
+    /// # Ok::<(), samovar_core::Error>(())
+    /// # }).unwrap();
+    /// ```
     pub fn acted_since(&self, tick: Tick, touches: impl Fn(&Scope) -> bool) -> bool {
         if self.tick() == tick {
             return false;

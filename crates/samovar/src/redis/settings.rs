@@ -23,6 +23,13 @@ pub struct Secret(String);
 
 impl Secret {
     /// The password itself.
+    ///
+    /// ```
+    /// # use samovar::redis::{RedisSettings, Secret};
+    /// let redis = RedisSettings::standalone(["redis://shop:a%40b@cache.example"])?;
+    /// assert_eq!(redis.password.as_ref().map(Secret::reveal), Some("a@b"), "as it is, not as a URL has it");
+    /// # Ok::<(), samovar_core::Error>(())
+    /// ```
     pub fn reveal(&self) -> &str {
         &self.0
     }
@@ -77,6 +84,20 @@ impl fmt::Display for Node {
 }
 
 /// How the servers stand to each other.
+///
+/// ```
+/// use samovar::redis::{RedisServers, RedisSettings};
+///
+/// let servers = RedisServers::Sentinel {
+///     master: "shop".to_owned(),
+///     sentinels: vec!["a.example:26379".parse()?, "b.example:26379".parse()?],
+///     username: None,
+///     password: None,
+/// };
+/// let by_urls = RedisSettings::sentinel("shop", ["redis://a.example", "redis://b.example"])?;
+/// assert_eq!(by_urls.servers, servers);
+/// # Ok::<(), samovar_core::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RedisServers {
     /// One server. Of several addresses the first that answers is taken.
@@ -97,6 +118,17 @@ pub enum RedisServers {
 }
 
 /// That connections are encrypted. Certificates are always verified.
+///
+/// ```
+/// use samovar::redis::{RedisSettings, RedisTls};
+///
+/// let by_url = RedisSettings::standalone(["rediss://cache.example"])?;
+/// assert_eq!(by_url.tls, Some(RedisTls { ca_file: None }), "the system's authorities are trusted");
+///
+/// let own = RedisTls { ca_file: Some("/etc/shop/ca.pem".into()) };
+/// RedisSettings { tls: Some(own), ..by_url }.check()?;
+/// # Ok::<(), samovar_core::Error>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RedisTls {
     /// The authorities to trust, as PEM; `None`: those of the system.
@@ -130,19 +162,21 @@ pub struct RedisSettings {
     pub database: u32,
     /// Whether connections are encrypted, those to sentinels too.
     pub tls: Option<RedisTls>,
-    /// What the name of every key begins with. Those who give another do not see each other's values.
+    /// What the name of every key begins with: at most 256 bytes, of which the first is no `}`. Those who give another
+    /// do not see each other's values.
     pub namespace: String,
-    /// How long connecting may take, for each server that is tried.
+    /// How long connecting may take, for each server that is tried. It is above 0, as are `response_timeout`, `slow`
+    /// and `retry_min`.
     pub connect_timeout: Duration,
     /// How long an answer may take. Past that the lookup goes on without Redis.
     pub response_timeout: Duration,
-    /// After so many failed or slow lookups in a row Redis is left alone for a while.
+    /// After so many failed or slow lookups in a row, at least 1, Redis is left alone for a while.
     pub failures_max: u32,
     /// What counts as slow.
     pub slow: Duration,
     /// It is tried again after so long at first, twice as long each time (spread by up to a fifth) …
     pub retry_min: Duration,
-    /// … and at last this often.
+    /// … and at last this often; not below `retry_min`.
     pub retry_max: Duration,
     /// So many bytes may wait to be written; what comes beyond is not kept there.
     pub queue_bytes: u64,
@@ -150,6 +184,14 @@ pub struct RedisSettings {
 
 impl RedisSettings {
     /// The defaults, on these servers: no user, no TLS, database 0, names that begin with `samovar:`.
+    ///
+    /// ```
+    /// # use samovar::redis::{RedisServers, RedisSettings};
+    /// let redis = RedisSettings::on(RedisServers::Standalone(vec!["cache.example:6379".parse()?]));
+    /// assert_eq!(redis, RedisSettings::standalone(["redis://cache.example"])?);
+    /// redis.check()?;
+    /// # Ok::<(), samovar_core::Error>(())
+    /// ```
     pub fn on(servers: RedisServers) -> RedisSettings {
         RedisSettings {
             servers,
@@ -170,6 +212,18 @@ impl RedisSettings {
 
     /// One server at a URL, or at the first of several that answers.
     ///
+    /// ```
+    /// # use samovar::redis::{RedisServers, RedisSettings};
+    /// # use samovar_core::ErrorKind;
+    /// let redis = RedisSettings::standalone(["redis://a.example/2", "redis://b.example:7000/2"])?;
+    /// let nodes = vec!["a.example:6379".parse()?, "b.example:7000".parse()?];
+    /// assert_eq!((redis.servers, redis.database), (RedisServers::Standalone(nodes), 2));
+    ///
+    /// let mixed = RedisSettings::standalone(["redis://a.example", "rediss://b.example"]);
+    /// assert_eq!(mixed.unwrap_err().kind(), ErrorKind::Invalid, "one is encrypted, one is not");
+    /// # Ok::<(), samovar_core::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Of kind [`ErrorKind::Invalid`] if a URL is none, or they differ in more than host and port.
     pub fn standalone<U: AsRef<str>>(
@@ -180,6 +234,15 @@ impl RedisSettings {
     }
 
     /// A cluster, of which some nodes are named.
+    ///
+    /// ```
+    /// # use samovar::redis::{RedisServers, RedisSettings};
+    /// let redis = RedisSettings::cluster(["redis://a.example", "redis://b.example"])?;
+    /// assert!(matches!(&redis.servers, RedisServers::Cluster(nodes) if nodes.len() == 2));
+    /// redis.check()?;
+    /// assert!(RedisSettings { database: 2, ..redis }.check().is_err(), "a cluster has database 0 alone");
+    /// # Ok::<(), samovar_core::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`RedisSettings::standalone`].
@@ -194,11 +257,14 @@ impl RedisSettings {
     /// are fields. The default port is 26379.
     ///
     /// ```
-    /// # use samovar::redis::RedisSettings;
+    /// # use samovar::redis::{RedisServers, RedisSettings};
     /// let redis = RedisSettings {
     ///     password: Some("geheim".into()),
-    ///     ..RedisSettings::sentinel("shop", ["redis://a.example", "redis://b.example"])?
+    ///     ..RedisSettings::sentinel("shop", ["redis://watch:dog@a.example", "redis://watch:dog@b.example"])?
     /// };
+    /// redis.check()?;
+    /// assert_eq!(redis.username, None, "`watch` is known to the sentinels alone");
+    /// assert!(matches!(&redis.servers, RedisServers::Sentinel { sentinels, .. } if sentinels[0].port == 26_379));
     /// # Ok::<(), samovar_core::Error>(())
     /// ```
     ///
@@ -219,6 +285,19 @@ impl RedisSettings {
     }
 
     /// Whether they can be.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use samovar::redis::RedisSettings;
+    /// # use samovar_core::ErrorKind;
+    /// let redis = RedisSettings::standalone(["redis://cache.example"])?;
+    /// redis.check()?;
+    ///
+    /// let error = RedisSettings { retry_max: Duration::ZERO, ..redis }.check().unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::Invalid);
+    /// assert_eq!(error.to_string(), "redis: retry_max is not below retry_min");
+    /// # Ok::<(), samovar_core::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Of kind [`ErrorKind::Invalid`], with the field and what to do.

@@ -93,7 +93,25 @@ impl Lifecycle<Named, Arc<Held>> for Leaving {
 /// No time of its own is over before an entry's is.
 pub(crate) const FOR_GOOD: Millis = Millis(i64::MAX);
 
-/// Entries in this process, bounded by bytes. What is used least goes first.
+/// Entries in this process, bounded by bytes. What is used least goes first. For who tests tiers: users say
+/// [`crate::Settings::memory_max_bytes`].
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use samovar::tier::{MemoryTier, Shared};
+/// # use samovar_core::{Entry, Epoch, Key, Lifetime, Millis, Stamp, Tick, Tier, Version};
+/// # let stamp = Stamp { version: Version { epoch: Epoch(7), seq: 42 }, tick: Tick(43), read_at: Millis(0) };
+/// # let lifetime = Lifetime { ttl: Default::default(), stale_window: Default::default() };
+/// # futures_executor::block_on(async {
+/// let (tier, key) = (MemoryTier::new(64 << 20), Key::new("names", "42"));
+/// let name = Arc::new("Tea".to_owned());
+/// tier.put(&key, Entry::whole(Shared::new(Arc::clone(&name), 27), stamp, lifetime));
+/// let found = tier.get(&key).await?.and_then(|entry| entry.value.value::<String>());
+/// assert!(found.is_some_and(|found| Arc::ptr_eq(&found, &name)), "the value itself, not a copy");
+/// assert!(tier.usage().total().bytes > 27, "its key and its place are counted too");
+/// # Ok::<(), samovar_core::Error>(())
+/// # }).unwrap();
+/// ```
 pub struct MemoryTier {
     table: Cache<Named, Arc<Held>, ByBytes, DefaultHashBuilder, Leaving>,
     leaving: Leaving,
@@ -109,6 +127,23 @@ pub struct MemoryTier {
 impl MemoryTier {
     /// A tier for so many bytes of keys, values and overhead, which are never exceeded. An entry of more than nine
     /// tenths of a shard is turned down; a shard has at least 32 MB, or the whole budget.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use samovar::tier::{MemoryTier, Shared};
+    /// # use samovar_core::{Entry, Epoch, Key, Lifetime, Millis, Stamp, Tick, Tier, Version};
+    /// # let stamp = Stamp { version: Version { epoch: Epoch(7), seq: 42 }, tick: Tick(43), read_at: Millis(0) };
+    /// # let lifetime = Lifetime { ttl: Default::default(), stale_window: Default::default() };
+    /// let tier = MemoryTier::new(1 << 20);
+    /// let put = |id: &str, bytes| {
+    ///     let photo = Shared::new(Arc::new(vec![0_u8; bytes]), bytes);
+    ///     tier.put(&Key::new("photos", id), Entry::whole(photo, stamp, lifetime));
+    /// };
+    /// put("poster", 1_000 << 10);
+    /// assert_eq!(tier.usage().total().entries, 0, "it is too large for the whole budget");
+    /// (0..1_000).for_each(|number| put(&number.to_string(), 10 << 10));
+    /// assert!(tier.usage().total().entries > 50 && tier.usage().total().bytes <= 1 << 20);
+    /// ```
     pub fn new(max_bytes: u64) -> MemoryTier {
         let ghosts = (max_bytes / BYTES_PER_GHOST).clamp(32, 1 << 22);
         let shards = shards(max_bytes);
@@ -137,9 +172,23 @@ impl MemoryTier {
     /// forgotten when it gets its first.
     ///
     /// ```
-    /// # use samovar::tier::MemoryTier;
+    /// # use std::sync::Arc;
+    /// # use samovar::tier::{MemoryTier, Shared};
+    /// # use samovar_core::{Entry, Epoch, Key, Lifetime, Millis, Stamp, Tick, Tier, Version};
+    /// # let stamp = Stamp { version: Version { epoch: Epoch(7), seq: 42 }, tick: Tick(43), read_at: Millis(0) };
+    /// # let lifetime = Lifetime { ttl: Default::default(), stale_window: Default::default() };
     /// let tier = MemoryTier::new(64 << 20);
     /// tier.limit(&"quotes".into(), 1 << 20);
+    /// for number in 0..100 {
+    ///     let photo = Shared::new(Arc::new(vec![0_u8; 100 << 10]), 100 << 10);
+    ///     for cache in ["quotes", "photos"] {
+    ///         let key = Key::new(cache, number.to_string());
+    ///         tier.put(&key, Entry::whole(photo.clone(), stamp, lifetime));
+    ///     }
+    /// }
+    /// let caches = tier.usage().caches;
+    /// assert!(caches["quotes"].bytes <= 1 << 20);
+    /// assert_eq!(caches["photos"].entries, 100, "the other is not affected");
     /// ```
     pub fn limit(&self, cache: &Arc<str>, max_bytes: u64) {
         let mut gone = Vec::new();

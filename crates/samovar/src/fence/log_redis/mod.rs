@@ -38,23 +38,30 @@ const LAST: Duration = Duration::from_secs(5);
 
 /// A mark log in Redis. Dropping it stops it without waiting; [`MarkLog::close`] waits.
 ///
-/// What stands where, and what happens when Redis loses something, is in `docs/nodes.md`.
+/// The marks stand in a stream under [`RedisSettings::namespace`], and a hash beside it describes the log. Where Redis
+/// may have lost the newest of them, as after a failover, the log begins an epoch, and the nodes that have seen those
+/// marks send them again. A log that is gone altogether is founded again: at once by a node that has seen it within its
+/// lease, else by any other after [`RedisLogOptions::margin`] more.
 ///
-/// ```no_run
+/// ```
 /// use std::sync::Arc;
 ///
 /// use samovar::fence::{RedisLog, RedisLogOptions};
 /// use samovar::redis::RedisSettings;
 /// use samovar::{Samovar, Settings};
-/// use samovar_core::SystemClock;
+/// use samovar_core::{Error, MarkLog, SystemClock};
 ///
-/// # async fn open() -> Result<(), samovar_core::Error> {
+/// async fn open(log: RedisLog) -> Result<Samovar, Error> {
+///     Samovar::open(Settings { log: Some(Arc::new(log)), ..Settings::default() }).await
+/// }
+///
 /// let redis = RedisSettings::standalone(["redis://cache.example"])?;
-/// let clock = Arc::new(SystemClock::new());
-/// let log = RedisLog::new(&redis, RedisLogOptions::default(), clock)?;
-/// let samovar = Samovar::open(Settings { log: Some(Arc::new(log)), ..Settings::default() }).await?;
-/// # Ok(())
-/// # }
+/// let options = RedisLogOptions::default();
+/// // Nothing is asked of Redis yet: that begins with `open`.
+/// let log = RedisLog::new(&redis, options, Arc::new(SystemClock::new()))?;
+/// assert_eq!((log.lease(), log.table_every()), (Some(options.lease), Some(options.table_every)));
+/// # let _ = open;
+/// # Ok::<(), Error>(())
 /// ```
 pub struct RedisLog {
     shared: Arc<Shared>,
@@ -74,8 +81,24 @@ impl RedisLog {
     /// The log under the namespace of `redis`. It connects when it is first needed, on the runtime in whose context this
     /// is called, or on one of its own.
     ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use samovar::fence::{RedisLog, RedisLogOptions};
+    /// # use samovar::redis::RedisSettings;
+    /// # use samovar_core::{ErrorKind, SystemClock};
+    /// # let clock = Arc::new(SystemClock::new());
+    /// let redis = RedisSettings::standalone(["redis://cache.example"])?;
+    /// assert!(RedisLog::new(&redis, RedisLogOptions::default(), clock.clone()).is_ok(), "nobody is asked yet");
+    ///
+    /// let two = RedisSettings::standalone(["redis://a.example", "redis://b.example"])?;
+    /// let error = RedisLog::new(&two, RedisLogOptions::default(), clock).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::Invalid, "which of the two would hold the log?");
+    /// # Ok::<(), samovar_core::Error>(())
+    /// ```
+    ///
     /// # Errors
-    /// Of kind [`ErrorKind::Invalid`] if the settings cannot be.
+    /// Of kind [`ErrorKind::Invalid`] if the settings or the options cannot be, or several standalone servers are
+    /// named; [`ErrorKind::Storage`] if no thread can be started.
     pub fn new(
         redis: &RedisSettings,
         options: RedisLogOptions,

@@ -7,17 +7,27 @@ use samovar_core::{Error, ErrorKind};
 /// How a log over Redis behaves.
 ///
 /// ```
-/// # use samovar::fence::RedisLogOptions;
+/// # use std::sync::Arc;
 /// # use std::time::Duration;
-/// let options = RedisLogOptions { keep: 1_000_000, ..RedisLogOptions::default() };
-/// assert_eq!(options.lease, Duration::from_secs(5));
+/// # use samovar::fence::{RedisLog, RedisLogOptions};
+/// # use samovar::redis::RedisSettings;
+/// # use samovar_core::{ErrorKind, MarkLog, SystemClock};
+/// # let clock = Arc::new(SystemClock::new());
+/// let redis = RedisSettings::standalone(["redis://cache.example"])?;
+/// let options = RedisLogOptions { lease: Duration::ZERO, ..RedisLogOptions::default() };
+/// assert_eq!(RedisLog::new(&redis, options, clock.clone())?.lease(), None, "there are no leases");
+///
+/// let tiny = RedisLogOptions { keep: 10, ..options };
+/// let error = RedisLog::new(&redis, tiny, clock).unwrap_err();
+/// assert_eq!(error.to_string(), "the log's keep is at least 1,000 marks");
+/// # Ok::<(), samovar_core::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RedisLogOptions {
-    /// About how many marks it holds; about 40 bytes of Redis' memory each. A node that was away for longer takes
-    /// everything for invalidated.
+    /// About how many marks it holds, at least 1,000; about 40 bytes of Redis' memory each. A node that was away for
+    /// longer takes everything for invalidated.
     pub keep: u64,
-    /// It is looked at so often.
+    /// It is looked at so often; at least 10 ms.
     pub look_every: Duration,
     /// A node that has seen the log within this time knows what its newest marks were. One that could not write to its
     /// server for so long labels what it serves as stale. Zero: there are no leases, and no labels but those of a start while
@@ -28,8 +38,8 @@ pub struct RedisLogOptions {
     /// So many replicas have to confirm a mark, and the renewal of a lease, before it counts. With 0 a failover may lose
     /// marks that were acknowledged, which the nodes that have seen them send again.
     pub replicas: u32,
-    /// One of the nodes puts what it knows beside the log so often: who joins begins there, and need not take what the
-    /// log no longer holds for invalidated.
+    /// One of the nodes puts what it knows beside the log so often, at least 10 ms: who joins begins there, and need
+    /// not take what the log no longer holds for invalidated.
     pub table_every: Duration,
 }
 

@@ -41,7 +41,35 @@ pub(crate) const FILE: &str = "cache.redb";
 /// Beyond so many times the queue's size entries are turned down.
 const QUEUE_LIMIT: u64 = 4;
 
-/// How the disk tier works.
+/// How a [`DiskTier`] works. Users say [`crate::Settings::disk_max_bytes`] and [`crate::Settings::sweep_after`]; the
+/// rest is for who tests tiers.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use samovar::Fence;
+/// # use samovar::codec::{CodecId, Payload};
+/// # use samovar::fence::LocalLog;
+/// # use samovar::tier::{DiskOptions, DiskTier};
+/// # use samovar_core::{Clock, Entry, Key, Lifetime, MarkLog, Stamp, SystemClock, Tier};
+/// # let lifetime = Lifetime { ttl: std::time::Duration::from_secs(600), stale_window: Default::default() };
+/// # let directory = tempfile::tempdir().unwrap();
+/// # futures_executor::block_on(async {
+/// # let clock = Arc::new(SystemClock::new());
+/// # let log = LocalLog::volatile(1_000)?;
+/// # let fence = Fence::new(&log.snapshot().await?, clock.clone(), 1_000)?;
+/// # let stamp = Stamp::new(fence.token(), clock.now());
+/// let small = DiskOptions { max_bytes: 1 << 20, ..DiskOptions::default() };
+/// let tier = DiskTier::open(directory.path(), small, Arc::new(fence), clock, Arc::default())?;
+/// for id in 0..100 {
+///     let photo = Payload::new(CodecId::BYTES, vec![0; 50 << 10]);
+///     tier.put(&Key::new("photos", id.to_string()), Entry::whole(photo, stamp, lifetime));
+/// }
+/// tier.flush().await?;
+/// let usage = tier.usage();
+/// assert!(usage.total().entries > 0 && usage.total().bytes <= 1 << 20, "the oldest had to go");
+/// # Ok::<(), samovar_core::Error>(())
+/// # }).unwrap();
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct DiskOptions {
     /// The budget in bytes, as the file allots them. (The file itself is larger by what a transaction rewrites,
@@ -53,7 +81,7 @@ pub struct DiskOptions {
     pub queue_bytes: u64,
     /// Bytes of memory for redb's pages, those being written included.
     pub page_cache: usize,
-    /// Threads that read.
+    /// Threads that read; at least one is started.
     pub readers: usize,
 }
 
@@ -70,6 +98,37 @@ impl Default for DiskOptions {
 }
 
 /// Entries on this machine's disk. Dropping it stops it without waiting; [`Tier::close`] waits.
+///
+/// For who writes or tests tiers: users name a [`crate::Settings::data_dir`].
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use samovar::Fence;
+/// # use samovar::codec::{CodecId, Payload};
+/// # use samovar::fence::LocalLog;
+/// # use samovar::tier::{DiskOptions, DiskTier};
+/// # use samovar_core::{Clock, Entry, Epoch, Key, Lifetime, MarkLog, Stamp, SystemClock, Tier, Version};
+/// # let lifetime = Lifetime { ttl: std::time::Duration::from_secs(600), stale_window: Default::default() };
+/// # let directory = tempfile::tempdir().unwrap();
+/// # futures_executor::block_on(async {
+/// # let clock = Arc::new(SystemClock::new());
+/// # let log = LocalLog::volatile(1_000)?;
+/// # let fence = Fence::new(&log.snapshot().await?, clock.clone(), 1_000)?;
+/// # let stamp = Stamp::new(fence.token(), clock.now());
+/// # let options = DiskOptions::default();
+/// # let tier = DiskTier::open(directory.path(), options, Arc::new(fence), clock, Arc::default())?;
+/// let (tea, milk) = (Key::new("names", "42"), Key::new("names", "43"));
+/// tier.put(&tea, Entry::whole(Payload::new(CodecId::TEXT, "Tea"), stamp, lifetime));
+/// let found = tier.get(&tea).await?.expect("whether it is durable yet or not");
+/// assert_eq!(found.value.read::<String>()?, Some("Tea".to_owned()));
+///
+/// // The fence judges what is put: this was read by another log.
+/// let elsewhere = Stamp { version: Version { epoch: Epoch(7), ..stamp.version }, ..stamp };
+/// tier.put(&milk, Entry::whole(Payload::new(CodecId::TEXT, "Milk"), elsewhere, lifetime));
+/// assert!(tier.get(&milk).await?.is_none());
+/// # Ok::<(), samovar_core::Error>(())
+/// # }).unwrap();
+/// ```
 pub struct DiskTier {
     shared: Arc<Shared>,
     options: DiskOptions,
@@ -122,8 +181,38 @@ struct ReadJob {
 impl DiskTier {
     /// Opens the tier in a directory, or makes it there. Fills, and what is swept, are for `judge` to decide.
     ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use samovar::Fence;
+    /// # use samovar::codec::{CodecId, Payload};
+    /// # use samovar::fence::LocalLog;
+    /// # use samovar::tier::{DiskOptions, DiskTier};
+    /// # use samovar_core::{Clock, Entry, Key, Lifetime, MarkLog, Stamp, SystemClock, Tier};
+    /// # let lifetime = Lifetime { ttl: std::time::Duration::from_secs(600), stale_window: Default::default() };
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # futures_executor::block_on(async {
+    /// let clock = Arc::new(SystemClock::new());
+    /// let log = LocalLog::volatile(1_000)?;
+    /// let fence = Arc::new(Fence::new(&log.snapshot().await?, clock.clone(), 1_000)?);
+    /// let open = || {
+    ///     let options = DiskOptions::default();
+    ///     DiskTier::open(directory.path(), options, fence.clone(), clock.clone(), Arc::default())
+    /// };
+    /// let (tier, key) = (open()?, Key::new("names", "42"));
+    /// let name = Payload::new(CodecId::TEXT, "Tea");
+    /// tier.put(&key, Entry::whole(name, Stamp::new(fence.token(), clock.now()), lifetime));
+    /// tier.close().await?;
+    ///
+    /// let found = open()?.get(&key).await?.expect("it is there after a restart");
+    /// assert_eq!(found.value.read::<String>()?, Some("Tea".to_owned()));
+    /// # Ok::<(), samovar_core::Error>(())
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
-    /// If the file cannot be read or written, or is of a newer format or no cache at all.
+    /// Of kind [`ErrorKind::Storage`](samovar_core::ErrorKind::Storage) if the file cannot be read or written,
+    /// [`ErrorKind::Format`](samovar_core::ErrorKind::Format) if it is of a newer format or no cache at all, and
+    /// [`ErrorKind::Held`](samovar_core::ErrorKind::Held) if another process has it open.
     pub fn open(
         directory: &Path,
         options: DiskOptions,

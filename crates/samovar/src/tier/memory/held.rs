@@ -7,7 +7,15 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use samovar_core::{Claim, Entry, Key, Lifetime, Millis, Part, Parts, Tags, Tick};
 
-/// A value of any type, shared, with its weight in bytes: what the memory tier keeps.
+/// A value of any type, shared, with its weight in bytes: what [`super::MemoryTier`] keeps.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use samovar::tier::Shared;
+/// let price = Shared::new(Arc::new(499_u64), size_of::<u64>());
+/// assert_eq!(price.clone().value::<u64>().as_deref(), Some(&499));
+/// assert_eq!(format!("{price:?}"), "Shared { weight: 8, .. }");
+/// ```
 #[derive(Clone)]
 pub struct Shared {
     value: Arc<dyn Any + Send + Sync>,
@@ -16,11 +24,36 @@ pub struct Shared {
 
 impl Shared {
     /// A value that weighs so many bytes.
+    ///
+    /// What it weighs is believed: it is what the budget counts.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use samovar::tier::{MemoryTier, Shared};
+    /// # use samovar_core::{Entry, Epoch, Key, Lifetime, Millis, Stamp, Tick, Tier, Version};
+    /// # let stamp = Stamp { version: Version { epoch: Epoch(7), seq: 42 }, tick: Tick(43), read_at: Millis(0) };
+    /// # let lifetime = Lifetime { ttl: Default::default(), stale_window: Default::default() };
+    /// let tier = MemoryTier::new(64 << 20);
+    /// let put = |weight| {
+    ///     let list = Shared::new(Arc::new([499_u64, 450]), weight);
+    ///     tier.put(&Key::new("prices", "42"), Entry::whole(list, stamp, lifetime));
+    ///     tier.usage().total().bytes
+    /// };
+    /// assert!(put(10_000) > put(16) + 9_000);
+    /// ```
     pub fn new<V: Any + Send + Sync>(value: Arc<V>, weight: usize) -> Shared {
         Shared { value, weight }
     }
 
     /// The value, if it is of this type.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use samovar::tier::Shared;
+    /// let price = Shared::new(Arc::new(499_u64), size_of::<u64>());
+    /// assert_eq!(price.value::<u64>(), Some(Arc::new(499)));
+    /// assert_eq!(price.value::<String>(), None, "it is of another type");
+    /// ```
     pub fn value<V: Any + Send + Sync>(&self) -> Option<Arc<V>> {
         Arc::clone(&self.value).downcast().ok()
     }

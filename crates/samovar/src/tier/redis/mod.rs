@@ -50,7 +50,26 @@ pub(crate) fn open(
     Ok((Arc::new(tier), shares))
 }
 
-/// Entries in Redis. Dropping it stops it without waiting; [`Tier::close`] waits for what is queued.
+/// Entries in Redis, each as a [`crate::codec::Frame`]. Dropping it stops it without waiting; [`Tier::close`] waits for
+/// what is queued.
+///
+/// For who writes or tests tiers: users say [`crate::Settings::redis`], which leaves a Redis alone for a while when it
+/// fails or is slow. This one does not.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use samovar::redis::RedisSettings;
+/// use samovar::tier::RedisTier;
+/// use samovar_core::{SystemClock, Tier, TierName, Usage};
+///
+/// // It connects when it is first asked, or handed something.
+/// let redis = RedisSettings::standalone(["redis://cache.example"])?;
+/// let tier = RedisTier::new(&redis, Arc::new(SystemClock::new()), Arc::default())?;
+/// assert_eq!(tier.name(), TierName::Redis);
+/// assert_eq!(tier.usage(), Usage::default(), "what Redis holds is for Redis to say");
+/// # Ok::<(), samovar_core::Error>(())
+/// ```
 pub struct RedisTier {
     shared: Arc<Shared>,
     tasks: Tasks,
@@ -73,8 +92,24 @@ impl RedisTier {
     /// A tier that connects when it is first needed, on the runtime in whose context this is called, or on one of its
     /// own. A Redis that is away is no error here.
     ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use samovar::redis::RedisSettings;
+    /// # use samovar::tier::RedisTier;
+    /// # use samovar_core::{ErrorKind, SystemClock};
+    /// # let clock = Arc::new(SystemClock::new());
+    /// let redis = RedisSettings::standalone(["redis://cache.example"])?;
+    /// assert!(RedisTier::new(&redis, clock.clone(), Arc::default()).is_ok(), "nobody is asked yet");
+    ///
+    /// let wrong = RedisSettings { failures_max: 0, ..redis };
+    /// let error = RedisTier::new(&wrong, clock, Arc::default()).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::Invalid);
+    /// # Ok::<(), samovar_core::Error>(())
+    /// ```
+    ///
     /// # Errors
-    /// Of kind [`samovar_core::ErrorKind::Invalid`] if the settings cannot be.
+    /// Of kind [`ErrorKind::Invalid`](samovar_core::ErrorKind::Invalid) if the settings cannot be,
+    /// [`ErrorKind::Storage`](samovar_core::ErrorKind::Storage) if no thread can be started.
     pub fn new(
         settings: &RedisSettings,
         clock: Arc<dyn Clock>,
