@@ -407,8 +407,8 @@ impl<V: Value> Cache<V> {
         self.inner.fence.survey(&key.cache, &key.id, claim, Tick(0), now).verdict
     }
 
-    /// The verdict on a part of what was found under `key`, or on one day of it ([`Part::only`]), as of now. The stale
-    /// window is that of the lifetime it was kept with: the time of fail-safe is part of it.
+    /// The verdict on a part of what was found under `key`, or on one day of it ([`Part::only`]), as of now: what
+    /// [`Cache::get`] would say of that part.
     ///
     /// ```
     /// # use samovar::{CachePolicy, Loaded, Samovar, Settings};
@@ -433,7 +433,10 @@ impl<V: Value> Cache<V> {
     pub fn judge(&self, key: &str, part: &Part, found: &Found<V>) -> Verdict {
         let key = self.key(key, self.inner.clock.now());
         let parts = std::slice::from_ref(part);
-        self.verdict(&key, Claim { parts, tags: found.tags(), lifetime: found.lifetime() })
+        let mut lifetime = found.lifetime();
+        // The time of fail-safe is part of every stored window.
+        lifetime.stale_window = lifetime.stale_window.saturating_sub(self.policy.fail_safe);
+        self.verdict(&key, Claim { parts, tags: found.tags(), lifetime })
     }
 
     /// Waits while more is queued for disk or Redis than they should fall behind: for who puts in bulk, after each put.

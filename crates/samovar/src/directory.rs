@@ -169,7 +169,8 @@ pub struct Cleared {
     pub removed: Vec<PathBuf>,
     /// How many bytes they had.
     pub bytes: u64,
-    /// Files with names of ours that were left, since they are links or no files.
+    /// Files with names of ours that were left, since they are links or no files. The directory then keeps its marker, so that
+    /// it still counts as ours.
     pub left: Vec<PathBuf>,
 }
 
@@ -222,6 +223,10 @@ pub fn clear(directory: &Path) -> Result<Cleared, Error> {
     let mut cleared = Cleared::default();
     for name in OURS {
         let path = directory.join(name);
+        if name == MARKER && !cleared.left.is_empty() {
+            // Else neither we nor who opens it next would take the directory for ours.
+            break;
+        }
         match path.symlink_metadata() {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
             Err(e) => return Err(failed(&path, "looking at it", e)),

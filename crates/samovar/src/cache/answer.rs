@@ -165,14 +165,15 @@ impl<V> Found<V> {
     /// assert_eq!(found.verdict, Verdict::Refused, "the worst of all");
     /// assert_eq!(found.part_verdict(0), Verdict::Fresh);
     /// assert_eq!(found.part_verdict(1), Verdict::Refused);
+    /// assert_eq!(found.part_verdict(2), Verdict::Refused, "there is no such part");
     /// # Ok::<(), samovar_core::Error>(())
     /// # }).unwrap();
     /// ```
     pub fn part_verdict(&self, part: usize) -> Verdict {
-        match &self.verdicts {
-            None => Verdict::Fresh,
-            Some(verdicts) => verdicts.get(part).copied().unwrap_or(Verdict::Refused),
-        }
+        let fresh = if part < self.parts().len() { Verdict::Fresh } else { Verdict::Refused };
+        self.verdicts
+            .as_ref()
+            .map_or(fresh, |all| all.get(part).copied().unwrap_or(Verdict::Refused))
     }
 
     /// When the first of its parts reaches the end of its lifetime.

@@ -288,17 +288,20 @@ impl State {
 
     /// Forgets marks if there are too many. What was found clean up to the current tick stays so: nothing acts here.
     pub(super) fn forget(&mut self) {
-        if self.table.scopes() <= self.forget_at {
+        // What is pending cannot be forgotten, and is looked at again when it has its number.
+        let pending = self.pending.len();
+        let settled = |table: &Table| table.scopes().saturating_sub(pending);
+        if settled(&self.table) <= self.forget_at {
             return;
         }
         let most = self.marks_max;
         let mut forgotten = self.table.forget(room(most), self.swept.unwrap_or(u64::MAX));
         let hard = most.saturating_mul(2);
-        if self.table.scopes() > hard {
+        if settled(&self.table) > hard {
             forgotten += self.table.forget(room(hard), u64::MAX);
         }
         self.forgotten += forgotten as u64;
-        self.forget_at = most.max(self.table.scopes() + most / 8);
+        self.forget_at = most.max(settled(&self.table) + most / 8);
     }
 
     pub(super) fn remember(&mut self, scope: Option<&Scope>) {

@@ -104,9 +104,9 @@ impl Samovar {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::Storage`] if the disk fails under the log or the journal, [`ErrorKind::Full`] if the journal is full; [`ErrorKind::Away`] if a
-    /// shared log has not answered in time and there is no data directory, or what it failed of; [`ErrorKind::Format`]
-    /// if the log is damaged or of a newer version; [`ErrorKind::Closed`] after [`Samovar::close`]. Whether the marks
+    /// [`ErrorKind::Storage`] if the disk fails under the log or the journal, [`ErrorKind::Full`] if the journal is full;
+    /// [`ErrorKind::Away`] if a shared log has not answered in time and there is no data directory, or what it failed
+    /// of; [`ErrorKind::Format`] if the log is damaged or of a newer version; [`ErrorKind::Closed`] after [`Samovar::close`]. Whether the marks
     /// are durable is then not known. They stay in force in this process, and are sent until the log has them.
     pub async fn mark(
         &self,

@@ -128,7 +128,7 @@ impl Drop for Claim {
 }
 
 /// An acknowledged write that its source refused, or that failed too often. It stands in the journal until it is retried
-/// or dropped.
+/// or dropped. [`Samovar::dead_letters`] shows one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DeadLetter {
@@ -156,13 +156,28 @@ impl Samovar {
     /// The writes that were acknowledged and given up, oldest first.
     ///
     /// ```
-    /// # use samovar::{Samovar, Settings};
+    /// # use std::sync::Arc;
+    /// # use samovar::{CachePolicy, Samovar, Settings, Strategy};
+    /// # use samovar_core::{BoxFuture, Error, ErrorKind, Fate, Write, WriteError, Writer};
+    /// # struct Table;
+    /// # impl Writer<String> for Table {
+    /// #     fn write<'a>(&'a self, writes: &'a [Write<String>]) -> BoxFuture<'a, Vec<Result<(), WriteError>>> {
+    /// #         let no = || Err(WriteError::new(Fate::Refused, Error::new(ErrorKind::Source, "no such product")));
+    /// #         Box::pin(async move { writes.iter().map(|_| no()).collect() })
+    /// #     }
+    /// # }
+    /// # let directory = tempfile::tempdir().unwrap();
     /// # futures_executor::block_on(async {
-    /// let samovar = Samovar::open(Settings::default()).await?;
-    /// for letter in samovar.dead_letters() {
-    ///     eprintln!("{} {}:{} {}", letter.id, letter.cache, letter.key, letter.reason);
-    ///     samovar.retry_dead_letter(letter.id).await?;
-    /// }
+    /// # let data_dir = Some(directory.path().into());
+    /// # let samovar = Samovar::open(Settings { data_dir, ..Settings::default() }).await?;
+    /// # let policy = CachePolicy { strategy: Strategy::WriteBack, ..CachePolicy::named("prices") };
+    /// # let prices = samovar.cache_with_writer(policy, Arc::new(Table));
+    /// prices.write("42", "12.50".to_owned()).await?; // acknowledged; but the table refuses it
+    /// # while samovar.dead_letters().is_empty() { std::thread::yield_now(); }
+    /// let letter = &samovar.dead_letters()[0];
+    /// assert_eq!((&*letter.cache, &*letter.key, letter.attempts), ("prices", "42", 1));
+    /// assert!(letter.reason.contains("no such product"));
+    /// assert_eq!(letter.value.as_deref(), Some(b"12.50".as_slice()));
     /// # Ok::<(), samovar_core::Error>(())
     /// # }).unwrap();
     /// ```
@@ -173,11 +188,29 @@ impl Samovar {
     /// As [`Samovar::dead_letters`], of one cache alone if it is named and at most so many; and how many there are.
     ///
     /// ```
-    /// # use samovar::{Samovar, Settings};
+    /// # use std::sync::Arc;
+    /// # use samovar::{CachePolicy, Samovar, Settings, Strategy};
+    /// # use samovar_core::{BoxFuture, Error, ErrorKind, Fate, Write, WriteError, Writer};
+    /// # struct Table;
+    /// # impl Writer<String> for Table {
+    /// #     fn write<'a>(&'a self, writes: &'a [Write<String>]) -> BoxFuture<'a, Vec<Result<(), WriteError>>> {
+    /// #         let no = || Err(WriteError::new(Fate::Refused, Error::new(ErrorKind::Source, "no such product")));
+    /// #         Box::pin(async move { writes.iter().map(|_| no()).collect() })
+    /// #     }
+    /// # }
+    /// # let directory = tempfile::tempdir().unwrap();
     /// # futures_executor::block_on(async {
-    /// let samovar = Samovar::open(Settings::default()).await?;
-    /// let (oldest, count) = samovar.dead_letters_of(Some("prices"), 10);
-    /// assert_eq!((oldest.len(), count), (0, 0));
+    /// # let data_dir = Some(directory.path().into());
+    /// # let samovar = Samovar::open(Settings { data_dir, ..Settings::default() }).await?;
+    /// # let policy = CachePolicy { strategy: Strategy::WriteBack, ..CachePolicy::named("prices") };
+    /// # let prices = samovar.cache_with_writer(policy, Arc::new(Table));
+    /// for key in ["42", "43", "44"] {
+    ///     prices.write(key, "12.50".to_owned()).await?; // the table refuses all of them
+    /// }
+    /// # while samovar.dead_letters().len() < 3 { std::thread::yield_now(); }
+    /// let (oldest, count) = samovar.dead_letters_of(Some("prices"), 2);
+    /// assert_eq!((oldest.len(), count), (2, 3));
+    /// assert_eq!(samovar.dead_letters_of(Some("names"), 2).1, 0);
     /// # Ok::<(), samovar_core::Error>(())
     /// # }).unwrap();
     /// ```
@@ -196,8 +229,42 @@ impl Samovar {
     /// Accepts a dead letter anew: as a write that is made now, behind whatever was written under its key since. False if
     /// there is none of that name, or somebody else retries or drops it.
     ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use samovar::{CachePolicy, Samovar, Settings, Strategy};
+    /// # use samovar_core::{BoxFuture, Error, ErrorKind, Fate, Write, WriteError, Writer};
+    /// # use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+    /// # static HAS_IT: AtomicBool = AtomicBool::new(false);
+    /// # struct Table;
+    /// # impl Writer<String> for Table {
+    /// #     fn write<'a>(&'a self, writes: &'a [Write<String>]) -> BoxFuture<'a, Vec<Result<(), WriteError>>> {
+    /// #         if HAS_IT.load(Relaxed) { return Box::pin(async move { writes.iter().map(|_| Ok(())).collect() }); }
+    /// #         let no = || Err(WriteError::new(Fate::Refused, Error::new(ErrorKind::Source, "no such product")));
+    /// #         Box::pin(async move { writes.iter().map(|_| no()).collect() })
+    /// #     }
+    /// # }
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # futures_executor::block_on(async {
+    /// # let data_dir = Some(directory.path().into());
+    /// # let samovar = Samovar::open(Settings { data_dir, ..Settings::default() }).await?;
+    /// # let policy = CachePolicy { strategy: Strategy::WriteBack, ..CachePolicy::named("prices") };
+    /// # let prices = samovar.cache_with_writer(policy, Arc::new(Table));
+    /// prices.write("42", "12.50".to_owned()).await?;
+    /// # while samovar.dead_letters().is_empty() { std::thread::yield_now(); }
+    /// // The product that the table lacked has been added: now it takes the price.
+    /// # HAS_IT.store(true, Relaxed);
+    /// let letter = samovar.dead_letters()[0].id;
+    /// assert!(samovar.retry_dead_letter(letter).await?);
+    /// # while prices.unwritten() > 0 { std::thread::yield_now(); }
+    /// assert!(samovar.dead_letters().is_empty());
+    /// assert!(!samovar.retry_dead_letter(letter).await?, "it is none any more");
+    /// # Ok::<(), samovar_core::Error>(())
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
-    /// If the journal fails; the letter stays.
+    /// Of kind [`ErrorKind::Storage`](samovar_core::ErrorKind::Storage) if the disk fails under the journal, of kind
+    /// [`ErrorKind::Full`](samovar_core::ErrorKind::Full) if that is full; the letter stays.
     pub async fn retry_dead_letter(&self, id: WriteId) -> Result<bool, Error> {
         let Some((claim, letter)) = Claim::of(self.inner(), id) else { return Ok(false) };
         let Letter { head, value, .. } = letter;
@@ -213,8 +280,35 @@ impl Samovar {
     /// Drops a dead letter: what it was to write is given up for good. False if there is none of that name, or somebody else
     /// retries or drops it.
     ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use samovar::{CachePolicy, Samovar, Settings, Strategy};
+    /// # use samovar_core::{BoxFuture, Error, ErrorKind, Fate, Write, WriteError, Writer};
+    /// # struct Table;
+    /// # impl Writer<String> for Table {
+    /// #     fn write<'a>(&'a self, writes: &'a [Write<String>]) -> BoxFuture<'a, Vec<Result<(), WriteError>>> {
+    /// #         let no = || Err(WriteError::new(Fate::Refused, Error::new(ErrorKind::Source, "no such product")));
+    /// #         Box::pin(async move { writes.iter().map(|_| no()).collect() })
+    /// #     }
+    /// # }
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # futures_executor::block_on(async {
+    /// # let data_dir = Some(directory.path().into());
+    /// # let samovar = Samovar::open(Settings { data_dir, ..Settings::default() }).await?;
+    /// # let policy = CachePolicy { strategy: Strategy::WriteBack, ..CachePolicy::named("prices") };
+    /// # let prices = samovar.cache_with_writer(policy, Arc::new(Table));
+    /// prices.write("42", "12.50".to_owned()).await?;
+    /// # while samovar.dead_letters().is_empty() { std::thread::yield_now(); }
+    /// let letter = samovar.dead_letters()[0].id;
+    /// assert!(samovar.drop_dead_letter(letter).await?);
+    /// assert!(samovar.dead_letters().is_empty());
+    /// # Ok::<(), samovar_core::Error>(())
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
-    /// If the journal fails; the letter stays, or is there again after a restart.
+    /// Of kind [`ErrorKind::Storage`](samovar_core::ErrorKind::Storage) if the disk fails under the journal; the letter
+    /// stays, or is there again after a restart.
     pub async fn drop_dead_letter(&self, id: WriteId) -> Result<bool, Error> {
         let Some((claim, _)) = Claim::of(self.inner(), id) else { return Ok(false) };
         // What takes its place is needed no longer than until that is durable, whoever waits for it.

@@ -37,8 +37,17 @@ use crate::value::Value;
 /// ```
 /// # use samovar::WriteOptions;
 /// # use std::time::Duration;
+/// # use samovar::{CachePolicy, Samovar, Settings, Strategy};
+/// # futures_executor::block_on(async {
+/// # let samovar = Samovar::open(Settings::default()).await?;
+/// let policy = CachePolicy { strategy: Strategy::WriteThrough, jitter: 0.0, ..CachePolicy::named("prices") };
+/// let prices = samovar.cache::<String>(policy);
 /// let brief = WriteOptions { ttl: Some(Duration::from_secs(5)), ..WriteOptions::default() };
-/// assert!(brief.tags.is_empty());
+/// prices.write_with("42", "9.90".to_owned(), brief).await?;
+/// let kept = prices.peek("42").expect("it was kept");
+/// assert_eq!(kept.lifetime().ttl, Duration::from_secs(5));
+/// # Ok::<(), samovar_core::Error>(())
+/// # }).unwrap();
 /// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct WriteOptions {
@@ -49,9 +58,23 @@ pub struct WriteOptions {
 }
 
 /// A write that was acknowledged.
+///
+/// ```
+/// # use samovar::{CachePolicy, Samovar, Settings};
+/// # futures_executor::block_on(async {
+/// # let samovar = Samovar::open(Settings::default()).await?;
+/// let names = samovar.cache::<String>(CachePolicy::named("names")); // cache-aside, and no writer
+/// names.get_or_load("42", |_| async { Ok("Tea".to_owned()) }).await?;
+/// // The caller has written the source; this marks the key.
+/// let written = names.write("42", "Green tea".to_owned()).await?;
+/// assert!(written.version.is_some_and(|version| version.seq <= samovar.fence().position().seq));
+/// assert!(names.peek("42").is_none(), "the next read loads it");
+/// # Ok::<(), samovar_core::Error>(())
+/// # }).unwrap();
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Written {
-    /// Which it is: what its [`samovar_core::Writer`] was or will be given, and how a dead letter is called.
+    /// Which it is: what its [`samovar_core::Writer`] was or will be given. A dead letter has a number of its own.
     pub id: WriteId,
     /// The version of its mark; `None` under [`Strategy::WriteBack`], where that is yet to come.
     pub version: Option<Version>,
@@ -90,12 +113,30 @@ impl<V: Value> Cache<V> {
     /// source may have it. Of kind [`samovar_core::ErrorKind::Timeout`] if the writer took longer than its deadline; of
     /// kind [`samovar_core::ErrorKind::Storage`] if the journal or the log fails; [`samovar_core::ErrorKind::Full`] if what
     /// waits in the journal, or the cache's dead letters, have come to their limit; [`samovar_core::ErrorKind::Invalid`] if
-    /// the strategy needs a `data_dir` and there is none.
+    /// the strategy needs a `data_dir` and there is none. Of kind [`samovar_core::ErrorKind::Away`], if a shared log is away
+    /// and there is no `data_dir`: the source has it then, and the mark stands here and is sent until the log has it.
     pub async fn write(&self, key: &str, value: impl Into<Arc<V>>) -> Result<Written, Error> {
         self.write_with(key, value, WriteOptions::default()).await
     }
 
     /// As [`Cache::write`], with options for this call.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use samovar::{CachePolicy, Samovar, Settings, Strategy, WriteOptions};
+    /// # use samovar_core::{Mode, Scope, Tags};
+    /// # futures_executor::block_on(async {
+    /// # let samovar = Samovar::open(Settings::default()).await?;
+    /// let policy = CachePolicy { strategy: Strategy::WriteThrough, ..CachePolicy::named("prices") };
+    /// let prices = samovar.cache::<String>(policy);
+    /// let of_sale = WriteOptions { tags: Tags::new(["sale"])?, ..WriteOptions::default() };
+    /// prices.write_with("42", "9.90".to_owned(), of_sale).await?;
+    /// assert_eq!(*prices.peek("42").expect("it was kept"), "9.90");
+    /// samovar.mark(vec![Scope::Tag("sale".into())], Mode::Remove, "the sale is over").await?;
+    /// assert!(prices.peek("42").is_none());
+    /// # Ok::<(), samovar_core::Error>(())
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// As there.
@@ -109,6 +150,19 @@ impl<V: Value> Cache<V> {
     }
 
     /// Deletes a row, by the [`Strategy`] of the policy: as [`Cache::write`] does, with no value.
+    ///
+    /// ```
+    /// # use samovar::{CachePolicy, Samovar, Settings, Strategy};
+    /// # futures_executor::block_on(async {
+    /// # let samovar = Samovar::open(Settings::default()).await?;
+    /// # let policy = CachePolicy { strategy: Strategy::WriteThrough, ..CachePolicy::named("prices") };
+    /// # let prices = samovar.cache::<String>(policy);
+    /// prices.write("42", "9.90".to_owned()).await?;
+    /// prices.delete("42").await?;
+    /// assert!(prices.get("42").await.is_none());
+    /// # Ok::<(), samovar_core::Error>(())
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// As there.

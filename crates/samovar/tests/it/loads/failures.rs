@@ -1,6 +1,6 @@
 //! Sources that fail, hang, or take their time.
 
-use samovar_core::{Mode, Scope};
+use samovar_core::{Mode, Scope, Verdict};
 
 use super::*;
 use crate::support::{key, mark};
@@ -22,8 +22,13 @@ fn fail_safe_serves_where_a_load_fails_and_then_only() {
     test(async {
         let field = Field::new(safe()).await;
         field.holds("old").await;
-        field.clock.advance(TTL + WINDOW);
+        let found = field.cache.peek("k").unwrap();
+        let judged = || field.cache.judge("k", &found.parts()[0], &found);
+        field.clock.advance(TTL);
+        assert_eq!(judged(), Verdict::Stale);
+        field.clock.advance(WINDOW);
         assert!(field.cache.peek("k").is_none(), "past its window");
+        assert_eq!(judged(), Verdict::Refused);
         assert!(field.cache.get("k").await.is_none());
         let asked = field.ask();
         settle().await;
