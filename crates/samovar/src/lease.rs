@@ -161,7 +161,8 @@ impl Leases {
         }
         let (done, going) = oneshot::channel();
         own.going = Some(going.shared());
-        Some(Going { leases: self.clone(), name: name.to_vec(), token, _done: done })
+        let leases = self.clone();
+        Some(Going { leases, name: name.to_vec(), token, _done: done })
     }
 }
 
@@ -184,7 +185,7 @@ impl Drop for Attempt<'_> {
     }
 }
 
-/// A lease that is being given back, or that nobody gives back any more.
+/// A lease that is being given back.
 struct Going {
     leases: Leases,
     name: Vec<u8>,
@@ -192,11 +193,22 @@ struct Going {
     _done: oneshot::Sender<()>,
 }
 
-impl Drop for Going {
-    fn drop(&mut self) {
+impl Going {
+    /// It is given back, or ends by itself.
+    fn is_over(&self) {
         let mut all = self.leases.inner.own.lock();
         if all.get(&self.name).is_some_and(|own| own.token == self.token) {
             all.remove(&self.name);
+        }
+    }
+}
+
+impl Drop for Going {
+    /// What was stopped on its way still is to be given back, before the end.
+    fn drop(&mut self) {
+        let mut all = self.leases.inner.own.lock();
+        if let Some(own) = all.get_mut(&self.name).filter(|own| own.token == self.token) {
+            own.going = None;
         }
     }
 }
@@ -221,8 +233,8 @@ impl Drop for Lease {
         let Some(going) = self.leases.is_done(&self.name, self.token) else { return };
         self.leases.inner.tasks.spawn(async move {
             let back = give_back(&going.name, going.token);
-            // One that cannot be given back ends by itself.
             let _ = going.leases.inner.connection.one(&back).await;
+            going.is_over();
         });
     }
 }
@@ -295,6 +307,18 @@ mod tests {
         assert!(last.number() > next.number(), "numbers grow");
         drop(next);
         assert!(take(&other, LONG).is_none(), "who has given it back takes nobody else's away");
+    }
+
+    #[test]
+    fn what_could_not_be_given_back_any_more_is_at_the_end() {
+        let server = Server::launch(&Setup::new()).unwrap();
+        let leases = leases(&server);
+        let lease = take(&leases, LONG).unwrap();
+        block_on(leases.inner.tasks.close());
+        drop(lease);
+        assert_eq!(server.cli(&["EXISTS", "t:_lease:c:k"]).unwrap(), "1");
+        block_on(leases.end());
+        assert_eq!(server.cli(&["EXISTS", "t:_lease:c:k"]).unwrap(), "0");
     }
 
     #[test]
