@@ -1,7 +1,7 @@
 //! What a node knows at its start from before, and what it makes of that.
 
-use samovar::Event;
 use samovar::fence::Standing;
+use samovar::{Event, WrapLower};
 use samovar_testkit::clock::FakeClock;
 use tempfile::tempdir;
 
@@ -63,9 +63,14 @@ fn a_start_that_fails_leaves_what_was_put_away_for_the_next() {
     close(&start(&redis, durable(directory.path())));
     let saved = directory.path().join("marks.saved");
     assert!(saved.exists());
+    let fails: Arc<WrapLower> = Arc::new(|disk, _| {
+        // Its threads hold the file until they have ended.
+        disk.map_or(Ok(()), |disk| block_on(disk.close()))?;
+        Err(Error::new(ErrorKind::Storage, "the disk fails"))
+    });
     let failing = Settings {
         log: Some(Arc::new(open(&redis, HASTY))),
-        lower: Some(Arc::new(|_, _| Err(Error::new(ErrorKind::Storage, "the disk fails")))),
+        lower: Some(fails),
         ..durable(directory.path())
     };
     assert_eq!(block_on(Samovar::open(failing)).unwrap_err().kind(), ErrorKind::Storage);
