@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use samovar_core::{
-    BoxFuture, Claim, Error, Key, Millis, Part, Tick, TierName, Token, Verdict, Writer,
+    BoxFuture, Claim, Error, Key, Lifetime, Millis, Part, Tick, TierName, Token, Verdict, Writer,
 };
 
 pub use answer::{Answer, Found, Outcome};
@@ -283,13 +283,17 @@ impl<V: Value> Cache<V> {
         clean: Tick,
         now: Millis,
     ) -> Survey {
-        let fail_safe = self.policy.fail_safe;
-        if survey.verdict == Verdict::Fresh || fail_safe.is_zero() {
+        if survey.verdict == Verdict::Fresh || self.policy.fail_safe.is_zero() {
             return survey;
         }
-        let window = &mut claim.lifetime.stale_window;
-        *window = window.saturating_sub(fail_safe);
+        claim.lifetime = self.served_for(claim.lifetime);
         self.inner.fence.survey(&self.policy.name, id, claim, clean, now)
+    }
+
+    /// A stored lifetime without the time of fail-safe.
+    fn served_for(&self, stored: Lifetime) -> Lifetime {
+        let stale_window = stored.stale_window.saturating_sub(self.policy.fail_safe);
+        Lifetime { stale_window, ..stored }
     }
 
     /// What was found a while ago, as it stands now: marks may have acted, and time has passed. `None` if nothing of it
@@ -433,9 +437,7 @@ impl<V: Value> Cache<V> {
     pub fn judge(&self, key: &str, part: &Part, found: &Found<V>) -> Verdict {
         let key = self.key(key, self.inner.clock.now());
         let parts = std::slice::from_ref(part);
-        let mut lifetime = found.lifetime();
-        // The time of fail-safe is part of every stored window.
-        lifetime.stale_window = lifetime.stale_window.saturating_sub(self.policy.fail_safe);
+        let lifetime = self.served_for(found.lifetime());
         self.verdict(&key, Claim { parts, tags: found.tags(), lifetime })
     }
 

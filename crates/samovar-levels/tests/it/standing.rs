@@ -214,17 +214,22 @@ impl MarkLog for Leased {
     }
 }
 
+/// An engine whose node is cut off once its lease is over, and blind after so long.
+async fn leased(shop: &Shop, clock: &Arc<FakeClock>, max_blind: Duration) -> Engine {
+    let settings = Settings {
+        clock: Arc::clone(clock) as _,
+        log: Some(Arc::new(Leased(LocalLog::volatile(100).unwrap()))),
+        max_blind,
+        ..Settings::default()
+    };
+    shop.engine(Samovar::open(settings).await.unwrap(), ProductMetrics::Keep)
+}
+
 #[test]
 fn who_has_been_cut_off_for_long_is_not_answered_by_what_was_just_answered() {
     runtime().block_on(async {
         let (shop, clock) = (shop(), FakeClock::at(Millis(1_000_000)));
-        let settings = Settings {
-            clock: Arc::clone(&clock) as _,
-            log: Some(Arc::new(Leased(LocalLog::volatile(100).unwrap()))),
-            max_blind: Duration::ZERO,
-            ..Settings::default()
-        };
-        let engine = shop.engine(Samovar::open(settings).await.unwrap(), ProductMetrics::Keep);
+        let engine = leased(&shop, &clock, Duration::ZERO).await;
         let before = check(&shop, &engine, Some(&[1]), 20, 39).await;
         shop.insert(&Line { store: 1, day: 30, ..line() });
         // Nobody was told, so that is not known.
@@ -241,12 +246,7 @@ fn who_has_been_cut_off_for_long_is_not_answered_by_what_was_just_answered() {
 fn who_is_cut_off_says_so_and_reads_nothing_again_for_that() {
     runtime().block_on(async {
         let (shop, clock) = (shop(), FakeClock::at(Millis(1_000_000)));
-        let settings = Settings {
-            clock: Arc::clone(&clock) as _,
-            log: Some(Arc::new(Leased(LocalLog::volatile(100).unwrap()))),
-            ..Settings::default()
-        };
-        let engine = shop.engine(Samovar::open(settings).await.unwrap(), ProductMetrics::Keep);
+        let engine = leased(&shop, &clock, 2 * LEASE).await;
         let before = check(&shop, &engine, Some(&[1]), 20, 39).await;
         assert_eq!(before.proof.state, State::Fresh);
         take_away(&shop);

@@ -75,19 +75,19 @@ pub(super) fn log(reader: &mut Reader, mut table: Table, is_shared: bool) -> Log
         let allowed = "a table [redis] beside it: without one the log is not shared";
         reader.problem("log", "a table without a Redis", allowed);
     }
-    // As often as the log can be looked at.
-    let mut often = |table: &mut Table, field: &str, default: Duration| {
-        let period = table.window(reader, field, default);
-        let may_be_none = field == "lease";
-        if period < Duration::from_millis(10) && !(may_be_none && period.is_zero()) {
-            let allowed = if may_be_none { "10ms and more, or 0s: none" } else { "10ms and more" };
+    let look_every = table.duration(reader, "look_every", own.look_every);
+    let table_every = table.duration(reader, "table_every", own.table_every);
+    let lease = table.window(reader, "lease", own.lease);
+    // As often as the log can be looked at. Zero, where that may be said, is none.
+    for (field, period, allowed) in [
+        ("look_every", look_every, "10ms and more"),
+        ("table_every", table_every, "10ms and more"),
+        ("lease", lease, "10ms and more, or 0s: none"),
+    ] {
+        if !period.is_zero() && period < Duration::from_millis(10) {
             reader.problem(&table.path(field), &format!("{period:?}"), allowed);
         }
-        period
-    };
-    let look_every = often(&mut table, "look_every", own.look_every);
-    let table_every = often(&mut table, "table_every", own.table_every);
-    let lease = often(&mut table, "lease", own.lease);
+    }
     let settings = LogSettings {
         patience: table.duration(reader, "patience", own.patience),
         max_blind: table.window(reader, "max_blind", own.max_blind),

@@ -6,7 +6,8 @@
 //!   ([`crate::Cache::unwritten`]). `replay`: it is brought to the source, in order. `deliver`: by one call, and it leaves
 //!   the journal once its mark is durable and applied here. `letters`: what the source would not have.
 //!
-//! * `course`: when the source is left alone. `pace`: when replay gives way to those who write. `record`: what stands in the journal. `books`: which of it is whose.
+//! * `course`: when the source is left alone. `pace`: when replay gives way to those who write. `record`: what stands in
+//!   the journal. `books`: which of it is whose.
 
 mod back;
 mod books;

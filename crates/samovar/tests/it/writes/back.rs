@@ -314,11 +314,7 @@ fn without_a_writer_it_comes_to_the_tiers_after() {
 fn what_is_for_a_writer_waits_for_one() {
     test(async {
         let directory = tempfile::tempdir().unwrap();
-        let shop = Shop::new(Some(directory.path()), back()).await;
-        let never = shop.source.waits();
-        shop.write("42", "Green tea").await.unwrap();
-        shop.close().await;
-        drop(never);
+        let shop = Shop::stopped_before(directory.path(), &[("42", "Green tea")]).await;
         shop.source.inside().acts.clear();
 
         // The strategy is another now, and at first nobody writes.

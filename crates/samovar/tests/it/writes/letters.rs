@@ -187,11 +187,7 @@ fn what_fails_too_often_is_set_aside_and_marked_when_it_can_no_longer_be_committ
 fn what_another_version_of_the_program_wrote_is_not_lost() {
     test(async {
         let directory = tempfile::tempdir().unwrap();
-        let shop = Shop::new(Some(directory.path()), back()).await;
-        let never = shop.source.waits();
-        shop.write("42", "Green tea").await.unwrap();
-        shop.close().await;
-        drop(never);
+        Shop::stopped_before(directory.path(), &[("42", "Green tea")]).await;
 
         let clock = FakeClock::at(START);
         let samovar = Samovar::open(settings(Some(directory.path()), &clock)).await.unwrap();
@@ -212,12 +208,7 @@ fn what_another_version_of_the_program_wrote_is_not_lost() {
 fn a_value_that_its_type_panics_at_holds_up_no_other() {
     test(async {
         let directory = tempfile::tempdir().unwrap();
-        let shop = Shop::new(Some(directory.path()), back()).await;
-        let never = shop.source.waits();
-        shop.write("42", "Green tea").await.unwrap();
-        shop.write("43", "Milk").await.unwrap();
-        shop.close().await;
-        drop(never);
+        Shop::stopped_before(directory.path(), &[("42", "Green tea"), ("43", "Milk")]).await;
 
         let clock = FakeClock::at(START);
         let samovar = Samovar::open(settings(Some(directory.path()), &clock)).await.unwrap();

@@ -160,6 +160,17 @@ impl Shop {
         Shop::over(Arc::default(), directory, policy).await
     }
 
+    /// One under write-back that was closed before any of these came to its source.
+    async fn stopped_before(directory: &Path, rows: &[(&str, &str)]) -> Shop {
+        let shop = Shop::new(Some(directory), back()).await;
+        let _never = shop.source.waits();
+        for (key, value) in rows {
+            shop.write(key, value).await.unwrap();
+        }
+        shop.close().await;
+        shop
+    }
+
     /// Opened again, over the same source.
     async fn over(source: Arc<Source>, directory: Option<&Path>, policy: CachePolicy) -> Shop {
         let clock = FakeClock::at(START);
