@@ -1,23 +1,30 @@
 //! What is asked of Redis about names, and how: lookups that come while others are under way travel together.
 //!
 //! A command by itself costs the client more than Redis takes to answer it. So who is alone asks at once; who is not leaves
-//! the question for a task that takes all there are by the time it runs, and asks for them by one `MGET`. It waits for no
-//! answer to others: the busier it is, the more go together. On a cluster each asks by itself: together they would wait
-//! for the slowest node.
+//! the question for a courier, a task that takes all there are and asks for them by one `MGET`. Where few ask, each
+//! goes at once. Where many do and Redis is near, they wait for the courier that is out, and
+//! go with it when it is back: as many as came in the meantime, so the busier it is, the more go together. On a cluster
+//! each asks by itself: together they would wait for the slowest node.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use ::redis::{Cmd, Value, cmd};
-use futures_channel::oneshot;
 use parking_lot::Mutex;
-use samovar_core::{Error, ErrorKind, Need};
+use samovar_core::{Clock, Error, ErrorKind, Need};
 
+use super::batch::{Batch, Waiter};
 use crate::background::{Tasks, closed};
 use crate::redis::{Connection, Request, plain};
 
 /// So many go together at most: all have their answers when the last is there.
 const TOGETHER: usize = 1_000;
+/// Where fewer are under way each goes at once: then the time of an answer counts, not what a command costs.
+const BUSY: usize = 16;
+/// Nobody waits for a courier that has been out for longer, or if the last one was: Redis is far, or slow. What
+/// waiting for another may add to a lookup, then.
+const SOON: Duration = Duration::from_micros(500);
 
 /// What is asked about a name.
 pub(super) struct Question {
@@ -36,18 +43,27 @@ pub(super) struct Standing {
 
 type Answer = Result<Standing, Error>;
 
-struct Lookup {
-    question: Question,
-    reply: oneshot::Sender<Answer>,
-}
-
 /// See the module.
 pub(super) struct Lookups {
     connection: Connection,
+    clock: Arc<dyn Clock>,
     tasks: Tasks,
     is_cluster: bool,
     under_way: AtomicUsize,
-    waiting: Mutex<Vec<Lookup>>,
+    line: Mutex<Line>,
+}
+
+/// Those who wait for a courier, and the couriers.
+#[derive(Default)]
+struct Line {
+    batch: Arc<Batch<Question, Answer>>,
+    couriers: usize,
+    /// One of them is yet to come for the batch.
+    is_called: bool,
+    /// When the last one left.
+    left_at: Duration,
+    /// How long the last one was out that came back.
+    took: Duration,
 }
 
 /// One that is under way, until it is dropped.
@@ -92,9 +108,14 @@ impl Question {
 }
 
 impl Lookups {
-    pub(super) fn new(connection: Connection, tasks: Tasks, is_cluster: bool) -> Arc<Lookups> {
-        let (under_way, waiting) = (AtomicUsize::new(0), Mutex::default());
-        Arc::new(Lookups { connection, tasks, is_cluster, under_way, waiting })
+    pub(super) fn new(
+        connection: Connection,
+        clock: Arc<dyn Clock>,
+        tasks: Tasks,
+        is_cluster: bool,
+    ) -> Arc<Lookups> {
+        let (under_way, line) = (AtomicUsize::new(0), Mutex::default());
+        Arc::new(Lookups { connection, clock, tasks, is_cluster, under_way, line })
     }
 
     /// The answer to a question.
@@ -102,18 +123,29 @@ impl Lookups {
         let others = self.under_way.fetch_add(1, Ordering::Relaxed);
         let _under_way = UnderWay(&self.under_way);
         if others == 0 || self.is_cluster {
-            return self.ask_alone(question).await;
+            // Boxed, so that the many carry none of it.
+            return Box::pin(self.ask_alone(question)).await;
         }
-        let (reply, answer) = oneshot::channel();
-        let is_first = {
-            let mut waiting = self.waiting.lock();
-            waiting.push(Lookup { question, reply });
-            waiting.len() == 1
-        };
-        if is_first {
-            Courier::send(self);
+        self.board(question, others).await.unwrap_or_else(|| Err(closed()))
+    }
+
+    /// A place in the batch that leaves next; sees to a courier.
+    fn board(self: &Arc<Self>, question: Question, others: usize) -> Waiter<Question, Answer> {
+        let mut line = self.line.lock();
+        let place = line.batch.join(question);
+        let full = (line.batch.len() == TOGETHER).then(|| std::mem::take(&mut line.batch));
+        if full.is_none() {
+            let now = || self.clock.elapsed();
+            if line.is_called || !(line.couriers == 0 || others < BUSY || line.is_slow(now())) {
+                return place;
+            }
+            line.is_called = true;
         }
-        answer.await.unwrap_or_else(|_| Err(closed()))
+        line.couriers += 1;
+        drop(line);
+        // Not under the lock: on a runtime that is gone it ends here and now.
+        self.tasks.spawn(Courier { lookups: Arc::clone(self), batch: full, is_back: false }.run());
+        place
     }
 
     /// The answers to many questions, in their order: in one round trip, on a cluster in one for each node.
@@ -160,51 +192,72 @@ impl Lookups {
         });
         Ok(answered.collect())
     }
+}
 
-    /// Those that go together next, and whether there are more.
-    fn take(&self) -> (Vec<Lookup>, bool) {
-        let mut waiting = self.waiting.lock();
-        let many = waiting.len().min(TOGETHER);
-        let rest = waiting.split_off(many);
-        let more = !rest.is_empty();
-        (std::mem::replace(&mut *waiting, rest), more)
+impl Line {
+    fn is_slow(&self, now: Duration) -> bool {
+        self.took > SOON || now.saturating_sub(self.left_at) > SOON
     }
 }
 
-/// Takes what waits by the time it runs. Dropped before that, as when the tier is closed, it leaves nobody waiting.
-struct Courier(Option<Arc<Lookups>>);
+/// Asks for those who wait, as long as there are any. Dropped before that, as when the tier is closed, it leaves nobody
+/// waiting.
+struct Courier {
+    lookups: Arc<Lookups>,
+    /// What it takes first, or is out with.
+    batch: Option<Arc<Batch<Question, Answer>>>,
+    /// Nobody waited any more.
+    is_back: bool,
+}
 
 impl Courier {
-    fn send(lookups: &Arc<Lookups>) {
-        lookups.tasks.spawn(Courier(Some(Arc::clone(lookups))).run());
+    async fn run(mut self) {
+        while let Some(batch) = self.leave() {
+            let (seats, questions) = batch.questions();
+            if !questions.is_empty() {
+                let left_at = self.lookups.clock.elapsed();
+                let answers = self.lookups.ask_many(questions).await;
+                let took = self.lookups.clock.elapsed().saturating_sub(left_at);
+                self.lookups.line.lock().took = took;
+                batch.end(seats.into_iter().zip(answers));
+            }
+            self.batch = None;
+        }
     }
 
-    async fn run(mut self) {
-        // What comes from here on is another's.
-        let Some(lookups) = self.0.take() else { return };
-        let (taken, more) = lookups.take();
-        if more {
-            Courier::send(&lookups);
+    /// What goes now, if anybody waits.
+    fn leave(&mut self) -> Option<Arc<Batch<Question, Answer>>> {
+        let mut line = self.lookups.line.lock();
+        line.left_at = self.lookups.clock.elapsed();
+        if self.batch.is_none() {
+            line.is_called = false;
+            if line.batch.len() == 0 {
+                line.couriers -= 1;
+                self.is_back = true;
+                return None;
+            }
+            self.batch = Some(std::mem::take(&mut line.batch));
         }
-        let wanted = taken.into_iter().filter(|lookup| !lookup.reply.is_canceled());
-        let (questions, replies): (Vec<_>, Vec<_>) =
-            wanted.map(|Lookup { question, reply }| (question, reply)).unzip();
-        if questions.is_empty() {
-            return;
-        }
-        let answers = lookups.ask_many(questions).await;
-        for (reply, answer) in replies.into_iter().zip(answers) {
-            // Who does not wait any more is not told.
-            let _ = reply.send(answer);
-        }
+        self.batch.clone()
     }
 }
 
 impl Drop for Courier {
     fn drop(&mut self) {
-        if let Some(lookups) = &self.0 {
-            let left = std::mem::take(&mut *lookups.waiting.lock());
-            drop(left);
+        if self.is_back {
+            return;
+        }
+        let left = {
+            let mut line = self.lookups.line.lock();
+            line.couriers -= 1;
+            // Who else is out comes for them.
+            (line.couriers == 0).then(|| {
+                line.is_called = false;
+                std::mem::take(&mut line.batch)
+            })
+        };
+        for batch in self.batch.take().into_iter().chain(left) {
+            batch.end([]);
         }
     }
 }
@@ -235,11 +288,11 @@ mod tests {
             let server = Server::launch(&Setup::new()).unwrap();
             let settings = RedisSettings::standalone([server.url()]).unwrap();
             let (clock, tasks) = (Arc::new(SystemClock::new()), Tasks::new().unwrap());
-            let connection = Connection::new(&settings, clock, tasks.clone()).unwrap();
+            let connection = Connection::new(&settings, clock.clone(), tasks.clone()).unwrap();
             let numbers: Vec<String> = (0..NAMES).step_by(2).map(|n| n.to_string()).collect();
             let filled = numbers.iter().flat_map(|number| [&**number; 2]);
             server.cli(&std::iter::once("MSET").chain(filled).collect::<Vec<_>>()).unwrap();
-            let lookups = Lookups::new(connection, tasks.clone(), false);
+            let lookups = Lookups::new(connection, clock, tasks.clone(), false);
             Bench { server, lookups, tasks }
         }
 

@@ -6,6 +6,7 @@
 //! It judges nothing: an older frame that arrives late is written all the same, and refused by every reader. So no
 //! lock, lease or script is needed. It does not know what Redis holds, and so its [`Tier::usage`] is empty: ask Redis.
 
+mod batch;
 mod life;
 mod lookups;
 mod names;
@@ -128,7 +129,12 @@ impl RedisTier {
         let connection = Connection::new(settings, Arc::clone(&clock), tasks.clone())?;
         let is_cluster = matches!(settings.servers, RedisServers::Cluster(_));
         let shared = Arc::new(Shared {
-            lookups: Lookups::new(connection.clone(), tasks.clone(), is_cluster),
+            lookups: Lookups::new(
+                connection.clone(),
+                Arc::clone(&clock),
+                tasks.clone(),
+                is_cluster,
+            ),
             connection,
             namespace: settings.namespace.clone(),
             queue: Mutex::new(Queue::new(settings.queue_bytes)),
