@@ -201,6 +201,9 @@ impl<V: Value> Cache<V> {
     // Of all that a hit does only the lookup is a call.
     #[inline(always)]
     fn glance(&self, id: &str, now: Millis) -> Result<Seen<V>, Option<Arc<Held>>> {
+        if !self.policy.memory {
+            return Err(None);
+        }
         // The tick before the lookup: a mark that acts from here on belongs to later reads.
         let tick = self.inner.fence.tick_at(now);
         let held = self.inner.stack.memory().find(self.number, id).ok_or(None)?;

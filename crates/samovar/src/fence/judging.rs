@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use samovar_core::{Claim, Entry, Judge, Keep, Key, Millis, Tick, Verdict, Version};
+use samovar_core::{Claim, Entry, Judge, Keep, Key, Millis, Parts, Tick, Verdict, Version};
 
 use super::fresh::{Ruling, rule};
 use super::standing::Since;
+use super::state::State;
+use super::table::Over;
 use super::{Fence, Standing};
 
 /// What the predicate says of an entry in memory, part by part.
@@ -63,17 +65,20 @@ impl Fence {
         now: Millis,
     ) -> Survey {
         let state = self.inner.state.read();
-        // No mark acts while the lock is held, so this tick and the table belong together.
-        let tick = self.tick();
+        self.survey_under(&state.table.over(cache, id, claim.tags), claim, clean, now)
+    }
+
+    /// As [`Fence::survey`], by who holds the table: no mark acts meanwhile, so the tick and what stands over the entry
+    /// belong together.
+    fn survey_under(&self, over: &Over<'_>, claim: Claim<'_>, clean: Tick, now: Millis) -> Survey {
         let mut survey = Survey {
             verdict: Verdict::Fresh,
             verdicts: None,
             dead: true,
             marked: false,
-            tick,
+            tick: self.tick(),
             standing: self.standing(),
         };
-        let over = state.table.over(cache, id, claim.tags);
         for (at, part) in claim.parts.iter().enumerate() {
             let since = Since::Tick(clean.max(part.stamp.tick));
             let cover = over.cover(part.span.as_ref(), since);
@@ -102,10 +107,35 @@ impl Fence {
     ) -> Option<Entry<V>> {
         let state = self.inner.state.read();
         let over = state.table.over(&key.cache, &key.id, &entry.tags);
-        for part in Arc::make_mut(&mut entry.parts) {
+        state.recall(&over, &mut entry.parts, before).then_some(entry)
+    }
+
+    /// As [`Fence::recall`], and the verdicts on what it gives.
+    pub(crate) fn recall_judged<V>(
+        &self,
+        key: &Key,
+        mut entry: Entry<V>,
+        before: Tick,
+        now: Millis,
+    ) -> Option<(Entry<V>, Survey)> {
+        let state = self.inner.state.read();
+        let over = state.table.over(&key.cache, &key.id, &entry.tags);
+        if !state.recall(&over, &mut entry.parts, before) {
+            return None;
+        }
+        let survey = self.survey_under(&over, entry.claim(), Tick(0), now);
+        drop(over);
+        Some((entry, survey))
+    }
+}
+
+impl State {
+    /// Gives parts the ticks by which memory judges them; false if one of them does not lie on the history.
+    fn recall(&self, over: &Over<'_>, parts: &mut Parts, before: Tick) -> bool {
+        for part in Arc::make_mut(parts) {
             let version = part.stamp.version;
-            if !state.holds(version) {
-                return None;
+            if !self.holds(version) {
+                return false;
             }
             let cover = over.cover(part.span.as_ref(), Since::Seq(version.seq));
             part.stamp.tick = match cover.first.tick {
@@ -113,7 +143,7 @@ impl Fence {
                 None => before,
             };
         }
-        Some(entry)
+        true
     }
 }
 

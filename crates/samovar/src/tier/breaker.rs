@@ -167,8 +167,11 @@ impl<V: Clone + Send + Sync + 'static> Tier for Breaker<V> {
         if self.skips() {
             return Box::pin(ready(Err(self.away())));
         }
-        // What waits to be written says nothing of how the tier is doing.
-        if let Some(waiting) = self.inner.tier.waiting(key) {
+        // What waits to be written says nothing of how the tier is doing: of one that fails it must not say that it
+        // is well.
+        if self.inner.health.failures.load(Ordering::Relaxed) > 0
+            && let Some(waiting) = self.inner.tier.waiting(key)
+        {
             return Box::pin(ready(Ok(waiting)));
         }
         Box::pin(async move {

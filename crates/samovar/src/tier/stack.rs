@@ -67,12 +67,11 @@ impl Asks<'_> {
                 return None;
             }
         };
-        let Some(entry) = self.fence.recall(key, entry, before) else {
+        let judged = self.fence.recall_judged(key, entry, before, self.clock.now());
+        let Some((entry, survey)) = judged else {
             self.of_cache.count(tier, Lookup::Refused);
             return None;
         };
-        let now = self.clock.now();
-        let survey = self.fence.survey(&key.cache, &key.id, entry.claim(), Tick(0), now);
         let found = Below { tier, entry, survey };
         if found.survey.verdict < Verdict::Refused {
             if let Some(partly) = partly {
