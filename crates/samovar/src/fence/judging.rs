@@ -107,7 +107,7 @@ impl Fence {
     ) -> Option<Entry<V>> {
         let state = self.inner.state.read();
         let over = state.table.over(&key.cache, &key.id, &entry.tags);
-        state.recall(&over, &mut entry.parts, before).then_some(entry)
+        state.give_ticks(&over, &mut entry.parts, before).then_some(entry)
     }
 
     /// As [`Fence::recall`], and the verdicts on what it gives.
@@ -120,7 +120,7 @@ impl Fence {
     ) -> Option<(Entry<V>, Survey)> {
         let state = self.inner.state.read();
         let over = state.table.over(&key.cache, &key.id, &entry.tags);
-        if !state.recall(&over, &mut entry.parts, before) {
+        if !state.give_ticks(&over, &mut entry.parts, before) {
             return None;
         }
         let survey = self.survey_under(&over, entry.claim(), Tick(0), now);
@@ -131,7 +131,7 @@ impl Fence {
 
 impl State {
     /// Gives parts the ticks by which memory judges them; false if one of them does not lie on the history.
-    fn recall(&self, over: &Over<'_>, parts: &mut Parts, before: Tick) -> bool {
+    fn give_ticks(&self, over: &Over<'_>, parts: &mut Parts, before: Tick) -> bool {
         for part in Arc::make_mut(parts) {
             let version = part.stamp.version;
             if !self.holds(version) {

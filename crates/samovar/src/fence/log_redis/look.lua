@@ -4,5 +4,9 @@ local there = log(ARGV[1], ARGV[2], ARGV[3])
 if not there then return {'none'} end
 local first = there.first
 local oldest = redis.call('XRANGE', stream, '-', '+', 'COUNT', 1)[1]
-if oldest then first = tonumber(string.match(oldest[1], '^%d+')) - 1 end
+if oldest then
+  -- Its fields: the epoch, then marks; each is two words.
+  local marks = #oldest[2] / 2 - 1
+  first = tonumber(string.match(oldest[1], '^%d+')) - marks
+end
 return {'at', there.history, digits(first), digits(there.seq)}

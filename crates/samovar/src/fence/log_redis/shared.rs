@@ -17,7 +17,7 @@ use crate::fence::state::FLOOR;
 use crate::fence::stored::{read, write};
 use crate::redis::{Connection, plain};
 
-/// About how many marks are read at once.
+/// So many entries are read at once.
 const AT_ONCE: usize = 8_192;
 /// About how many marks are appended at once: the server does nothing else meanwhile.
 const TOGETHER: usize = 1_000;
@@ -196,8 +196,7 @@ impl Shared {
         command.arg("BLOCK").arg(wait.as_millis().max(1) as u64);
         command.arg("STREAMS").arg(&self.scripts.keys.stream).arg(format!("{after}-0"));
         let answer = plain(self.reading.one(&command).await?)?;
-        type Fields = Vec<(String, Vec<u8>)>;
-        type Streams = Option<Vec<(String, Vec<(String, Fields)>)>>;
+        type Streams = Option<Vec<(String, Vec<(String, Vec<Field>)>)>>;
         if answer == Value::Nil {
             return Ok(Vec::new());
         }
@@ -207,8 +206,10 @@ impl Shared {
         })?;
         let entries = streams.into_iter().flatten().flat_map(|(_, entries)| entries);
         let mut marks = Vec::new();
-        for (id, fields) in entries {
-            match stored(&id, &fields) {
+        for numbered in entries.flat_map(|(id, fields)| stored(&id, &fields)) {
+            match numbered {
+                // Of an entry that was read in part before.
+                Ok(Numbered { version, .. }) if version.seq <= after => {}
                 Ok(numbered) => marks.push(numbered),
                 Err(unread) if marks.is_empty() => return Err(unread),
                 // What came before it is applied; it is met again.
@@ -219,19 +220,29 @@ impl Shared {
     }
 }
 
-/// A mark as it lies in the stream.
-fn stored(id: &str, fields: &[(String, Vec<u8>)]) -> Result<Numbered, Error> {
+type Field = (String, Vec<u8>);
+
+/// The marks of an entry as it lies in the stream: it has the number of the last of them.
+fn stored(id: &str, fields: &[Field]) -> Vec<Result<Numbered, Error>> {
     let bad =
         |what: &str| Error::new(ErrorKind::Format, format!("redis: the log's entry {id} {what}"));
-    let seq = number(id.split('-').next().unwrap_or_default())?;
-    let field = |name: &str| {
-        let found = fields.iter().find(|(of, _)| of == name);
-        found.map(|(_, value)| value.as_slice()).ok_or_else(|| bad("lacks a field"))
+    let head = || {
+        let last = number(id.split('-').next().unwrap_or_default())?;
+        let epoch = fields.iter().find(|(of, _)| of == "e").ok_or_else(|| bad("lacks an epoch"))?;
+        let epoch = std::str::from_utf8(&epoch.1).map_err(|_| bad("has no epoch"))?;
+        let marks: Vec<_> = fields.iter().filter(|(of, _)| of == "m").collect();
+        let before = last.checked_sub(marks.len() as u64).filter(|_| !marks.is_empty());
+        Ok((before.ok_or_else(|| bad("lacks a mark"))?, read_epoch(epoch)?, marks))
     };
-    let epoch = std::str::from_utf8(field("e")?).map_err(|_| bad("has no epoch"))?;
-    let version = Version { epoch: read_epoch(epoch)?, seq };
-    let mark = read(field("m")?).map_err(|unread| bad(&unread.to_string()))?;
-    Ok(Numbered { version, mark })
+    let (before, epoch, marks) = match head() {
+        Ok(head) => head,
+        Err(unread) => return vec![Err(unread)],
+    };
+    let marks = (before + 1..).zip(marks).map(|(seq, (_, mark))| {
+        let mark = read(mark).map_err(|unread| bad(&unread.to_string()))?;
+        Ok(Numbered { version: Version { epoch, seq }, mark })
+    });
+    marks.collect()
 }
 
 /// What may be over by itself.

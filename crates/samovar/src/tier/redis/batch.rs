@@ -35,7 +35,7 @@ impl<Q, A> Default for Batch<Q, A> {
 }
 
 impl<Q, A> Batch<Q, A> {
-    /// One more question, unless it has been asked already. Gives its answer, or `None` if there is none.
+    /// One more question, before they are asked. Gives its answer, or `None` if it gets none.
     pub(super) fn join(self: &Arc<Self>, question: Q) -> Waiter<Q, A> {
         let mut round = self.0.lock();
         let at = round.seats.len();
@@ -61,6 +61,8 @@ impl<Q, A> Batch<Q, A> {
     }
 
     /// Tells everybody: these the answers for their places, the others that there is none.
+    ///
+    /// Once more it does no harm: whoever has not been woken is.
     pub(super) fn end(&self, answers: impl IntoIterator<Item = (usize, A)>) {
         {
             let mut round = self.0.lock();
@@ -80,7 +82,10 @@ impl<Q, A> Batch<Q, A> {
                 let round = &mut *self.0.lock();
                 let rest = round.seats.iter_mut().skip(round.woken);
                 let found = rest.enumerate().find_map(|(at, seat)| Some((at, seat.waker.take()?)));
-                round.woken += found.as_ref().map_or(round.seats.len(), |(at, _)| at + 1);
+                match &found {
+                    Some((at, _)) => round.woken += at + 1,
+                    None => round.woken = round.seats.len(),
+                }
                 found
             };
             // Not under the lock: who is woken may be here before this returns.
@@ -107,10 +112,10 @@ impl<Q, A> Future for Waiter<Q, A> {
             let is_over = round.is_over;
             let seat = &mut round.seats[self.at];
             if !is_over {
-                match &mut seat.waker {
-                    Some(waker) => waker.clone_from(context.waker()),
-                    none => *none = Some(context.waker().clone()),
-                }
+                let before = seat.waker.replace(context.waker().clone());
+                // Not under the lock: a waker may do anything when it is dropped.
+                drop(round);
+                drop(before);
                 return Poll::Pending;
             }
             seat.answer.take()
@@ -125,7 +130,6 @@ impl<Q, A> Drop for Waiter<Q, A> {
         let mut round = self.batch.0.lock();
         let seat = &mut round.seats[self.at];
         let left = (seat.question.take(), seat.answer.take(), seat.waker.take());
-        // A waker may do anything when it is dropped.
         drop(round);
         drop(left);
     }

@@ -23,8 +23,7 @@ use crate::redis::{Connection, Request, plain};
 const TOGETHER: usize = 1_000;
 /// Where fewer are under way each goes at once: then the time of an answer counts, not what a command costs.
 const BUSY: usize = 16;
-/// Nobody waits for a courier that has been out for longer, or if the last one was: Redis is far, or slow. What
-/// waiting for another may add to a lookup, then.
+/// Who comes does not wait for a courier that has been out for longer, nor if the last one was: Redis is far, or slow.
 const SOON: Duration = Duration::from_micros(500);
 
 /// What is asked about a name.
@@ -56,7 +55,7 @@ pub(super) struct Lookups {
 
 type Together = Arc<Batch<Question, Answer>>;
 
-/// Those who wait for a courier, and the couriers.
+/// Those who wait for a courier, and the couriers: while anybody waits, one of them is out or called.
 #[derive(Default)]
 struct Line {
     /// Whoever comes joins the last, if there is room.
@@ -64,7 +63,7 @@ struct Line {
     couriers: usize,
     /// So many of them are yet to come here.
     called: usize,
-    /// When the last one left.
+    /// When the last one was called, or left.
     left_at: Duration,
     /// How long the last one was out that came back.
     took: Duration,
@@ -137,13 +136,14 @@ impl Lookups {
     fn board(self: &Arc<Self>, question: Question, others: usize) -> Waiter<Question, Answer> {
         let mut line = self.line.lock();
         let place = line.join(question, share(others + 1));
-        let goes_at_once =
-            line.couriers == 0 || others < BUSY || line.is_slow(self.clock.elapsed());
+        let now = self.clock.elapsed();
+        let goes_at_once = line.couriers == 0 || others < BUSY || line.is_slow(now);
         if line.called >= line.batches.len() || !goes_at_once {
             return place;
         }
         line.called += 1;
         line.couriers += 1;
+        line.left_at = now;
         drop(line);
         // Not under the lock: on a runtime that is gone it ends here and now.
         self.tasks.spawn(Courier::called(self).run());
@@ -159,9 +159,15 @@ impl Lookups {
             return asked.map(|(question, answer)| question.answered_by(answer)).collect();
         }
         let count = questions.len();
-        self.ask_together(questions).await.unwrap_or_else(|error| {
-            std::iter::repeat_with(|| Err(error.clone())).take(count).collect()
-        })
+        self.ask_together(questions)
+            .await
+            .unwrap_or_else(|error| (0..count).map(|_| Err(error.clone())).collect())
+    }
+
+    /// Those who waited for a courier that failed, as long as it took to fail: nobody is to wait for that twice.
+    fn given_up(&self) -> VecDeque<Together> {
+        let mut line = self.line.lock();
+        if line.called == 0 { std::mem::take(&mut line.batches) } else { VecDeque::new() }
     }
 
     // No pipeline, if it is one command: most are.
@@ -194,6 +200,11 @@ impl Lookups {
         });
         Ok(answered.collect())
     }
+}
+
+/// The error stands in place of the answers for these seats.
+fn fail(batch: &Together, seats: Vec<usize>, error: &Error) {
+    batch.end(seats.into_iter().map(|seat| (seat, Err(error.clone()))));
 }
 
 /// So many go together, of all that are under way.
@@ -253,12 +264,23 @@ impl Courier {
             let mut questions = Vec::new();
             let seats: Vec<_> =
                 self.batches.iter().map(|batch| batch.questions(&mut questions)).collect();
-            if !questions.is_empty() {
-                let left_at = lookups.clock.elapsed();
-                let mut answers = lookups.ask_many(questions).await.into_iter();
-                lookups.line.lock().took = lookups.clock.elapsed().saturating_sub(left_at);
-                for (batch, seats) in self.batches.drain(..).zip(seats) {
-                    batch.end(seats.into_iter().zip(&mut answers));
+            if questions.is_empty() {
+                continue;
+            }
+            let left_at = lookups.clock.elapsed();
+            let answers = lookups.ask_together(questions).await;
+            lookups.line.lock().took = lookups.clock.elapsed().saturating_sub(left_at);
+            let out = self.batches.iter().zip(seats);
+            match answers {
+                Ok(answers) => {
+                    let mut answers = answers.into_iter();
+                    out.for_each(|(batch, seats)| batch.end(seats.into_iter().zip(&mut answers)));
+                }
+                Err(error) => {
+                    out.for_each(|(batch, seats)| fail(batch, seats, &error));
+                    for batch in lookups.given_up() {
+                        fail(&batch, batch.questions(&mut Vec::new()), &error);
+                    }
                 }
             }
         }
@@ -269,10 +291,12 @@ impl Courier {
         let most = share(self.lookups.under_way.load(Ordering::Relaxed));
         let mut line = self.lookups.line.lock();
         line.called -= usize::from(std::mem::take(&mut self.is_called));
-        line.left_at = self.lookups.clock.elapsed();
         self.batches = line.leave(most);
         self.is_done = self.batches.is_empty();
-        line.couriers -= usize::from(self.is_done);
+        match self.is_done {
+            true => line.couriers -= 1,
+            false => line.left_at = self.lookups.clock.elapsed(),
+        }
         !self.is_done
     }
 }
@@ -319,7 +343,9 @@ mod tests {
     impl Bench {
         fn new() -> Bench {
             let server = Server::launch(&Setup::new()).unwrap();
+            let response_timeout = Duration::from_millis(300);
             let settings = RedisSettings::standalone([server.url()]).unwrap();
+            let settings = RedisSettings { response_timeout, ..settings };
             let (clock, tasks) = (Arc::new(SystemClock::new()), Tasks::new().unwrap());
             let connection = Connection::new(&settings, clock.clone(), tasks.clone()).unwrap();
             let numbers: Vec<String> = (0..NAMES).step_by(2).map(|n| n.to_string()).collect();
@@ -388,6 +414,22 @@ mod tests {
         let stay: Vec<_> = asked.into_iter().enumerate().skip(5).collect();
         bench.server.resume().unwrap();
         stay.into_iter().for_each(|(n, asked)| check(n, block_on(asked)));
+    }
+
+    #[test]
+    fn who_waits_for_what_fails_does_not_wait_again() {
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        let _context = runtime.enter();
+        let bench = Bench::new();
+        check(0, runtime.block_on(bench.ask(0)));
+        bench.server.pause().unwrap();
+        for answer in runtime.block_on(join_all((0..100).map(|n| bench.ask(n)))) {
+            assert_eq!(answer.unwrap_err().kind(), ErrorKind::Storage);
+        }
+        bench.server.resume().unwrap();
+        check(0, runtime.block_on(bench.ask(0)));
+        let info = bench.server.cli(&["INFO", "commandstats"]).unwrap();
+        assert!(info.contains("cmdstat_mget:calls=1,"), "the others were not asked for: {info}");
     }
 
     #[test]
