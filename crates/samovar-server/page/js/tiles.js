@@ -65,7 +65,9 @@ export function showTiles(measures, answer, picked, onPick) {
     tile.item.dataset.previous = previous ?? "";
     tile.item.dataset.verdict = found.verdict;
     tile.value.textContent = value === null ? absent : format(measure, value, "tile");
-    tile.value.classList.toggle("long", width(tile.value.textContent) > 9);
+    const wide = width(tile.value.textContent);
+    tile.value.classList.toggle("long", wide > 8);
+    tile.value.style.setProperty("--chars", wide);
     tile.value.title = value === null ? "" : format(measure, value);
     tile.value.classList.toggle("absent", value === null);
     tile.change.replaceChildren(previous === null ? "" : changeNode(found));

@@ -1,6 +1,7 @@
 //! The log that several nodes share, against real Redis: its contract, and what it does when Redis loses something.
 
 mod away;
+mod entries;
 mod loss;
 mod starts;
 mod writes;

@@ -5,8 +5,10 @@ if not there then return {'none'} end
 local first = there.first
 local oldest = redis.call('XRANGE', stream, '-', '+', 'COUNT', 1)[1]
 if oldest then
-  -- Its fields: the epoch, then marks; each is two words.
-  local marks = #oldest[2] / 2 - 1
-  first = tonumber(string.match(oldest[1], '^%d+')) - marks
+  -- It has the number of the last of its marks.
+  first = tonumber(string.match(oldest[1], '^%d+'))
+  for at = 1, #oldest[2], 2 do
+    if oldest[2][at] == 'm' then first = first - 1 end
+  end
 end
 return {'at', there.history, digits(first), digits(there.seq)}

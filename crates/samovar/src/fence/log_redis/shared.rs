@@ -17,8 +17,9 @@ use crate::fence::state::FLOOR;
 use crate::fence::stored::{read, write};
 use crate::redis::{Connection, plain};
 
-/// So many entries are read at once.
-const AT_ONCE: usize = 8_192;
+/// So many entries are read at once, each of up to 16 marks: what comes is applied at once, and must come in the time that an
+/// answer may take.
+const AT_ONCE: usize = 512;
 /// About how many marks are appended at once: the server does nothing else meanwhile.
 const TOGETHER: usize = 1_000;
 
@@ -206,10 +207,8 @@ impl Shared {
         })?;
         let entries = streams.into_iter().flatten().flat_map(|(_, entries)| entries);
         let mut marks = Vec::new();
-        for numbered in entries.flat_map(|(id, fields)| stored(&id, &fields)) {
+        for numbered in entries.flat_map(|(id, fields)| stored(&id, &fields, after)) {
             match numbered {
-                // Of an entry that was read in part before.
-                Ok(Numbered { version, .. }) if version.seq <= after => {}
                 Ok(numbered) => marks.push(numbered),
                 Err(unread) if marks.is_empty() => return Err(unread),
                 // What came before it is applied; it is met again.
@@ -222,8 +221,8 @@ impl Shared {
 
 type Field = (String, Vec<u8>);
 
-/// The marks of an entry as it lies in the stream: it has the number of the last of them.
-fn stored(id: &str, fields: &[Field]) -> Vec<Result<Numbered, Error>> {
+/// The marks after a number of an entry as it lies in the stream: the entry has the number of the last of them.
+fn stored(id: &str, fields: &[Field], after: u64) -> Vec<Result<Numbered, Error>> {
     let bad =
         |what: &str| Error::new(ErrorKind::Format, format!("redis: the log's entry {id} {what}"));
     let head = || {
@@ -238,7 +237,8 @@ fn stored(id: &str, fields: &[Field]) -> Vec<Result<Numbered, Error>> {
         Ok(head) => head,
         Err(unread) => return vec![Err(unread)],
     };
-    let marks = (before + 1..).zip(marks).map(|(seq, (_, mark))| {
+    let marks = (before + 1..).zip(marks).filter(|(seq, _)| *seq > after);
+    let marks = marks.map(|(seq, (_, mark))| {
         let mark = read(mark).map_err(|unread| bad(&unread.to_string()))?;
         Ok(Numbered { version: Version { epoch, seq }, mark })
     });

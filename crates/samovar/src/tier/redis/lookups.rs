@@ -164,7 +164,8 @@ impl Lookups {
             .unwrap_or_else(|error| (0..count).map(|_| Err(error.clone())).collect())
     }
 
-    /// Those who waited for a courier that failed, as long as it took to fail: nobody is to wait for that twice.
+    /// Those who wait for a courier that failed: nobody is to wait for a Redis that hangs twice. Some may have come just
+    /// now: to them it is as away as to who came just before.
     fn given_up(&self) -> VecDeque<Together> {
         let mut line = self.line.lock();
         if line.called == 0 { std::mem::take(&mut line.batches) } else { VecDeque::new() }
