@@ -29,7 +29,7 @@ pub(crate) struct InvalidateArgs {
     /// What becomes of it: `expire` lets it be served, labelled as stale, until it is read again
     #[arg(long, value_enum, default_value_t = Mode::Remove)]
     mode: Mode,
-    /// How soon what it covers is swept away and read again, beside others: 100 is first
+    /// How soon what it covers is to be read again, beside others: 100 is first. It is handed on; nothing goes by it yet
     #[arg(long, value_parser = clap::value_parser!(u8).range(0..=100))]
     priority: Option<u8>,
     /// Why, for people

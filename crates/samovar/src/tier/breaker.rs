@@ -55,7 +55,6 @@ pub(crate) struct Health {
 
 impl Health {
     /// Whether the last lookup went well.
-    #[cfg(feature = "redis")]
     pub(crate) fn is_good(&self) -> bool {
         !self.open.load(Ordering::Relaxed) && self.failures.load(Ordering::Relaxed) == 0
     }
@@ -169,7 +168,7 @@ impl<V: Clone + Send + Sync + 'static> Tier for Breaker<V> {
         }
         // What waits to be written says nothing of how the tier is doing: of one that fails it must not say that it
         // is well.
-        if self.inner.health.failures.load(Ordering::Relaxed) > 0
+        if !self.inner.health.is_good()
             && let Some(waiting) = self.inner.tier.waiting(key)
         {
             return Box::pin(ready(Ok(waiting)));

@@ -24,8 +24,8 @@ use samovar_core::{Error, ErrorKind};
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RedisLogOptions {
-    /// About how many marks it holds, at least 1,000; about 40 bytes of Redis' memory each. A node that was away for
-    /// longer takes everything for invalidated.
+    /// About how many marks it holds, at least 1,000. One of 40 bytes takes 52 bytes of Redis' memory where sixteen are sent
+    /// together, 95 where it is alone. A node that was away for longer takes everything for invalidated.
     pub keep: u64,
     /// It is looked at so often; at least 10 ms.
     pub look_every: Duration,

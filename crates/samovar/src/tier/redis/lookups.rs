@@ -136,9 +136,11 @@ impl Lookups {
     fn board(self: &Arc<Self>, question: Question, others: usize) -> Waiter<Question, Answer> {
         let mut line = self.line.lock();
         let place = line.join(question, share(others + 1));
+        if line.called >= line.batches.len() {
+            return place;
+        }
         let now = self.clock.elapsed();
-        let goes_at_once = line.couriers == 0 || others < BUSY || line.is_slow(now);
-        if line.called >= line.batches.len() || !goes_at_once {
+        if line.couriers > 0 && others >= BUSY && !line.is_slow(now) {
             return place;
         }
         line.called += 1;
