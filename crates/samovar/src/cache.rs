@@ -42,7 +42,7 @@ use crate::tier::{CacheNumber, Held};
 use crate::value::Value;
 use early::Early;
 use naming::Naming;
-use seen::{Absent, Seen};
+use seen::{Absent, Hit, Seen};
 use throttle::Throttle;
 
 /// A named cache of one type of value. Cheap to clone; made by [`crate::Samovar::cache`].
@@ -191,7 +191,7 @@ impl<V: Value> Cache<V> {
     /// What memory holds, judged: a value, or that there is none.
     fn look(&self, id: &str, now: Millis, counts: bool) -> Option<Seen<V>> {
         match self.glance(id, now) {
-            Ok(seen) => Some(seen),
+            Ok(hit) => Some(hit.seen()),
             Err(held) => self.look_closer(id, held, now, counts),
         }
     }
@@ -200,7 +200,7 @@ impl<V: Value> Cache<V> {
     /// what stands there.
     // Of all that a hit does only the lookup is a call.
     #[inline(always)]
-    fn glance(&self, id: &str, now: Millis) -> Result<Seen<V>, Option<Arc<Held>>> {
+    fn glance(&self, id: &str, now: Millis) -> Result<Hit<V>, Option<Arc<Held>>> {
         if !self.policy.memory {
             return Err(None);
         }
@@ -213,7 +213,7 @@ impl<V: Value> Cache<V> {
             && held.is_young(now)
         {
             self.counters.count(TierName::Memory, Lookup::Hit);
-            return Ok(Seen::new(Found::clean(held, TierName::Memory), !is_value));
+            return Ok(Hit::new(held, !is_value));
         }
         Err(Some(held))
     }
@@ -344,7 +344,7 @@ impl<V: Value> Cache<V> {
         }
         let now = self.inner.clock.now();
         match self.glance(&self.desk.naming.stored(key, now), now) {
-            Ok(seen) => seen.found(),
+            Ok(hit) => hit.found(),
             Err(held) => self.get_on(key, held, now).await,
         }
     }

@@ -1,12 +1,13 @@
 //! What a read finds: a value, or that there is none.
 
+use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
-use samovar_core::Stamp;
+use samovar_core::{Stamp, TierName};
 
 use super::answer::Found;
-use crate::tier::Shared;
+use crate::tier::{Held, Shared};
 use crate::value::Value;
 
 /// In place of a value in memory: the source has none.
@@ -18,6 +19,35 @@ pub(super) fn in_memory<V: Value>(value: Option<&Arc<V>>) -> Shared {
     match value {
         Some(value) => Shared::new(Arc::clone(value), value.weight()),
         None => Shared::new(Arc::new(Absent), 0),
+    }
+}
+
+/// What stands in memory, and may be served as it is. Small enough for two registers: what callers are given is written
+/// once, where they want it.
+pub(super) struct Hit<V> {
+    held: Arc<Held>,
+    is_absent: bool,
+    of: PhantomData<fn() -> V>,
+}
+
+impl<V: Value> Hit<V> {
+    #[inline(always)]
+    pub(super) fn new(held: Arc<Held>, is_absent: bool) -> Hit<V> {
+        Hit { held, is_absent, of: PhantomData }
+    }
+
+    /// As callers are given it, if there is a value.
+    #[inline(always)]
+    pub(super) fn found(self) -> Option<Found<V>> {
+        match self.is_absent {
+            true => None,
+            false => Some(Found::clean(self.held, TierName::Memory)),
+        }
+    }
+
+    /// As a read that goes on is given it.
+    pub(super) fn seen(self) -> Seen<V> {
+        Seen::new(Found::clean(self.held, TierName::Memory), self.is_absent)
     }
 }
 

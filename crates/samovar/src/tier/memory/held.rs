@@ -72,14 +72,16 @@ impl fmt::Debug for Shared {
 }
 
 /// An entry in memory, and what a hit is given: it shares the entry itself, so that it counts one reference and copies
-/// nothing. In this order: what a hit looks at lies together, in as many bytes as a processor fetches at once. What it asks is marked to be inlined, since the caller's
-/// crate is where a hit is compiled.
+/// nothing.
+///
+/// In this order: what a hit looks at lies together, in as many bytes as a processor fetches at once with the counts of
+/// the `Arc` before it. What it asks is marked to be inlined, since the caller's crate is where a hit is compiled.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Held {
     /// The tick up to which no mark covers any of it.
     clean: AtomicU64,
-    /// All parts are within their lifetime from here …
+    /// All parts are within their lifetime from here, when the last of them was read …
     fresh_from: Millis,
     /// … to before here, and memory answers by itself.
     young_until: Millis,
@@ -87,6 +89,8 @@ pub(crate) struct Held {
     pub(super) limited: bool,
     /// It was asked for since it last stood first in the order of its cache.
     pub(super) used: AtomicBool,
+    /// Where it stands among those that go at the same time.
+    pub(super) place: AtomicU32,
     value: Shared,
     key: Key,
     fresh_until: Millis,
@@ -94,15 +98,15 @@ pub(crate) struct Held {
     tags: Tags,
     lifetime: Lifetime,
     bytes: u64,
-    /// Memory answers by itself up to before here.
-    until: Millis,
-    /// From here on nothing of it may be served, whatever is marked.
-    gone_at: Millis,
-    /// Where it stands among those that go at the same time.
-    pub(super) place: AtomicU32,
     /// Where it stands in the order of its cache.
     pub(super) rank: AtomicU64,
 }
+
+/// What a processor fetches at once, in bytes.
+const LINE: usize = 64;
+
+// Whole lines, with the counts: an allocator that lays what is of a size side by side begins each with a line.
+const _: () = assert!((size_of::<Held>() + 2 * size_of::<usize>()).is_multiple_of(LINE));
 
 impl Held {
     /// `until`: from then on the tiers below are asked first. `limited`: its cache has a budget of its own. `extra`: what
@@ -127,8 +131,6 @@ impl Held {
             fresh_from: read_at().max().unwrap_or(Millis(i64::MAX)),
             fresh_until,
             young_until: fresh_until.min(until),
-            until,
-            gone_at: gone_at(&parts, lifetime),
             clean: AtomicU64::new(parts.iter().map(|p| p.stamp.tick.0).min().unwrap_or(0)),
             bytes: (allotted + extra) as u64,
             key: key.clone(),
@@ -195,9 +197,9 @@ impl Held {
         self.fresh_from <= now && now < self.young_until
     }
 
-    /// Whether memory's own time is over at `now`.
+    /// Whether memory's own time is over at `now`, and was to be before its lifetime.
     pub(crate) fn is_over(&self, now: Millis) -> bool {
-        now >= self.until
+        self.young_until < self.fresh_until && now >= self.young_until
     }
 
     /// The tick up to which it is known that no mark covers any of it.
@@ -211,9 +213,11 @@ impl Held {
         self.clean.fetch_max(tick.0, Ordering::Relaxed);
     }
 
-    /// From when on nothing of it may be served.
+    /// From when on nothing of it may be served, not even as stale, nor where a load fails, whatever is marked.
     pub(super) fn gone_at(&self) -> Millis {
-        self.gone_at
+        let Lifetime { ttl, stale_window } = self.lifetime;
+        let last = if self.parts.is_empty() { Millis(i64::MIN) } else { self.fresh_from };
+        last.plus(ttl.saturating_add(stale_window))
     }
 
     /// What it is charged.
@@ -243,12 +247,6 @@ impl Held {
 fn fresh_until(parts: &[Part], lifetime: Lifetime) -> Millis {
     let first = parts.iter().map(|part| part.stamp.read_at).min().unwrap_or(Millis(i64::MIN));
     first.plus(lifetime.ttl)
-}
-
-/// When the last of some parts may no longer be served, not even as stale, nor where a load fails.
-fn gone_at(parts: &[Part], lifetime: Lifetime) -> Millis {
-    let last = parts.iter().map(|part| part.stamp.read_at).max().unwrap_or(Millis(i64::MIN));
-    last.plus(lifetime.ttl.saturating_add(lifetime.stale_window))
 }
 
 /// What an allocator takes for so many bytes behind an `Arc`: two counts, a word of its own, whole sixteens.

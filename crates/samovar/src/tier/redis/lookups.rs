@@ -2,9 +2,9 @@
 //!
 //! A command by itself costs the client more than Redis takes to answer it. So who is alone asks at once; who is not leaves
 //! the question for a courier, a task that asks for many by one `MGET`. Where few ask, each goes at once. Where many do
-//! and Redis is near, they wait until the courier that is out is back. It takes up to half of all that are under way: so
-//! Redis works for one half while the other half's callers work. On a cluster each asks by itself: together they would
-//! wait for the slowest node.
+//! and Redis is near, they wait until a courier is back, or until half of all that are under way wait and a second one
+//! can go: so Redis and the callers work at the same time, and neither waits for every trip of the other. On a cluster
+//! each asks by itself: together they would wait for the slowest node.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -23,6 +23,8 @@ use crate::redis::{Connection, Request, plain};
 const TOGETHER: usize = 1_000;
 /// Where fewer are under way each goes at once: then the time of an answer counts, not what a command costs.
 const BUSY: usize = 16;
+/// Where they are not, so many couriers are out at most.
+const COURIERS: usize = 2;
 /// Who comes does not wait for a courier that has been out for longer, nor if the last one was: Redis is far, or slow.
 const SOON: Duration = Duration::from_micros(500);
 
@@ -134,13 +136,14 @@ impl Lookups {
 
     /// A place among those that leave next; sees to a courier.
     fn board(self: &Arc<Self>, question: Question, others: usize) -> Waiter<Question, Answer> {
+        let most = share(others + 1);
         let mut line = self.line.lock();
-        let place = line.join(question, share(others + 1));
+        let place = line.join(question, most);
         if line.called >= line.batches.len() {
             return place;
         }
         let now = self.clock.elapsed();
-        if line.couriers > 0 && others >= BUSY && !line.is_slow(now) {
+        if others >= BUSY && line.waits(most) && !line.is_slow(now) {
             return place;
         }
         line.called += 1;
@@ -216,6 +219,12 @@ fn share(under_way: usize) -> usize {
 }
 
 impl Line {
+    /// Whether nobody is to be sent yet, where many are under way.
+    fn waits(&self, most: usize) -> bool {
+        let is_full = self.batches.front().is_some_and(|batch| batch.len() >= most);
+        self.couriers >= if is_full { COURIERS } else { 1 }
+    }
+
     fn is_slow(&self, now: Duration) -> bool {
         self.took > SOON || now.saturating_sub(self.left_at) > SOON
     }
@@ -432,7 +441,7 @@ mod tests {
         bench.server.resume().unwrap();
         check(0, runtime.block_on(bench.ask(0)));
         let info = bench.server.cli(&["INFO", "commandstats"]).unwrap();
-        assert!(info.contains("cmdstat_mget:calls=1,"), "the others were not asked for: {info}");
+        assert!(info.contains("cmdstat_mget:calls=2,"), "the others were not asked for: {info}");
     }
 
     #[test]
