@@ -21,6 +21,11 @@ use std::process::ExitCode;
 
 use shop::Shop;
 
+// The program's.
+#[cfg(not(target_env = "msvc"))]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// A benchmark fails for whoever reads its message; nobody matches on its errors.
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
