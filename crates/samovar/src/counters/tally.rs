@@ -104,20 +104,28 @@ impl Tally {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Barrier, LazyLock};
+
     use super::*;
 
     #[test]
     fn none_is_lost_however_many_count_and_end() {
-        let tally = Tally::default();
+        const THREADS: usize = 2 * (OWN + SHARED);
+        let (tally, start) = (Tally::default(), Barrier::new(THREADS));
+        let counted = || {
+            start.wait();
+            (0..100_000).for_each(|_| tally.add());
+            LANE.get() < OWN
+        };
+        // They come and go: lanes pass from one to the next.
         for _ in 0..3 {
-            // They come and go: lanes pass from one to the next.
-            std::thread::scope(|scope| {
-                for _ in 0..2 * (OWN + SHARED) {
-                    scope.spawn(|| (0..1_000).for_each(|_| tally.add()));
-                }
+            let own = std::thread::scope(|scope| {
+                let all: Vec<_> = (0..THREADS).map(|_| scope.spawn(counted)).collect();
+                all.into_iter().map(|thread| usize::from(thread.join().unwrap())).sum::<usize>()
             });
+            assert!(own > 0, "those of the round before have been given back");
         }
-        assert_eq!(tally.sum(), 6_000 * (OWN + SHARED) as u64);
+        assert_eq!(tally.sum(), 300_000 * THREADS as u64);
         tally.reset();
         assert_eq!(tally.sum(), 0);
         tally.add();
@@ -125,26 +133,35 @@ mod tests {
     }
 
     #[test]
-    fn what_a_thread_counts_while_it_ends_is_not_lost() {
-        static COUNTED: std::sync::LazyLock<Tally> = std::sync::LazyLock::new(Tally::default);
+    fn a_thread_that_ends_leaves_its_lane_before_another_has_it() {
+        static COUNTED: LazyLock<Tally> = LazyLock::new(Tally::default);
+        static LAST: AtomicUsize = AtomicUsize::new(NONE);
         struct Late;
         impl Drop for Late {
             fn drop(&mut self) {
                 COUNTED.add();
+                LAST.store(LANE.get(), Ordering::Relaxed);
             }
         }
         thread_local!(static LATE: Late = const { Late });
-        for first in [true, false] {
+        for late_first in [true, false] {
             let thread = std::thread::spawn(move || {
-                // Whichever is made first is dropped last, or first: either way.
-                if first {
+                // Of two, one is dropped before the other: either way.
+                if late_first {
                     LATE.with(|_| ());
                 }
                 COUNTED.add();
                 LATE.with(|_| ());
+                PLACE.with(|place| place.0)
             });
-            thread.join().unwrap();
+            let place = thread.join().unwrap();
+            let last = LAST.load(Ordering::Relaxed);
+            assert!(last == place || last >= OWN, "{place}, then {last}");
         }
         assert_eq!(COUNTED.sum(), 4);
+        let place = Place::take();
+        LANE.set(place.0);
+        drop(place);
+        assert!(LANE.get() >= OWN, "what is counted from here on is counted where all may");
     }
 }

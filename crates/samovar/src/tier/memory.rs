@@ -125,7 +125,8 @@ pub struct MemoryTier {
 }
 
 impl MemoryTier {
-    /// A tier for so many bytes of keys, values and overhead, which are never exceeded. An entry of more than nine
+    /// A tier for so many bytes of keys, values and overhead, which are never exceeded, as the system's
+    /// allocator counts them: another's rounding comes on top. An entry of more than nine
     /// tenths of a shard is turned down; a shard has at least 32 MB, or the whole budget.
     ///
     /// ```

@@ -105,6 +105,7 @@ pub(crate) struct Held {
 /// What a processor fetches at once, in bytes.
 const LINE: usize = 64;
 
+#[cfg(target_pointer_width = "64")]
 // Whole lines, with the counts: an allocator that lays what is of a size side by side begins each with a line.
 const _: () = assert!((size_of::<Held>() + 2 * size_of::<usize>()).is_multiple_of(LINE));
 
@@ -249,7 +250,7 @@ fn fresh_until(parts: &[Part], lifetime: Lifetime) -> Millis {
     first.plus(lifetime.ttl)
 }
 
-/// What an allocator takes for so many bytes behind an `Arc`: two counts, a word of its own, whole sixteens.
+/// What the system's allocator takes for so many bytes behind an `Arc`: two counts, a word of its own, whole sixteens.
 fn allotted(bytes: usize) -> usize {
     (bytes + 3 * size_of::<usize>()).next_multiple_of(16)
 }

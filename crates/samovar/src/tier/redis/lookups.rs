@@ -23,7 +23,7 @@ use crate::redis::{Connection, Request, plain};
 const TOGETHER: usize = 1_000;
 /// Where fewer are under way each goes at once: then the time of an answer counts, not what a command costs.
 const BUSY: usize = 16;
-/// Where they are not, so many couriers are out at most.
+/// Where they are not, no more are called while so many couriers are out.
 const COURIERS: usize = 2;
 /// Who comes does not wait for a courier that has been out for longer, nor if the last one was: Redis is far, or slow.
 const SOON: Duration = Duration::from_micros(500);
@@ -336,9 +336,11 @@ mod tests {
     use futures_executor::block_on;
     use futures_util::FutureExt;
     use futures_util::future::{BoxFuture, join_all};
-    use samovar_core::SystemClock;
+    use samovar_core::{Millis, SystemClock};
+    use samovar_testkit::clock::FakeClock;
     use samovar_testkit::redis::{Server, Setup};
     use tokio::runtime::Builder;
+    use tokio::task::yield_now;
 
     use super::*;
     use crate::redis::RedisSettings;
@@ -359,11 +361,13 @@ mod tests {
             let settings = RedisSettings::standalone([server.url()]).unwrap();
             let settings = RedisSettings { response_timeout, ..settings };
             let (clock, tasks) = (Arc::new(SystemClock::new()), Tasks::new().unwrap());
-            let connection = Connection::new(&settings, clock.clone(), tasks.clone()).unwrap();
+            let connection = Connection::new(&settings, clock, tasks.clone()).unwrap();
             let numbers: Vec<String> = (0..NAMES).step_by(2).map(|n| n.to_string()).collect();
             let filled = numbers.iter().flat_map(|number| [&**number; 2]);
             server.cli(&std::iter::once("MSET").chain(filled).collect::<Vec<_>>()).unwrap();
-            let lookups = Lookups::new(connection, clock, tasks.clone(), false);
+            // Redis is near, however slow the machine is.
+            let still = FakeClock::at(Millis(0));
+            let lookups = Lookups::new(connection, still, tasks.clone(), false);
             Bench { server, lookups, tasks }
         }
 
@@ -416,6 +420,42 @@ mod tests {
             info.contains("cmdstat_mget:calls=5,"),
             "four of a thousand at most, and one: {info}"
         );
+    }
+
+    #[test]
+    fn where_many_ask_a_second_courier_is_sent_with_half_of_them() {
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        let _context = runtime.enter();
+        let bench = Bench::new();
+        check(0, runtime.block_on(bench.ask(0)));
+        bench.server.pause().unwrap();
+        let mut asked = Vec::new();
+        let mut ask = |count: usize| {
+            for _ in 0..count {
+                let mut one = bench.ask(asked.len());
+                assert!((&mut one).now_or_never().is_none());
+                asked.push(one);
+            }
+            bench.lookups.line.lock().called
+        };
+        let leave = async || {
+            while bench.lookups.line.lock().called > 0 {
+                yield_now().await;
+            }
+        };
+        runtime.block_on(async {
+            // One by itself, and as many as go together.
+            assert_eq!(ask(1 + BUSY), 1);
+            leave().await;
+            assert_eq!(ask(BUSY - 1), 0, "they are less than half");
+            assert_eq!(ask(2), 1, "one more joins them, and the next finds them complete");
+            leave().await;
+            assert_eq!(ask(3 * BUSY), 0, "two are out");
+        });
+        bench.server.resume().unwrap();
+        for (n, answer) in runtime.block_on(join_all(asked)).into_iter().enumerate() {
+            check(n, answer);
+        }
     }
 
     #[test]
