@@ -105,8 +105,8 @@ pub(crate) struct Held {
 /// What a processor fetches at once, in bytes.
 const LINE: usize = 64;
 
-#[cfg(target_pointer_width = "64")]
 // Whole lines, with the counts: an allocator that lays what is of a size side by side begins each with a line.
+#[cfg(target_pointer_width = "64")]
 const _: () = assert!((size_of::<Held>() + 2 * size_of::<usize>()).is_multiple_of(LINE));
 
 impl Held {
