@@ -96,18 +96,25 @@ impl Head {
         Some(row)
     }
 
+    /// Of a row that names its chunks, and how long its value is: what begins a frame of every format. `None` if it
+    /// is damaged. A start reads no more of each.
+    pub(super) fn place(cache: &str, id: &str, row: &[u8]) -> Option<(u64, u64)> {
+        match whole(cache, id, row)?.split_first_chunk()? {
+            (&(MAGIC | MAGIC_2 | MAGIC_1), body) => {
+                postcard::take_from_bytes(body).ok().map(|(place, _)| place)
+            }
+            _ => None,
+        }
+    }
+
     /// Reads a row. `None` if it is damaged.
     pub(super) fn decode(cache: &str, id: &str, row: &[u8]) -> Option<Head> {
-        let (body, sum) = row.split_last_chunk()?;
-        if checksum(cache, id, body) != u64::from_le_bytes(*sum) {
-            return None;
-        }
         // Of an older frame: no tags, not apart; a value, of no codec, not compressed, and how long is known.
         let older = |body: &[u8], fields: &[u8]| {
             let head: Head = postcard::from_bytes(&[body, fields].concat()).ok()?;
             Some(Head { plain: head.length, ..head })
         };
-        match body.split_first_chunk()? {
+        match whole(cache, id, row)?.split_first_chunk()? {
             (&MAGIC, body) => postcard::from_bytes(body).ok(),
             (&MAGIC_2, body) => older(body, &[0; 4]),
             (&MAGIC_1, body) => older(body, &[0; 6]),
@@ -141,6 +148,12 @@ impl Head {
         };
         Arc::from_iter(self.parts.iter().map(part))
     }
+}
+
+/// What a row says, if its checksum stands.
+fn whole<'r>(cache: &str, id: &str, row: &'r [u8]) -> Option<&'r [u8]> {
+    let (body, sum) = row.split_last_chunk()?;
+    (checksum(cache, id, body) == u64::from_le_bytes(*sum)).then_some(body)
 }
 
 fn checksum(cache: &str, id: &str, body: &[u8]) -> u64 {
@@ -229,6 +242,7 @@ mod tests {
             assert_eq!(last.split_last(), Some((&5, &[0; 5][..shorter - 1])));
             let mut old = [&magic, fields].concat();
             old.extend_from_slice(&checksum("cache", "key", &old).to_le_bytes());
+            assert_eq!(Head::place("cache", "key", &old), Some((head.id, head.length)));
             assert_eq!(Head::decode("cache", "key", &old), Some(head));
         }
     }
@@ -254,8 +268,10 @@ mod tests {
             let mut damaged = row.clone();
             damaged[bit / 8] ^= 1 << (bit % 8);
             assert_eq!(Head::decode("cache", "key", &damaged), None);
+            assert_eq!(Head::place("cache", "key", &damaged), None);
         }
         assert_eq!(Head::decode("cach", "ekey", &row), None);
+        assert_eq!(Head::place("cach", "ekey", &row), None);
         assert!(head(value).payload(value.to_vec()).is_some());
         assert!(head(value).payload(b"valuE".to_vec()).is_none());
     }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use hashlink::LinkedHashMap;
 use samovar_core::{CacheUsage, Key, Usage};
 
 /// Where an entry lies.
@@ -11,18 +12,16 @@ pub(super) struct Slot {
     pub(super) id: u64,
     /// As the budget counts them.
     pub(super) bytes: u64,
-    /// Its place in the order of reading.
-    rank: u64,
 }
 
-/// The entries by key and by when they were last read or written.
+/// The entries in the order in which they were last read or written.
 #[derive(Debug, Default)]
 pub(super) struct Index {
-    slots: HashMap<Key, Slot>,
-    order: BTreeMap<u64, Key>,
+    /// Its table holds pointers to entries that lie one behind the other: a million keys read at a start are strewn
+    /// over a few megabytes, not over all that is known of them.
+    slots: LinkedHashMap<Key, Slot>,
     caches: BTreeMap<Arc<str>, CacheUsage>,
     bytes: u64,
-    last_rank: u64,
     last_id: u64,
 }
 
@@ -31,8 +30,6 @@ impl Index {
     /// each was inserted, in a fraction of the time.
     pub(super) fn of(rows: Vec<(u64, Key, u64)>) -> Index {
         let last_id = rows.iter().map(|(id, ..)| *id).max().unwrap_or(0);
-        let ranked = || (1..).zip(&rows);
-        let order = BTreeMap::from_iter(ranked().map(|(rank, (_, key, _))| (rank, key.clone())));
         let mut usage = HashMap::<&Arc<str>, CacheUsage>::new();
         for (_, key, bytes) in &rows {
             let of_cache = usage.entry(&key.cache).or_default();
@@ -41,9 +38,9 @@ impl Index {
         }
         let caches = usage.into_iter().map(|(cache, usage)| (Arc::clone(cache), usage)).collect();
         let bytes = rows.iter().map(|(.., bytes)| bytes).sum();
-        let last_rank = rows.len() as u64;
-        let slots = (1..).zip(rows).map(|(rank, (id, key, bytes))| (key, Slot { id, bytes, rank }));
-        Index { slots: slots.collect(), order, caches, bytes, last_rank, last_id }
+        let mut slots = LinkedHashMap::with_capacity(rows.len());
+        slots.extend(rows.into_iter().map(|(id, key, bytes)| (key, Slot { id, bytes })));
+        Index { slots, caches, bytes, last_id }
     }
 
     pub(super) fn get(&self, key: &Key) -> Option<Slot> {
@@ -64,19 +61,16 @@ impl Index {
     pub(super) fn insert(&mut self, key: Key, id: u64, bytes: u64) -> Option<Slot> {
         let old = self.remove(&key);
         self.last_id = self.last_id.max(id);
-        self.last_rank += 1;
         let of_cache = self.caches.entry(Arc::clone(&key.cache)).or_default();
         of_cache.entries += 1;
         of_cache.bytes += bytes;
         self.bytes += bytes;
-        self.order.insert(self.last_rank, key.clone());
-        self.slots.insert(key, Slot { id, bytes, rank: self.last_rank });
+        self.slots.insert(key, Slot { id, bytes });
         old
     }
 
     pub(super) fn remove(&mut self, key: &Key) -> Option<Slot> {
         let slot = self.slots.remove(key)?;
-        self.order.remove(&slot.rank);
         self.bytes -= slot.bytes;
         if let Some(of_cache) = self.caches.get_mut(&key.cache) {
             of_cache.entries -= 1;
@@ -88,20 +82,14 @@ impl Index {
         Some(slot)
     }
 
-    /// It has been read: it goes last.
-    pub(super) fn touch(&mut self, key: &Key) {
-        if let Some(slot) = self.slots.get_mut(key)
-            && let Some(key) = self.order.remove(&slot.rank)
-        {
-            self.last_rank += 1;
-            slot.rank = self.last_rank;
-            self.order.insert(slot.rank, key);
-        }
+    /// Where an entry lies that is about to be read: it goes last.
+    pub(super) fn touch(&mut self, key: &Key) -> Option<Slot> {
+        self.slots.to_back(key).copied()
     }
 
     /// The one that was read least recently.
     pub(super) fn oldest(&self) -> Option<&Key> {
-        self.order.values().next()
+        self.slots.front().map(|(key, _)| key)
     }
 
     pub(super) fn usage(&self, max_bytes: u64) -> Usage {
@@ -111,10 +99,6 @@ impl Index {
     /// Panics unless all views agree.
     #[cfg(test)]
     fn validate(&self) {
-        assert_eq!(self.slots.len(), self.order.len());
-        for (key, slot) in &self.slots {
-            assert_eq!(self.order.get(&slot.rank), Some(key));
-        }
         assert_eq!(self.bytes, self.slots.values().map(|slot| slot.bytes).sum::<u64>());
         assert_eq!(self.bytes, self.usage(0).total().bytes);
         assert_eq!(self.slots.len() as u64, self.usage(0).total().entries);
@@ -140,8 +124,7 @@ mod tests {
         }
         let mut at_once = Index::of(rows);
         at_once.validate();
-        assert_eq!(at_once.slots, one_by_one.slots);
-        assert_eq!(at_once.order, one_by_one.order);
+        assert_eq!(at_once.slots, one_by_one.slots); // in this order
         assert_eq!(at_once.usage(1), one_by_one.usage(1));
         assert_eq!(at_once.new_id(), one_by_one.new_id());
         Index::of(Vec::new()).validate();

@@ -404,12 +404,8 @@ impl Tier for DiskTier {
             Some((_, Waiting::Removed)) => return ready(None),
             None => {}
         }
-        {
-            let mut index = self.shared.index.lock();
-            if index.get(key).is_none() {
-                return ready(None);
-            }
-            index.touch(key);
+        if self.shared.index.lock().touch(key).is_none() {
+            return ready(None);
         }
         let (reply, answer) = oneshot::channel();
         if let Some(reads) = &*self.reads.lock() {

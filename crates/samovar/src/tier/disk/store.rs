@@ -58,10 +58,10 @@ fn load(database: &Database) -> Result<Loaded, Trouble> {
             name = cache.into();
         }
         let key = Key::new(Arc::clone(&name), id);
-        match Head::decode(cache, id, row) {
-            Some(head) => {
-                let bytes = footprint(&key, row.len(), head.length);
-                rows.push((head.id, key, bytes));
+        match Head::place(cache, id, row) {
+            Some((id, length)) => {
+                let bytes = footprint(&key, row.len(), length);
+                rows.push((id, key, bytes));
             }
             None => damaged.push(key),
         }
