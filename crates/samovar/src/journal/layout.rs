@@ -100,11 +100,23 @@ fn wide(bytes: &[u8], at: usize) -> Option<u64> {
 #[derive(Debug)]
 pub(super) struct Frame(Vec<u8>);
 
-impl Frame {
-    pub(super) fn new() -> Frame {
+impl Default for Frame {
+    fn default() -> Frame {
         let mut bytes = SIGN.to_vec();
         bytes.resize(FRAME, 0);
         Frame(bytes)
+    }
+}
+
+impl Frame {
+    /// Whether it has no record.
+    pub(super) fn is_empty(&self) -> bool {
+        self.len() == FRAME
+    }
+
+    /// How many bytes it takes.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
     }
 
     /// A record; 0 as its number if it does no more than release another. Where its bytes will stand in the frame.

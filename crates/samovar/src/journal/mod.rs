@@ -116,8 +116,8 @@ impl Journal {
     ) -> Result<Opened, Error> {
         let Options { kind, max_bytes, held, mut faults } = options;
         let rewrite::Read { header, records, notices } = rewrite::read(path, kind)?;
-        let standing: Vec<_> = records.iter().map(|r| (r.number, r.bytes.clone())).collect();
-        let book = rewrite::make(path, &header, &standing, &mut faults)
+        let standing = records.iter().map(|record| Ok((record.number, record.bytes.clone())));
+        let book = rewrite::make(path, &header, standing, &mut faults)
             .and_then(|book| rewrite::put_in_place(path).map(|()| book))
             .map_err(|e| failed(path, "making the journal anew", e))?;
         let bytes = Arc::new(AtomicU64::new(book.bytes()));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, BufReader, Read as _, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -12,6 +12,10 @@ use super::layout::{self, FORMAT, Frame, HEADER, Header, RECORD, Unread};
 use super::{Faults, Record, Step, failed};
 use crate::random;
 
+/// A frame takes no more in once it holds so many bytes: what is damaged later takes no more with it.
+const TOGETHER: usize = 64 << 10;
+/// Read at once.
+const READ: usize = 1 << 20;
 /// So many numbers are passed over where some may have been lost.
 const MISSING: u64 = 1 << 32;
 
@@ -32,6 +36,23 @@ impl Book {
     /// What stands, in bytes.
     pub(super) fn bytes(&self) -> u64 {
         self.standing.values().map(|(_, length)| (length + RECORD) as u64).sum()
+    }
+
+    /// What stands, read from the file in the order in which it lies there. Who writes goes back to the end behind it.
+    pub(super) fn records(&self) -> impl Iterator<Item = io::Result<(u64, Bytes)>> {
+        let mut file = BufReader::with_capacity(READ, &self.file);
+        let mut here = None;
+        self.standing.iter().map(move |(number, (at, length))| {
+            match here {
+                // What was read ahead is kept: mostly the next record lies near.
+                Some(here) => file.seek_relative(at.wrapping_sub(here) as i64)?,
+                None => drop(file.seek(SeekFrom::Start(*at))?),
+            }
+            let mut bytes = vec![0; *length];
+            file.read_exact(&mut bytes)?;
+            here = Some(at + *length as u64);
+            Ok((*number, bytes.into()))
+        })
     }
 }
 
@@ -139,26 +160,32 @@ fn beside(path: &Path, ending: &str) -> PathBuf {
 pub(super) fn make(
     path: &Path,
     header: &Header,
-    standing: &[(u64, Bytes)],
+    standing: impl IntoIterator<Item = io::Result<(u64, Bytes)>>,
     faults: &mut Option<Faults>,
 ) -> io::Result<Book> {
-    if let Some((_, error)) = faults.as_mut().and_then(|fail| fail(Step::Rewrite)) {
-        return Err(error);
-    }
     let new = beside(path, "new");
     let options = OpenOptions::new().create(true).truncate(true).read(true).write(true).open(&new);
     let mut file = options?;
     file.write_all(&header.encode())?;
-    let mut length = HEADER as u64;
-    let mut places = BTreeMap::new();
-    // A frame for each, so that none is longer than it may be.
-    for (number, bytes) in standing {
-        let mut frame = Frame::new();
-        let at = frame.record(*number, 0, bytes);
-        places.insert(*number, (length + at as u64, bytes.len()));
-        let frame = frame.seal(header.salt, length);
-        file.write_all(&frame)?;
-        length += frame.len() as u64;
+    let (mut length, mut places, mut frame) = (HEADER as u64, BTreeMap::new(), Frame::default());
+    let mut write = |frame: Frame, length: &mut u64| {
+        let frame = frame.seal(header.salt, *length);
+        *length += frame.len() as u64;
+        file.write_all(&frame)
+    };
+    for record in standing {
+        let (number, bytes) = record?;
+        if !frame.is_empty() && frame.len() + bytes.len() > TOGETHER {
+            write(std::mem::take(&mut frame), &mut length)?;
+        }
+        let at = frame.record(number, 0, &bytes);
+        places.insert(number, (length + at as u64, bytes.len()));
+    }
+    if !frame.is_empty() {
+        write(frame, &mut length)?;
+    }
+    if let Some((_, error)) = faults.as_mut().and_then(|fail| fail(Step::Rewrite)) {
+        return Err(error);
     }
     file.sync_all()?;
     Ok(Book { file, header: header.clone(), length, room: length, standing: places })

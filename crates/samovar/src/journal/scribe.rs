@@ -1,7 +1,7 @@
 //! The one thread that writes a journal.
 
 use std::collections::VecDeque;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Seek, SeekFrom, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,7 +22,7 @@ const AT_ONCE: usize = 4 << 20;
 const ROOM_MIN: u64 = 64 << 10;
 /// … and for so many at most: they are made durable with the frame.
 const ROOM_MAX: u64 = 4 << 20;
-/// The file may be so much longer than twice what stands in it.
+/// The file may be so much longer than twice what stands.
 const SLACK: u64 = 8 << 20;
 /// What was released is made durable after so long without anything else to do.
 const IDLE: Duration = Duration::from_millis(200);
@@ -54,7 +54,7 @@ pub(super) struct Scribe {
     last: (usize, Duration),
     /// What came while it was synced, or had no room in the frame after.
     early: VecDeque<Command>,
-    /// The length beyond which the file is made anew.
+    /// It could not be made anew, and is not tried again before it is so long.
     shorten_at: u64,
 }
 
@@ -95,9 +95,8 @@ impl Scribe {
         clock: Arc<dyn Clock>,
         faults: Option<Faults>,
     ) -> Scribe {
-        let shorten_at = 2 * book.length + SLACK;
         let (released, last) = (Vec::new(), (0, Duration::ZERO));
-        let (dirty, early) = (false, VecDeque::new());
+        let (dirty, early, shorten_at) = (false, VecDeque::new(), 0);
         Scribe { path, book, bytes, clock, faults, released, dirty, last, early, shorten_at }
     }
 
@@ -127,7 +126,7 @@ impl Scribe {
                 let _ = file.set_len(*length);
                 return self.sync().map_err(|e| failed(&self.path, "making it durable", e));
             }
-            if self.book.length > self.shorten_at {
+            if self.is_long() {
                 self.shorten()?;
             }
         }
@@ -171,7 +170,7 @@ impl Scribe {
         if appends.is_empty() && released.is_empty() {
             return Ok(());
         }
-        let mut frame = Frame::new();
+        let mut frame = Frame::default();
         for number in &released {
             frame.record(0, *number, &[]);
         }
@@ -271,36 +270,30 @@ impl Scribe {
         self.faults.as_mut().and_then(|fail| fail(step))
     }
 
+    /// Whether more than half of what is in use is of no use any more. By what stands now, not by what stood when it was
+    /// made: while more and more waits nothing would be gained.
+    fn is_long(&self) -> bool {
+        let stands = self.bytes.load(Ordering::Relaxed);
+        self.book.length > self.shorten_at.max(2 * stands + SLACK)
+    }
+
     /// Makes the file anew from what stands in it. If that fails the old one goes on, and it is tried again later.
     fn shorten(&mut self) -> Result<(), Error> {
-        let made = self.standing().and_then(|standing| {
-            let salt = random::number().map_err(io::Error::other)?;
+        let made = random::number().map_err(io::Error::other).and_then(|salt| {
             let header = Header { salt, ..self.book.header.clone() };
-            rewrite::make(&self.path, &header, &standing, &mut self.faults)
+            rewrite::make(&self.path, &header, self.book.records(), &mut self.faults)
         });
         let Ok(book) = made else {
             self.shorten_at = 2 * self.book.length;
-            return Ok(());
+            let Book { file, length, .. } = &mut self.book;
+            let back = file.seek(SeekFrom::Start(*length));
+            return back.map(drop).map_err(|e| failed(&self.path, "going back to its end", e));
         };
         rewrite::put_in_place(&self.path)
             .map_err(|e| failed(&self.path, "putting the new journal in its place", e))?;
         self.book = book;
         self.dirty = false;
-        self.shorten_at = 2 * self.book.length + SLACK;
+        self.shorten_at = 0;
         Ok(())
-    }
-
-    fn standing(&mut self) -> io::Result<Vec<(u64, Bytes)>> {
-        let Book { file, standing, length, .. } = &mut self.book;
-        let mut found = Vec::with_capacity(standing.len());
-        for (number, (at, length)) in standing {
-            file.seek(SeekFrom::Start(*at))?;
-            let mut bytes = vec![0; *length];
-            file.read_exact(&mut bytes)?;
-            found.push((*number, bytes.into()));
-        }
-        // Where it is written.
-        file.seek(SeekFrom::Start(*length))?;
-        Ok(found)
     }
 }
