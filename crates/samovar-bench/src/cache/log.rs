@@ -14,7 +14,7 @@ use samovar_testkit::redis::{Server, Setup};
 use crate::stats::{median, quantile};
 use crate::{Outcome, child, line};
 
-const ROUNDS: usize = 7;
+const ROUNDS: usize = 28;
 /// Appends of one mark in a turn of a side, and of many.
 const SINGLES: u64 = 2_000;
 const BATCHES: u64 = 200;

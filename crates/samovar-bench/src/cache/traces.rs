@@ -21,9 +21,10 @@ use crate::{Outcome, line};
 const DIRECTORY: &str = "SAMOVAR_TRACES";
 /// Of the distinct keys of a trace, in percent.
 const SIZES: [usize; 6] = [1, 2, 5, 10, 20, 40];
-/// What an entry is charged, about: so much that as many keys are remembered as there are entries, and half as much.
-const LARGE: usize = 1_024;
-const SMALL: usize = 512;
+/// What an entry is charged, about: so much that the keys of as many are remembered as there are entries …
+const MIDDLE: usize = 1_024;
+/// … and of half as many, and of twice as many.
+const OTHERS: [(&str, usize); 2] = [("small", 512), ("large", 2_048)];
 
 /// The lines to print, differences first. None, with a word on standard error, where there are no traces.
 pub(super) fn measure() -> Outcome<Vec<String>> {
@@ -32,7 +33,7 @@ pub(super) fn measure() -> Outcome<Vec<String>> {
         return Ok(Vec::new());
     };
     let (mut lines, mut means) = (Vec::new(), Vec::new());
-    let (mut over_lru, mut over_published, mut small) = (f64::MAX, f64::MAX, f64::MAX);
+    let (mut over_lru, mut over_published) = (f64::MAX, [f64::MAX; 1 + OTHERS.len()]);
     let published = published(&directory)?;
     for (name, path) in traces(&directory)? {
         let trace = Trace::read(&path)?;
@@ -40,7 +41,7 @@ pub(super) fn measure() -> Outcome<Vec<String>> {
         let mut differences = Vec::new();
         for percent in SIZES {
             let entries = trace.keys.len() * percent / 100;
-            let (ours, lru) = (trace.ours(entries, LARGE)?, trace.lru(entries));
+            let (ours, lru) = (trace.ours(entries, MIDDLE)?, trace.lru(entries));
             differences.push(ours - lru);
             lines.push(line(&format!("hit_rate_{name}_{percent}pct"), ours, "%"));
             lines.push(line(&format!("hit_rate_lru_{name}_{percent}pct"), lru, "%"));
@@ -52,22 +53,27 @@ pub(super) fn measure() -> Outcome<Vec<String>> {
         let peers = published.iter().filter(|peer| name.to_lowercase().ends_with(&peer.trace));
         for peer in peers.flat_map(|peer| &peer.rates) {
             let (entries, theirs) = *peer;
-            let ours = trace.ours(entries, LARGE)?;
-            let small_ones = trace.ours(entries, SMALL)?;
+            let ours = trace.ours(entries, MIDDLE)?;
             lines.push(line(&format!("hit_rate_{name}_{entries}"), ours, "%"));
             lines.push(line(&format!("hit_rate_w_tinylfu_{name}_{entries}"), theirs, "%"));
-            lines.push(line(&format!("hit_rate_small_{name}_{entries}"), small_ones, "%"));
-            over_published = over_published.min(ours - theirs);
-            small = small.min(small_ones - theirs);
+            over_published[0] = over_published[0].min(ours - theirs);
+            for ((size, bytes), worst) in OTHERS.iter().zip(&mut over_published[1..]) {
+                let ours = trace.ours(entries, *bytes)?;
+                lines.push(line(&format!("hit_rate_{size}_{name}_{entries}"), ours, "%"));
+                *worst = worst.min(ours - theirs);
+            }
         }
     }
     let mut first = vec![
         line("hit_rate_over_lru_mean_points", means.into_iter().fold(f64::MAX, f64::min), "points"),
         line("hit_rate_over_lru_points", over_lru, "points"),
     ];
-    if over_published < f64::MAX {
-        first.push(line("hit_rate_over_w_tinylfu_points", over_published, "points"));
-        first.push(line("hit_rate_over_w_tinylfu_points_small", small, "points"));
+    if over_published[0] < f64::MAX {
+        let name = "hit_rate_over_w_tinylfu_points";
+        first.push(line(name, over_published[0], "points"));
+        for ((size, _), worst) in OTHERS.iter().zip(&over_published[1..]) {
+            first.push(line(&format!("{name}_{size}"), *worst, "points"));
+        }
     }
     first.append(&mut lines);
     Ok(first)

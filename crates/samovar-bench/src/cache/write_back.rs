@@ -14,9 +14,9 @@ use crate::stats::{median, quantile};
 use crate::{Outcome, child, line};
 
 const WRITERS: usize = 64;
-const ROUNDS: usize = 28;
-/// How long a side writes in its turn: short, so that both sides meet the same of a disk that is slower for seconds.
-const TURN: Duration = Duration::from_millis(500);
+const ROUNDS: usize = 7;
+/// How long a side writes in its turn.
+const TURN: Duration = Duration::from_secs(2);
 const SIZE: usize = 200;
 
 /// A source that has everything at once.
