@@ -7,6 +7,7 @@ mod language;
 mod standouts;
 mod trail;
 
+use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
@@ -326,14 +327,19 @@ fn a_wrong_address_is_told_and_left() {
     browser.wait_until(&shown, SOON).unwrap();
 }
 
-/// The pictures of the documentation, of a demo of the usual size. Only on demand: a test leaves the tree as it is.
+/// The pictures of the documentation can be taken. With `SAMOVAR_SCREENSHOTS` they are: of a demo of the usual size, and
+/// put in their place; else of a small one, since a test leaves the tree as it is.
 #[test]
 fn pictures() {
-    if std::env::var_os("SAMOVAR_SCREENSHOTS").is_none() {
-        return;
-    }
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/img");
-    let mut page = Page::of(Demo::new(100, 30_000), "/");
+    let elsewhere = tempfile::tempdir().unwrap();
+    let (demo, folder) = match std::env::var_os("SAMOVAR_SCREENSHOTS") {
+        Some(_) => {
+            let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/img");
+            (Demo::new(100, 30_000), docs)
+        }
+        None => (Demo::new(6, 300), elsewhere.path().to_owned()),
+    };
+    let mut page = Page::of(demo, "/");
     for (scheme, name) in [(Scheme::Light, "light"), (Scheme::Dark, "dark")] {
         page.browser.emulate(scheme, Motion::Reduced).unwrap();
         page.browser.viewport(1280, 1000).unwrap();
@@ -358,4 +364,6 @@ fn pictures() {
     page.settled();
     page.browser.screenshot(folder.join("dashboard-phone.png")).unwrap();
     page.done();
+    let taken = fs::read_dir(&folder).unwrap().map(|picture| picture.unwrap().metadata().unwrap());
+    assert!(taken.filter(|picture| picture.len() > 10_000).count() >= 5);
 }

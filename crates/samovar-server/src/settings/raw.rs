@@ -208,6 +208,25 @@ impl Table {
         self.words(reader, field, count, allowed)
     }
 
+    /// Texts that must be there, as a list or as one text with commas between them; none (and complained about) if they
+    /// are not.
+    pub(super) fn needed_words(
+        &mut self,
+        reader: &mut Reader,
+        field: &str,
+        allowed: &str,
+    ) -> Vec<String> {
+        if let Some(Value::Array(items)) = self.fields.get(field) {
+            if items.is_empty() {
+                reader.problem(&self.path(field), "an empty list", allowed);
+            }
+            return self.any_words(reader, field, allowed);
+        }
+        let text = self.needed(reader, field, allowed);
+        let words = text.split(',').map(str::trim).filter(|word| !word.is_empty());
+        words.map(String::from).collect()
+    }
+
     pub(super) fn number(
         &mut self,
         reader: &mut Reader,

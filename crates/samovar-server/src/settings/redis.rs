@@ -6,8 +6,7 @@ use samovar::redis::{RedisSettings, RedisTls, Secret};
 
 use super::raw::{Reader, Table};
 
-const FORM: &str =
-    "redis://user:password@host:port, or rediss:// for TLS; several with commas between them";
+const FORM: &str = "redis://user:password@host:port, or rediss:// for TLS; several as a list, or with commas between them";
 
 /// `None` if there is no such table.
 pub(super) fn redis(
@@ -20,8 +19,7 @@ pub(super) fn redis(
     }
     let kinds = ["standalone", "sentinel", "cluster"];
     let kind = table.word(reader, "kind", "standalone", &kinds);
-    let urls = table.needed(reader, "urls", FORM);
-    let urls: Vec<&str> = urls.split(',').map(str::trim).filter(|url| !url.is_empty()).collect();
+    let urls = table.needed_words(reader, "urls", FORM);
     let master = match &*kind {
         "sentinel" => table.needed(reader, "master", "what the sentinels call the primary"),
         _ => String::new(),
@@ -54,4 +52,43 @@ pub(super) fn redis(
         reader.problem("redis", &wrong.to_string(), "settings that go together");
     }
     Some(settings)
+}
+
+#[cfg(test)]
+mod tests {
+    use samovar::redis::RedisServers;
+
+    use crate::settings::{Environment, Problem, Settings};
+
+    const REST: &str = "[source]\npath = 'shop.db'\nquery = 'orders'\n[dataset]\nname = 'orders'\nstore_id = 'shop'\n\
+                        date = 'day'\n[[measure]]\nname = 'sales'\nsum = 'amount'\n";
+
+    fn servers(text: &str, urls: Option<&str>) -> Result<RedisServers, Vec<Problem>> {
+        let environment: Environment =
+            urls.map(|urls| ("SAMOVAR_REDIS_URLS", urls)).into_iter().collect();
+        let settings =
+            Settings::read(&format!("[redis]\n{text}\n{REST}"), "/srv".as_ref(), &environment)?;
+        Ok(settings.redis.expect("there is a table").servers)
+    }
+
+    #[test]
+    fn servers_are_a_list_or_a_text_with_commas() {
+        let cluster = "kind = 'cluster'\nurls =";
+        let list = servers(&format!("{cluster} ['redis://a:1', 'redis://b:2']"), None).unwrap();
+        let text = servers(&format!("{cluster} 'redis://a:1, redis://b:2'"), None).unwrap();
+        let said = servers("kind = 'cluster'", Some("redis://a:1,redis://b:2")).unwrap();
+        assert!(matches!(&list, RedisServers::Cluster(nodes) if nodes.len() == 2), "{list:?}");
+        assert_eq!((&text, &said), (&list, &list));
+        let over = servers(&format!("{cluster} ['redis://c:3']"), Some("redis://a:1,redis://b:2"));
+        assert_eq!(over.unwrap(), list, "the environment wins");
+    }
+
+    #[test]
+    fn servers_must_be_there() {
+        for wrong in ["", "urls = []", "urls = ''", "urls = 7", "urls = ['redis://a', 7]"] {
+            let problems = servers(wrong, None).unwrap_err();
+            let told: Vec<_> = problems.iter().map(|problem| &*problem.field).collect();
+            assert_eq!(told, ["redis.urls"], "{wrong}");
+        }
+    }
 }

@@ -65,39 +65,30 @@ pub(super) fn open_parts(
     };
     let open = || {
         let fence = open_fence(&*log, is_own, settings, marker, held.as_ref(), counters)?;
+        let judge: Arc<dyn Judge> = Arc::new(fence.clone());
         let rest = || {
-            let judge: Arc<dyn Judge> = Arc::new(fence.clone());
-            let disk = match &data_dir {
-                None => None,
-                Some(directory) => {
-                    let options = DiskOptions {
-                        max_bytes: settings.disk_max_bytes,
-                        sweep_after: settings.sweep_after,
-                        ..DiskOptions::default()
-                    };
-                    let (judge, said) = (Arc::clone(&judge), Arc::clone(counters));
-                    let tier = DiskTier::open(directory, options, judge, Arc::clone(&clock), said)?;
-                    if founded && tier.usage().total().entries > 0 {
-                        let text = "the mark log was not there and has been founded anew: what lies on disk \
-                                is not served";
-                        counters.say(clock.now(), text);
-                    }
-                    Some(Arc::new(tier) as LowerTier)
+            let own = open_disk(settings, &judge, founded, counters)?;
+            let above = || {
+                let disk = match lower.clone() {
+                    None => own.clone(),
+                    Some(wrap) => wrap(own.clone(), Arc::clone(&judge))?,
+                };
+                let (writes, notices) = Writes::open(settings, held.clone())?;
+                notices.into_iter().for_each(|said| counters.say(clock.now(), said));
+                if let Some(directory) = data_dir.as_ref().filter(|_| !is_own)
+                    && let Err(error) = saved::remove(directory)
+                {
+                    let _ = block_on(writes.close());
+                    return Err(error);
                 }
+                Ok((disk, writes))
             };
-            let disk = match lower.clone() {
-                None => disk,
-                Some(wrap) => wrap(disk, judge)?,
-            };
-            let (writes, notices) = Writes::open(settings, held.clone())?;
-            notices.into_iter().for_each(|said| counters.say(clock.now(), said));
-            if let Some(directory) = data_dir.as_ref().filter(|_| !is_own)
-                && let Err(error) = saved::remove(directory)
-            {
-                let _ = block_on(writes.close());
-                return Err(error);
-            }
-            Ok((disk, writes))
+            above().inspect_err(|_| {
+                // As below: its threads hold its file.
+                if let Some(disk) = &own {
+                    let _ = block_on(disk.close());
+                }
+            })
         };
         match rest() {
             Ok((disk, writes)) => Ok((fence, disk, writes)),
@@ -118,6 +109,30 @@ pub(super) fn open_parts(
             Err(error)
         }
     }
+}
+
+/// The disk tier, if there is a directory for it. On a log that was `founded` now nothing that lies there is served.
+fn open_disk(
+    settings: &Settings,
+    judge: &Arc<dyn Judge>,
+    founded: bool,
+    counters: &Arc<Counters>,
+) -> Result<Option<LowerTier>, Error> {
+    let Settings { data_dir, clock, .. } = settings;
+    let Some(directory) = data_dir else { return Ok(None) };
+    let options = DiskOptions {
+        max_bytes: settings.disk_max_bytes,
+        sweep_after: settings.sweep_after,
+        ..DiskOptions::default()
+    };
+    let (judge, said) = (Arc::clone(judge), Arc::clone(counters));
+    let tier = DiskTier::open(directory, options, judge, Arc::clone(clock), said)?;
+    if founded && tier.usage().total().entries > 0 {
+        let text =
+            "the mark log was not there and has been founded anew: what lies on disk is not served";
+        counters.say(clock.now(), text);
+    }
+    Ok(Some(Arc::new(tier)))
 }
 
 /// The fence over what the log holds, and over what this node knew when it was stopped: the log may have lost some of it.

@@ -34,9 +34,6 @@ pub use held::Shared;
 const SHARD: u64 = 32 << 20;
 /// The share of a shard for what has been asked for again. Measured: `cargo xtask bench cache`.
 const HOT: f64 = 0.93;
-/// For each so many bytes of the budget the key of one entry that was thrown out is remembered, by its hash: half as many
-/// as there are entries to as many is best, and this is right for entries of 500 bytes to 1,000.
-const BYTES_PER_GHOST: u64 = 1_024;
 /// What a slot of the table takes: the slot itself, which may be half of a table that has just grown, and its place in
 /// the index, which may be at its emptiest.
 const SLOT: usize = 2 * SLOT_ITSELF + 12;
@@ -125,6 +122,9 @@ pub struct MemoryTier {
 }
 
 impl MemoryTier {
+    /// If nothing else is said: right where entries take 500 bytes to 1,000.
+    pub(crate) const ENTRY_BYTES: u64 = 1_024;
+
     /// A tier for so many bytes of keys, values and overhead, which are never exceeded, as the system's
     /// allocator counts them: another's rounding comes on top. An entry of more than nine
     /// tenths of a shard is turned down; a shard has at least 32 MB, or the whole budget.
@@ -146,7 +146,29 @@ impl MemoryTier {
     /// assert!(tier.usage().total().entries > 50 && tier.usage().total().bytes <= 1 << 20);
     /// ```
     pub fn new(max_bytes: u64) -> MemoryTier {
-        let ghosts = (max_bytes / BYTES_PER_GHOST).clamp(32, 1 << 22);
+        MemoryTier::for_entries(max_bytes, MemoryTier::ENTRY_BYTES)
+    }
+
+    /// As [`MemoryTier::new`], for entries that take at most about so many bytes each.
+    ///
+    /// So many keys of what had to go are remembered, by their hashes, as there is room for such entries: half as many as
+    /// there are entries to nearly as many is best, measured with traces (`BENCHMARKS.md`).
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use samovar::tier::{MemoryTier, Shared};
+    /// # use samovar_core::{Entry, Epoch, Key, Lifetime, Millis, Stamp, Tick, Tier, Version};
+    /// # let stamp = Stamp { version: Version { epoch: Epoch(7), seq: 42 }, tick: Tick(43), read_at: Millis(0) };
+    /// # let lifetime = Lifetime { ttl: Default::default(), stale_window: Default::default() };
+    /// let tier = MemoryTier::for_entries(64 << 20, 20 << 10);
+    /// for id in 0..10_000 {
+    ///     let photo = Shared::new(Arc::new(vec![0_u8; 19 << 10]), 19 << 10);
+    ///     tier.put(&Key::new("photos", id.to_string()), Entry::whole(photo, stamp, lifetime));
+    /// }
+    /// assert!((3_000..3_400).contains(&tier.usage().total().entries));
+    /// ```
+    pub fn for_entries(max_bytes: u64, entry_bytes: u64) -> MemoryTier {
+        let ghosts = (max_bytes / entry_bytes.max(1)).clamp(32, 1 << 22);
         let shards = shards(max_bytes);
         let options = OptionsBuilder::new()
             .shards(shards as usize)

@@ -1,10 +1,11 @@
 //! What a restart serves, and how.
 
 use std::fs;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use samovar::{Event, Samovar};
-use samovar_core::{Day, ErrorKind, Mode, Part, Partition, Scope, Span, TierName, Verdict};
+use samovar::{Event, Samovar, Settings, WrapLower};
+use samovar_core::{Day, Error, ErrorKind, Mode, Part, Partition, Scope, Span, TierName, Verdict};
 use samovar_testkit::clock::FakeClock;
 use tempfile::tempdir;
 
@@ -266,4 +267,21 @@ fn a_cache_that_is_dropped_lets_go_of_its_directory() {
         };
         drop(opened);
     }
+}
+
+/// One that could not be opened has let go of what it had opened before, whoever else still knows of it.
+#[test]
+fn who_tries_again_finds_nothing_held() {
+    let (directory, clock) = (tempdir().unwrap(), FakeClock::at(START));
+    let known = Arc::new(Mutex::new(None));
+    let knows = Arc::clone(&known);
+    let lower: Arc<WrapLower> = Arc::new(move |disk, _| {
+        *knows.lock().unwrap() = disk;
+        Err(Error::new(ErrorKind::Invalid, "not this time"))
+    });
+    let failing = Settings { lower: Some(lower), ..settings(Some(directory.path()), &clock) };
+    let error = block_on(Samovar::open(failing)).unwrap_err();
+    assert_eq!(error.to_string(), "not this time");
+    assert!(known.lock().unwrap().is_some());
+    block_on(open(Some(directory.path()), &clock).close()).unwrap();
 }

@@ -339,7 +339,7 @@ mod tests {
     use samovar_core::{Millis, SystemClock};
     use samovar_testkit::clock::FakeClock;
     use samovar_testkit::redis::{Server, Setup};
-    use tokio::runtime::Builder;
+    use tokio::runtime::{Builder, Runtime};
     use tokio::task::yield_now;
 
     use super::*;
@@ -386,6 +386,15 @@ mod tests {
         }
     }
 
+    /// On one thread, so that no courier runs before all have asked; with a Redis that stands still from here on.
+    fn paused() -> (Runtime, Bench) {
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        let bench = runtime.block_on(async { Bench::new() });
+        check(0, runtime.block_on(bench.ask(0)));
+        bench.server.pause().unwrap();
+        (runtime, bench)
+    }
+
     fn question(n: usize) -> Question {
         let need = if n.is_multiple_of(3) { Need::Later } else { Need::Now };
         Question { name: n.to_string().into_bytes(), need }
@@ -424,11 +433,7 @@ mod tests {
 
     #[test]
     fn where_many_ask_a_second_courier_is_sent_with_half_of_them() {
-        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
-        let _context = runtime.enter();
-        let bench = Bench::new();
-        check(0, runtime.block_on(bench.ask(0)));
-        bench.server.pause().unwrap();
+        let (runtime, bench) = paused();
         let mut asked = Vec::new();
         let mut ask = |count: usize| {
             for _ in 0..count {
@@ -470,11 +475,7 @@ mod tests {
 
     #[test]
     fn who_waits_for_what_fails_does_not_wait_again() {
-        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
-        let _context = runtime.enter();
-        let bench = Bench::new();
-        check(0, runtime.block_on(bench.ask(0)));
-        bench.server.pause().unwrap();
+        let (runtime, bench) = paused();
         for answer in runtime.block_on(join_all((0..100).map(|n| bench.ask(n)))) {
             assert_eq!(answer.unwrap_err().kind(), ErrorKind::Storage);
         }
