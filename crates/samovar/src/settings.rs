@@ -39,10 +39,10 @@ pub struct Settings {
     pub data_dir: Option<PathBuf>,
     /// The budget of the memory tier, all caches together, in bytes of keys, values and overhead. Never exceeded.
     pub memory_max_bytes: u64,
-    /// Memory remembers the keys of as many entries that had to go as it has room for entries of so many bytes, and
-    /// decides by them which to keep. Best is what an entry takes on average and half as much again; where entries take
-    /// twice what is said here, some loads see fewer hits than with the simplest queue (`BENCHMARKS.md`).
-    /// [`crate::Samovar::usage`] tells entries and bytes.
+    /// Memory remembers the keys of as many entries that had to go as it has room for entries of so many bytes (at most
+    /// four million), and decides by them which to keep. Best is what an entry takes on average, its overhead included
+    /// ([`crate::Samovar::usage`] tells entries and bytes), to half as much again; where entries take twice what is said
+    /// here, some loads see fewer hits than with the simplest queue (`BENCHMARKS.md`).
     pub memory_entry_bytes: u64,
     /// The budget of the disk tier, all caches together, in bytes as the file allots them.
     pub disk_max_bytes: u64,

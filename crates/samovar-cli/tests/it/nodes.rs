@@ -107,7 +107,7 @@ fn a_redis_that_cannot_be_is_told_with_its_line_and_no_password() {
     let right = config(directory.path(), "two", "redis://cache.example");
     let text = fs::read_to_string(&right).unwrap();
     for wrong in
-        ["urls = [\"redis://ann:geheim@cache.example\"]", "pasword = \"geheim\"\nurls = \"x\""]
+        ["urls = [\"redis://ann:geheim@cache.example\", 7]", "pasword = \"geheim\"\nurls = \"x\""]
     {
         fs::write(&right, text.replace("urls = \"redis://cache.example\"", wrong)).unwrap();
         let ended = run(&["serve", "--config", right.to_str().unwrap()]);

@@ -224,7 +224,11 @@ impl Table {
         }
         let text = self.needed(reader, field, allowed);
         let words = text.split(',').map(str::trim).filter(|word| !word.is_empty());
-        words.map(String::from).collect()
+        let words: Vec<String> = words.map(String::from).collect();
+        if words.is_empty() && !text.is_empty() {
+            reader.problem(&self.path(field), "nothing but commas", allowed);
+        }
+        words
     }
 
     pub(super) fn number(

@@ -85,7 +85,9 @@ mod tests {
 
     #[test]
     fn servers_must_be_there() {
-        for wrong in ["", "urls = []", "urls = ''", "urls = 7", "urls = ['redis://a', 7]"] {
+        for wrong in
+            ["", "urls = []", "urls = ''", "urls = ' ,'", "urls = 7", "urls = ['redis://a', 7]"]
+        {
             let problems = servers(wrong, None).unwrap_err();
             let told: Vec<_> = problems.iter().map(|problem| &*problem.field).collect();
             assert_eq!(told, ["redis.urls"], "{wrong}");

@@ -12,7 +12,8 @@ use super::layout::{self, FORMAT, Frame, HEADER, Header, RECORD, Unread};
 use super::{Faults, Record, Step, failed};
 use crate::random;
 
-/// A frame takes no more in once it holds so many bytes: what is damaged later takes no more with it.
+/// A frame takes a record in only while it stays within so many bytes, but for its first: what is damaged later takes no
+/// more with it.
 const TOGETHER: usize = 64 << 10;
 /// Read at once.
 const READ: usize = 1 << 20;
@@ -189,6 +190,11 @@ pub(super) fn make(
     }
     file.sync_all()?;
     Ok(Book { file, header: header.clone(), length, room: length, standing: places })
+}
+
+/// Removes a new file that was not finished: the disk may be full.
+pub(super) fn give_up(path: &Path) {
+    let _ = fs::remove_file(beside(path, "new"));
 }
 
 /// The new file takes the place of the old one. After an error nobody knows which of them is there.

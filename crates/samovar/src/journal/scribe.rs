@@ -270,8 +270,8 @@ impl Scribe {
         self.faults.as_mut().and_then(|fail| fail(step))
     }
 
-    /// Whether more than half of what is in use is of no use any more. By what stands now, not by what stood when it was
-    /// made: while more and more waits nothing would be gained.
+    /// Whether more than half of what is in use is of no use any more. By what stands now (or was handed over already), not
+    /// by what stood when it was made: while what is appended stays nothing would be gained.
     fn is_long(&self) -> bool {
         let stands = self.bytes.load(Ordering::Relaxed);
         self.book.length > self.shorten_at.max(2 * stands + SLACK)
@@ -285,6 +285,7 @@ impl Scribe {
         });
         let Ok(book) = made else {
             self.shorten_at = 2 * self.book.length;
+            rewrite::give_up(&self.path);
             let Book { file, length, .. } = &mut self.book;
             let back = file.seek(SeekFrom::Start(*length));
             return back.map(drop).map_err(|e| failed(&self.path, "going back to its end", e));

@@ -122,7 +122,7 @@ pub struct MemoryTier {
 }
 
 impl MemoryTier {
-    /// If nothing else is said: right where entries take 500 bytes to 1,000.
+    /// If nothing else is said: right where entries take 700 bytes to 1,000.
     pub(crate) const ENTRY_BYTES: u64 = 1_024;
 
     /// A tier for so many bytes of keys, values and overhead, which are never exceeded, as the system's
@@ -151,8 +151,9 @@ impl MemoryTier {
 
     /// As [`MemoryTier::new`], for entries that take at most about so many bytes each.
     ///
-    /// So many keys of what had to go are remembered, by their hashes, as there is room for such entries: half as many as
-    /// there are entries to nearly as many is best, measured with traces (`BENCHMARKS.md`).
+    /// So many keys of what had to go are remembered, by their hashes, as there is room for such entries (at most four
+    /// million): two thirds as many as there are entries to as many is best, measured with traces (`BENCHMARKS.md`). Less
+    /// than 256 bytes counts as 256, which no entry falls below.
     ///
     /// ```
     /// # use std::sync::Arc;
@@ -168,7 +169,7 @@ impl MemoryTier {
     /// assert!((3_000..3_400).contains(&tier.usage().total().entries));
     /// ```
     pub fn for_entries(max_bytes: u64, entry_bytes: u64) -> MemoryTier {
-        let ghosts = (max_bytes / entry_bytes.max(1)).clamp(32, 1 << 22);
+        let ghosts = (max_bytes / entry_bytes.max(256)).clamp(32, 1 << 22);
         let shards = shards(max_bytes);
         let options = OptionsBuilder::new()
             .shards(shards as usize)

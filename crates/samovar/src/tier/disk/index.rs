@@ -17,8 +17,9 @@ pub(super) struct Slot {
 /// The entries in the order in which they were last read or written.
 #[derive(Debug, Default)]
 pub(super) struct Index {
-    /// Its table holds pointers to entries that lie one behind the other: a million keys read at a start are strewn
-    /// over a few megabytes, not over all that is known of them.
+    /// Its table holds pointers to entries, which lie one behind the other when they are read at a start: a million keys
+    /// are strewn over a few megabytes then, not over all that is known of them. It hashes fast and with a seed
+    /// of its own, as the memory tier's does; what is removed leaves room for what comes, not for others.
     slots: LinkedHashMap<Key, Slot>,
     caches: BTreeMap<Arc<str>, CacheUsage>,
     bytes: u64,
