@@ -118,7 +118,8 @@ mod tests {
 
     #[test]
     fn what_is_said_of_journal_and_log_reaches_the_tiers() {
-        let text = "[memory]\nentry_bytes = '3 KB'\n[redis]\nurls = 'redis://127.0.0.1'\n[journal]\nmax_bytes = '1 GB'\nletters_max_bytes = '1 MB'\n\
+        let text = "[memory]\nentry_bytes = '3 KB'\n[redis]\nurls = 'redis://127.0.0.1'\n\
+                    [journal]\nmax_bytes = '1 GB'\nletters_max_bytes = '1 MB'\n\
                     [log]\npatience = '2s'\nmax_blind = '0s'\nserve_while_away = true\nlease = '7s'\nmargin = '3s'\n\
                     keep = 1000\nlook_every = '10ms'\ntable_every = '1m'\nreplicas = 2";
         let settings = read(text, &[]).unwrap();
