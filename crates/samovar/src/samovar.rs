@@ -164,8 +164,7 @@ impl Samovar {
         tasks.spawn(leave_tables(of, to, Arc::clone(&clock), Arc::clone(&jitter)));
         let (of, to) = (fence.clone(), Arc::clone(&log));
         let courier = Courier::start(of, to, tasks.clone(), clock, Arc::clone(&jitter));
-        let Settings { memory_max_bytes, memory_entry_bytes, .. } = settings;
-        let memory = Arc::new(MemoryTier::for_entries(memory_max_bytes, memory_entry_bytes));
+        let memory = Arc::new(MemoryTier::new(settings.memory_max_bytes));
         let leaving = leave_in_time(Arc::downgrade(&memory), Arc::clone(&settings.clock));
         tasks.spawn(leaving);
         let inner = Inner {

@@ -9,7 +9,6 @@ use samovar_core::{Clock, Error, Judge, MarkLog, SystemClock, Tier};
 
 use crate::codec::Payload;
 use crate::redis::RedisSettings;
-use crate::tier::MemoryTier;
 
 /// What [`crate::Samovar::open`] needs to know. The default keeps everything in memory.
 ///
@@ -39,11 +38,6 @@ pub struct Settings {
     pub data_dir: Option<PathBuf>,
     /// The budget of the memory tier, all caches together, in bytes of keys, values and overhead. Never exceeded.
     pub memory_max_bytes: u64,
-    /// Memory remembers the keys of as many entries that had to go as it has room for entries of so many bytes (at most
-    /// four million), and decides by them which to keep. Best is what an entry takes on average, its overhead included
-    /// ([`crate::Samovar::usage`] tells entries and bytes), to half as much again; where entries take twice what is said
-    /// here, some loads see fewer hits than with the simplest queue (`BENCHMARKS.md`).
-    pub memory_entry_bytes: u64,
     /// The budget of the disk tier, all caches together, in bytes as the file allots them.
     pub disk_max_bytes: u64,
     /// So many bytes of writes may stand in the journal at once (and in memory, beside its budget): beyond that, as
@@ -137,7 +131,6 @@ impl Default for Settings {
         Settings {
             data_dir: None,
             memory_max_bytes: 512 << 20,
-            memory_entry_bytes: MemoryTier::ENTRY_BYTES,
             disk_max_bytes: 4 << 30,
             journal_max_bytes: 64 << 20,
             letters_max_bytes: 16 << 20,
@@ -160,7 +153,6 @@ impl fmt::Debug for Settings {
         f.debug_struct("Settings")
             .field("data_dir", &self.data_dir)
             .field("memory_max_bytes", &self.memory_max_bytes)
-            .field("memory_entry_bytes", &self.memory_entry_bytes)
             .field("disk_max_bytes", &self.disk_max_bytes)
             .field("journal_max_bytes", &self.journal_max_bytes)
             .field("letters_max_bytes", &self.letters_max_bytes)

@@ -21,16 +21,8 @@ use crate::{Outcome, line};
 const DIRECTORY: &str = "SAMOVAR_TRACES";
 /// Of the distinct keys of a trace, in percent.
 const SIZES: [usize; 6] = [1, 2, 5, 10, 20, 40];
-/// What an entry is charged, about: so much that the keys of as many are remembered as there are entries …
-const MIDDLE: usize = 1_024;
-/// … and of half as many, and of twice as many; the same where the tier is told of entries half as large
-/// again, as its documentation advises.
-const OTHERS: [(&str, usize, bool); 4] = [
-    ("small", 512, false),
-    ("large", 2_048, false),
-    ("small_told", 512, true),
-    ("large_told", 2_048, true),
-];
+/// What an entry is charged, about, in bytes.
+const ENTRIES: [(&str, usize); 3] = [("small", 512), ("middle", 1_024), ("large", 2_048)];
 
 /// The lines to print, differences first. None, with a word on standard error, where there are no traces.
 pub(super) fn measure() -> Outcome<Vec<String>> {
@@ -38,53 +30,74 @@ pub(super) fn measure() -> Outcome<Vec<String>> {
         eprintln!("hit_rate: skipped, {DIRECTORY} names no directory of traces");
         return Ok(Vec::new());
     };
-    let (mut lines, mut means) = (Vec::new(), Vec::new());
-    let (mut over_lru, mut over_published) = (f64::MAX, [f64::MAX; 1 + OTHERS.len()]);
     let published = published(&directory)?;
+    let (mut worst, mut lines) = ([Worst::NONE; ENTRIES.len()], Vec::new());
     for (name, path) in traces(&directory)? {
         let trace = Trace::read(&path)?;
         eprintln!("{name}: {} requests, {} keys", trace.requests.len(), trace.keys.len());
-        let mut differences = Vec::new();
-        for percent in SIZES {
+        let lru = SIZES.map(|percent| {
             let entries = trace.keys.len() * percent / 100;
-            let (ours, lru) = (trace.ours(entries, MIDDLE, false)?, trace.lru(entries));
-            differences.push(ours - lru);
-            lines.push(line(&format!("hit_rate_{name}_{percent}pct"), ours, "%"));
-            lines.push(line(&format!("hit_rate_lru_{name}_{percent}pct"), lru, "%"));
-        }
-        let mean = differences.iter().sum::<f64>() / differences.len() as f64;
-        lines.push(line(&format!("hit_rate_over_lru_mean_points_{name}"), mean, "points"));
-        means.push(mean);
-        over_lru = differences.into_iter().fold(over_lru, f64::min);
+            let rate = trace.lru(entries);
+            lines.push(line(&format!("hit_rate_lru_{name}_{percent}pct"), rate, "%"));
+            (percent, entries, rate)
+        });
         let peers = published.iter().filter(|peer| name.to_lowercase().ends_with(&peer.trace));
-        for peer in peers.flat_map(|peer| &peer.rates) {
-            let (entries, theirs) = *peer;
-            let ours = trace.ours(entries, MIDDLE, false)?;
-            lines.push(line(&format!("hit_rate_{name}_{entries}"), ours, "%"));
-            lines.push(line(&format!("hit_rate_w_tinylfu_{name}_{entries}"), theirs, "%"));
-            over_published[0] = over_published[0].min(ours - theirs);
-            for ((size, bytes, is_told), worst) in OTHERS.iter().zip(&mut over_published[1..]) {
-                let ours = trace.ours(entries, *bytes, *is_told)?;
-                lines.push(line(&format!("hit_rate_{size}_{name}_{entries}"), ours, "%"));
-                *worst = worst.min(ours - theirs);
+        let peers: Vec<_> = peers.flat_map(|peer| peer.rates.iter().copied()).collect();
+        for (entries, rate) in &peers {
+            lines.push(line(&format!("hit_rate_w_tinylfu_{name}_{entries}"), *rate, "%"));
+        }
+        for ((size, bytes), worst) in ENTRIES.into_iter().zip(&mut worst) {
+            let mut sum = 0.0;
+            for (percent, entries, theirs) in lru {
+                let ours = trace.ours(entries, bytes)?;
+                lines.push(line(&format!("hit_rate_{name}_{percent}pct_{size}"), ours, "%"));
+                sum += ours - theirs;
+                worst.over_lru = worst.over_lru.min(ours - theirs);
+            }
+            let mean = sum / lru.len() as f64;
+            lines.push(line(
+                &format!("hit_rate_over_lru_mean_points_{name}_{size}"),
+                mean,
+                "points",
+            ));
+            worst.over_lru_in_the_mean = worst.over_lru_in_the_mean.min(mean);
+            for (entries, theirs) in &peers {
+                let ours = trace.ours(*entries, bytes)?;
+                lines.push(line(&format!("hit_rate_{name}_{entries}_{size}"), ours, "%"));
+                worst.over_published = worst.over_published.min(ours - theirs);
             }
         }
     }
-    let mut first = vec![
-        line("hit_rate_over_lru_mean_points", means.into_iter().fold(f64::MAX, f64::min), "points"),
-        line("hit_rate_over_lru_points", over_lru, "points"),
-    ];
-    if over_published[0] < f64::MAX {
+    let mut first =
+        by_size("hit_rate_over_lru_mean_points", worst.map(|of| of.over_lru_in_the_mean));
+    first.extend(by_size("hit_rate_over_lru_points", worst.map(|of| of.over_lru)));
+    if !published.is_empty() {
         let name = "hit_rate_over_w_tinylfu_points";
-        let sizes = std::iter::once("middle").chain(OTHERS.iter().map(|(size, ..)| *size));
-        // The worst of all.
-        first.push(line(name, over_published.into_iter().fold(f64::MAX, f64::min), "points"));
-        for (size, worst) in sizes.zip(over_published) {
-            first.push(line(&format!("{name}_{size}"), worst, "points"));
-        }
+        first.extend(by_size(name, worst.map(|of| of.over_published)));
     }
     first.append(&mut lines);
     Ok(first)
+}
+
+/// The smallest differences of all traces, in points.
+#[derive(Clone, Copy)]
+struct Worst {
+    over_lru_in_the_mean: f64,
+    over_lru: f64,
+    over_published: f64,
+}
+
+impl Worst {
+    const NONE: Worst =
+        Worst { over_lru_in_the_mean: f64::MAX, over_lru: f64::MAX, over_published: f64::MAX };
+}
+
+/// The worst of all, then each by what entries take.
+fn by_size(name: &str, points: [f64; ENTRIES.len()]) -> Vec<String> {
+    let mut lines = vec![line(name, points.into_iter().fold(f64::MAX, f64::min), "points")];
+    let sizes = ENTRIES.iter().zip(points);
+    lines.extend(sizes.map(|((size, _), of)| line(&format!("{name}_{size}"), of, "points")));
+    lines
 }
 
 /// The traces of a directory, by name.
@@ -156,10 +169,9 @@ impl Trace {
         Ok(trace)
     }
 
-    /// The share that a memory tier answers that has room for so many entries of about so many bytes, in percent; it may be
-    /// told so.
-    fn ours(&self, entries: usize, bytes: usize, is_told: bool) -> Outcome<f64> {
-        let tier = with_room_for(entries, bytes, is_told)?;
+    /// The share that a memory tier answers that has room for so many entries of about so many bytes, in percent.
+    fn ours(&self, entries: usize, bytes: usize) -> Outcome<f64> {
+        let tier = with_room_for(entries, bytes)?;
         let hits = self.requests.iter().filter(|request| {
             let key = &self.keys[**request];
             let found = tier.get(key).now_or_never().and_then(Result::ok).flatten();
@@ -198,13 +210,9 @@ impl Trace {
 
 /// A tier of the largest budget found that holds no more than so many of these entries. A fiftieth of them may be missing:
 /// what the table takes is held back in steps, and of several shards each rounds down for itself.
-fn with_room_for(entries: usize, bytes: usize, is_told: bool) -> Outcome<MemoryTier> {
-    let tier = |budget| match is_told {
-        true => MemoryTier::for_entries(budget, bytes as u64 * 3 / 2),
-        false => MemoryTier::new(budget),
-    };
+fn with_room_for(entries: usize, bytes: usize) -> Outcome<MemoryTier> {
     let holds = |budget| {
-        let tier = tier(budget);
+        let tier = MemoryTier::new(budget);
         for id in 0..2 * entries.max(8) {
             tier.put(&Key::new("trace", format!("{id:08}")), entry(bytes));
         }
@@ -225,7 +233,7 @@ fn with_room_for(entries: usize, bytes: usize, is_told: bool) -> Outcome<MemoryT
         }
     }
     if best as usize >= entries - entries / 50 {
-        return Ok(tier(low));
+        return Ok(MemoryTier::new(low));
     }
     Err(format!("no budget holds {entries} entries of {bytes} bytes").into())
 }

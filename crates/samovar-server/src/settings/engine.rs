@@ -21,7 +21,6 @@ impl Settings {
         samovar::Settings {
             data_dir: Some(self.data.clone()),
             memory_max_bytes: self.memory_max_bytes,
-            memory_entry_bytes: self.memory_entry_bytes,
             disk_max_bytes: self.disk_max_bytes,
             journal_max_bytes: self.journal.max_bytes,
             letters_max_bytes: self.journal.letters_max_bytes,

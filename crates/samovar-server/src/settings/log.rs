@@ -118,7 +118,7 @@ mod tests {
 
     #[test]
     fn what_is_said_of_journal_and_log_reaches_the_tiers() {
-        let text = "[memory]\nentry_bytes = '3 KB'\n[redis]\nurls = 'redis://127.0.0.1'\n\
+        let text = "[redis]\nurls = 'redis://127.0.0.1'\n\
                     [journal]\nmax_bytes = '1 GB'\nletters_max_bytes = '1 MB'\n\
                     [log]\npatience = '2s'\nmax_blind = '0s'\nserve_while_away = true\nlease = '7s'\nmargin = '3s'\n\
                     keep = 1000\nlook_every = '10ms'\ntable_every = '1m'\nreplicas = 2";
@@ -137,7 +137,6 @@ mod tests {
         assert_eq!(settings.log, expected);
         let tiers = settings.tiers();
         assert_eq!((tiers.journal_max_bytes, tiers.letters_max_bytes), (1 << 30, 1 << 20));
-        assert_eq!(tiers.memory_entry_bytes, 3 << 10);
         assert_eq!(
             (tiers.log_patience, tiers.max_blind, tiers.serve_while_away),
             (expected.patience, expected.max_blind, true)
@@ -149,7 +148,6 @@ mod tests {
     #[test]
     fn what_is_not_said_is_the_library_s_own() {
         let (tiers, own) = (read("", &[]).unwrap().tiers(), samovar::Settings::default());
-        assert_eq!(tiers.memory_entry_bytes, own.memory_entry_bytes);
         assert_eq!(tiers.journal_max_bytes, own.journal_max_bytes);
         assert_eq!(tiers.letters_max_bytes, own.letters_max_bytes);
         assert_eq!(

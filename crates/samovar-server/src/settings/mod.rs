@@ -103,8 +103,6 @@ pub struct Settings {
     pub data: PathBuf,
     /// Budget of the memory tier, in bytes.
     pub memory_max_bytes: u64,
-    /// Memory remembers as many keys of what had to go as it has room for entries of so many bytes.
-    pub memory_entry_bytes: u64,
     /// Budget of the disk tier, in bytes.
     pub disk_max_bytes: u64,
     /// What waits on this server.
@@ -189,8 +187,6 @@ impl Settings {
         let data = root.text(&mut reader, "data").unwrap_or_else(|| "samovar-data".into());
         let mut memory = root.table(&mut reader, "memory", false);
         let memory_max_bytes = memory.bytes(&mut reader, "max_bytes", MEMORY_MAX_BYTES);
-        let usual = samovar::Settings::default().memory_entry_bytes;
-        let memory_entry_bytes = memory.bytes(&mut reader, "entry_bytes", usual);
         memory.finish(&mut reader);
         let mut disk = root.table(&mut reader, "disk", false);
         let disk_max_bytes = disk.bytes(&mut reader, "max_bytes", DISK_MAX_BYTES);
@@ -239,7 +235,6 @@ impl Settings {
             allowed_hosts,
             data: directory.join(data),
             memory_max_bytes,
-            memory_entry_bytes,
             disk_max_bytes,
             journal,
             redis,

@@ -34,6 +34,8 @@ pub use held::Shared;
 const SHARD: u64 = 32 << 20;
 /// The share of a shard for what has been asked for again. Measured: `cargo xtask bench cache`.
 const HOT: f64 = 0.93;
+/// Of so many keys of what had to go the table knows for each entry that there is room for. Measured likewise.
+const GHOSTS: f64 = 0.8;
 /// What a slot of the table takes: the slot itself, which may be half of a table that has just grown, and its place in
 /// the index, which may be at its emptiest.
 const SLOT: usize = 2 * SLOT_ITSELF + 12;
@@ -122,9 +124,6 @@ pub struct MemoryTier {
 }
 
 impl MemoryTier {
-    /// If nothing else is said: right where entries take 700 bytes to 1,000.
-    pub(crate) const ENTRY_BYTES: u64 = 1_024;
-
     /// A tier for so many bytes of keys, values and overhead, which are never exceeded, as the system's
     /// allocator counts them: another's rounding comes on top. An entry of more than nine
     /// tenths of a shard is turned down; a shard has at least 32 MB, or the whole budget.
@@ -146,37 +145,14 @@ impl MemoryTier {
     /// assert!(tier.usage().total().entries > 50 && tier.usage().total().bytes <= 1 << 20);
     /// ```
     pub fn new(max_bytes: u64) -> MemoryTier {
-        MemoryTier::for_entries(max_bytes, MemoryTier::ENTRY_BYTES)
-    }
-
-    /// As [`MemoryTier::new`], for entries that take at most about so many bytes each.
-    ///
-    /// So many keys of what had to go are remembered, by their hashes, as there is room for such entries (at most four
-    /// million): two thirds as many as there are entries to as many is best, measured with traces (`BENCHMARKS.md`). Less
-    /// than 256 bytes counts as 256, which no entry falls below.
-    ///
-    /// ```
-    /// # use std::sync::Arc;
-    /// # use samovar::tier::{MemoryTier, Shared};
-    /// # use samovar_core::{Entry, Epoch, Key, Lifetime, Millis, Stamp, Tick, Tier, Version};
-    /// # let stamp = Stamp { version: Version { epoch: Epoch(7), seq: 42 }, tick: Tick(43), read_at: Millis(0) };
-    /// # let lifetime = Lifetime { ttl: Default::default(), stale_window: Default::default() };
-    /// let tier = MemoryTier::for_entries(64 << 20, 20 << 10);
-    /// for id in 0..10_000 {
-    ///     let photo = Shared::new(Arc::new(vec![0_u8; 19 << 10]), 19 << 10);
-    ///     tier.put(&Key::new("photos", id.to_string()), Entry::whole(photo, stamp, lifetime));
-    /// }
-    /// assert!((3_000..3_400).contains(&tier.usage().total().entries));
-    /// ```
-    pub fn for_entries(max_bytes: u64, entry_bytes: u64) -> MemoryTier {
-        let ghosts = (max_bytes / entry_bytes.max(256)).clamp(32, 1 << 22);
         let shards = shards(max_bytes);
         let options = OptionsBuilder::new()
             .shards(shards as usize)
             .weight_capacity(max_bytes / shards * shards)
-            .estimated_items_capacity((ghosts / shards * shards) as usize)
+            // With less there were fewer shards. How many ghosts there may be is said once it is known what entries
+            // take: until the table is full nothing has to go.
+            .estimated_items_capacity(32 * shards as usize)
             .hot_allocation(HOT)
-            .ghost_allocation(1.0)
             .build()
             .expect("items and weight are set");
         let leaving = Leaving::default();
@@ -331,24 +307,45 @@ impl MemoryTier {
         turned_down
     }
 
-    /// Holds back of the budget what the table takes beyond what its entries are charged: for the keys that it remembers,
-    /// and because it never shrinks, so that after many small entries few large ones must leave room for it. In steps, so
-    /// that it is seldom changed.
+    /// Holds the table to its budget, and to as many ghosts as its entries ask for.
+    ///
+    /// What the table takes beyond what its entries are charged is held back: for ghosts, and because it never shrinks, so
+    /// that after many small entries few large ones must leave room for it. Ghosts are the keys of what had to go, by
+    /// which the table knows what comes back; how many are best goes by how many entries there is room for. Both are
+    /// changed in steps, so that they seldom are.
     fn settle(&self, books: &mut Books, gone: &mut Vec<Arc<Held>>) {
+        let total = books.total();
         let used = self.table.memory_used();
         let takes = (2 * used.entries + used.map + books.deadline_bytes()) as u64;
-        let charged = books.entries() * (SLOT + PLACE) as u64;
+        let charged = total.entries * (SLOT + PLACE) as u64;
         let step = (self.max_bytes / 64).max(1);
         let steps = takes.saturating_sub(charged).div_ceil(step);
         let held_back = books.withheld / step;
         // Down only when it is by more than one: it shall not change to and fro.
-        if steps > held_back || steps + 1 < held_back {
+        let is_moved = steps > held_back || steps + 1 < held_back;
+        if is_moved {
             books.withheld = steps * step;
-            let left = self.max_bytes.saturating_sub(books.withheld);
             let shards = self.table.num_shards() as u64;
-            self.table.set_capacity(left / shards * shards);
+            self.table.set_capacity(self.room(books) / shards * shards);
             self.write_off(None, books, gone);
         }
+        let room = self.room(books);
+        // What few entries take says little of those to come.
+        if total.bytes >= room / 2 {
+            let per_byte = total.entries as f64 / total.bytes.max(1) as f64;
+            let ghosts = (GHOSTS * per_byte * room as f64) as u64;
+            let is_far = ghosts.abs_diff(books.ghosts) > books.ghosts / 8;
+            // The table itself has changed them with its capacity.
+            if is_far || is_moved {
+                books.ghosts = ghosts;
+                self.table.set_ghost_capacity(ghosts as usize);
+            }
+        }
+    }
+
+    /// What of the budget entries may take.
+    fn room(&self, books: &Books) -> u64 {
+        self.max_bytes.saturating_sub(books.withheld)
     }
 
     /// Lets go of an entry, if it still stands there.

@@ -23,8 +23,11 @@ pub(super) struct Books {
     /// Those that have a budget of their own.
     limits: BTreeMap<Arc<str>, u64>,
     deadlines: Deadlines,
-    entries: u64,
+    /// Of all caches.
+    total: CacheUsage,
     last_rank: u64,
+    /// How many keys of what had to go the table remembers; see [`super::MemoryTier::settle`].
+    pub(super) ghosts: u64,
     /// Bytes of the budget that are held back; see [`super::MemoryTier::settle`].
     pub(super) withheld: u64,
 }
@@ -64,7 +67,8 @@ impl Books {
             held.rank.store(self.last_rank, Ordering::Relaxed);
             account.order.insert(self.last_rank, Arc::clone(held));
         }
-        self.entries += 1;
+        self.total.entries += 1;
+        self.total.bytes += held.bytes();
         self.deadlines.enter(held)
     }
 
@@ -78,7 +82,8 @@ impl Books {
                 self.caches.remove(&held.key().cache);
             }
         }
-        self.entries -= 1;
+        self.total.entries -= 1;
+        self.total.bytes -= held.bytes();
         self.deadlines.leave(held);
     }
 
@@ -120,9 +125,9 @@ impl Books {
         self.deadlines.due(now)
     }
 
-    /// How many entries there are.
-    pub(super) fn entries(&self) -> u64 {
-        self.entries
+    /// What all caches have.
+    pub(super) fn total(&self) -> CacheUsage {
+        self.total
     }
 
     /// The bytes that the deadlines take.

@@ -39,6 +39,12 @@ fn walked(tier: &MemoryTier) -> BTreeMap<Arc<str>, CacheUsage> {
     caches
 }
 
+/// So many keys of what had to go may be remembered for each entry.
+fn ghosts_an_entry(tier: &MemoryTier) -> f64 {
+    let books = tier.books.lock();
+    books.ghosts as f64 / books.total().entries as f64
+}
+
 fn holds_true(tier: &MemoryTier, limit: Option<u64>) {
     let usage = tier.usage();
     assert_eq!(usage.caches, walked(tier), "the books are right");
@@ -196,12 +202,14 @@ fn few_large_entries_leave_room_for_the_table_that_many_small_ones_made() {
     let large = tier.usage().total().entries;
     assert!(small > 10_000 && large < 420, "{small}, then {large}");
     assert!(tier.books.lock().withheld > 0);
+    assert!((0.65..0.95).contains(&ghosts_an_entry(&tier)), "of large ones");
     for id in 0..40_000 {
         let key = Key::new("c", format!("small {id}"));
         tier.put(&key, entry(id, 8, START, Duration::MAX));
         drop(tier.find_key(&key));
     }
     assert!(tier.usage().total().entries > small * 9 / 10, "the room is used again");
+    assert!((0.65..0.95).contains(&ghosts_an_entry(&tier)), "of small ones");
 }
 
 #[test]
@@ -261,4 +269,32 @@ fn what_takes_the_place_of_another_is_no_eviction() {
         tier.put(&Key::new("c", "k"), entry(round, 1_000, START, Duration::MAX));
     }
     assert_eq!((tier.evictions(), tier.usage().total().entries), (0, 1));
+}
+
+#[test]
+fn what_had_to_go_lately_is_known_again_however_much_entries_take() {
+    for bytes in [0, 1_000, 20_000] {
+        let tier = MemoryTier::new(16 << 20);
+        let key = |id: u64| Key::new("c", id.to_string());
+        let put = |ids: std::ops::Range<u64>| {
+            for id in ids {
+                tier.put(&key(id), entry(0, bytes, START, Duration::MAX));
+            }
+        };
+        put(0..100_000);
+        let room = tier.usage().total().entries;
+        put(100_000..100_000 + 3 * room);
+        let last = 100_000 + 3 * room;
+        // Of what had to go, the one was there half as many entries ago as there is room for, the other twice as many.
+        let (lately, long_ago) = (last - room * 6 / 10, last - room * 21 / 10);
+        for id in [lately, long_ago] {
+            assert!(tier.find_key(&key(id)).is_none(), "{bytes}: it had to go");
+            put(id..id + 1);
+        }
+        // As one that reads everything once.
+        put(last..last + 2 * room);
+        let stays = [lately, long_ago].map(|id| tier.find_key(&key(id)).is_some());
+        assert_eq!(stays, [true, false], "{bytes}");
+        assert!((0.65..0.95).contains(&ghosts_an_entry(&tier)), "{bytes}");
+    }
 }
