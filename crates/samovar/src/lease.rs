@@ -13,7 +13,7 @@ use std::time::Duration;
 use ::redis::{Cmd, Value, cmd};
 use futures_channel::oneshot;
 use futures_util::FutureExt;
-use futures_util::future::Shared;
+use futures_util::future::{Shared, join_all};
 use parking_lot::Mutex;
 use samovar_core::{Clock, Error, ErrorKind, Key};
 
@@ -22,6 +22,9 @@ use crate::random;
 use crate::redis::{Connection, plain};
 use crate::tier::breaker::Health;
 use crate::tier::redis::Shares;
+
+/// So many leases are asked for in one trip.
+const AT_ONCE: usize = 1_000;
 
 /// Removes a name if it still holds this token.
 const GIVE_BACK: &str =
@@ -79,38 +82,80 @@ impl Leases {
     /// # Errors
     /// If Redis cannot be asked.
     pub(crate) async fn take(&self, key: &Key, time: Duration) -> Result<Option<Lease>, Error> {
-        let inner = &self.inner;
-        let name = format!("{}_lease:{}:{}", inner.namespace, key.cache, key.id).into_bytes();
-        // It counts from before it was asked for.
-        let began = inner.clock.elapsed();
-        if let Some(lease) = self.share(&name, began, time).await {
-            return Ok(Some(lease));
+        let mut taken = self.take_many(&[key], time).await?;
+        Ok(taken.pop().flatten())
+    }
+
+    /// The leases for some work on each of these keys, in their order, in one trip for up to a thousand; `None`: another
+    /// process has that one. Those that are taken together have one number.
+    ///
+    /// # Errors
+    /// If Redis cannot be asked for all of them. Those that were taken are given back.
+    pub(crate) async fn take_many(
+        &self,
+        keys: &[&Key],
+        time: Duration,
+    ) -> Result<Vec<Option<Lease>>, Error> {
+        // They count from before they were asked for.
+        let began = self.inner.clock.elapsed();
+        let names: Vec<Vec<u8>> = keys.iter().map(|key| self.name(key)).collect();
+        let mut all = join_all(names.iter().map(|name| self.share(name, began, time))).await;
+        let missing: Vec<usize> = (0..keys.len()).filter(|at| all[*at].is_none()).collect();
+        for missing in missing.chunks(AT_ONCE) {
+            let asked = missing.iter().map(|at| (keys[*at], &names[*at]));
+            let taken = self.ask(asked.collect(), began, time).await?;
+            for (at, lease) in missing.iter().zip(taken) {
+                all[*at] = lease;
+            }
         }
+        Ok(all)
+    }
+
+    fn name(&self, key: &Key) -> Vec<u8> {
+        format!("{}_lease:{}:{}", self.inner.namespace, key.cache, key.id).into_bytes()
+    }
+
+    /// Asks Redis for leases.
+    async fn ask(
+        &self,
+        wanted: Vec<(&Key, &Vec<u8>)>,
+        began: Duration,
+        time: Duration,
+    ) -> Result<Vec<Option<Lease>>, Error> {
+        let inner = &self.inner;
         let token = random::number()?;
         let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1);
         let count = cmd("INCR").arg(format!("{}_leases", inner.namespace)).take();
-        let set = cmd("SET").arg(&name).arg(token).arg("NX").arg("PX").arg(millis).take();
-        let mut attempt = Attempt { leases: self, name: &name, token, is_open: true };
+        let set = |name: &Vec<u8>| {
+            vec![cmd("SET").arg(name).arg(token).arg("NX").arg("PX").arg(millis).take()]
+        };
+        let names = wanted.iter().map(|(_, name)| (*name).clone());
+        let mut attempt = Attempt { leases: self, names: names.collect(), token };
         // The number first: so a holder that was late with it has the smaller one.
-        let mut answers = inner.connection.ask(vec![vec![count], vec![set]]).await.into_iter();
+        let asked = std::iter::once(vec![count]).chain(attempt.names.iter().map(set));
+        let mut answers = inner.connection.ask(asked.collect()).await.into_iter();
         let mut next = || -> Result<Value, Error> {
             let missing = || Error::new(ErrorKind::Storage, "redis: an answer is missing");
             let values = answers.next().ok_or_else(missing)??;
             plain(values.into_iter().next().ok_or_else(missing)?)
         };
-        let (number, taken) = (next()?, next()?);
-        let Value::Int(number) = number else {
+        let Value::Int(number) = next()? else {
             return Err(Error::new(ErrorKind::Storage, "redis: the number of a lease is none"));
         };
-        attempt.is_open = false;
-        drop(attempt);
-        if taken == Value::Nil {
-            return Ok(None);
-        }
         let (number, until) = (number.unsigned_abs(), began + time);
-        let own = Own { key: key.clone(), token, number, until, holders: 1, going: None };
-        inner.own.lock().insert(name.clone(), own);
-        Ok(Some(Lease { leases: self.clone(), name, token, number }))
+        let taken = wanted.iter().map(|_| next()).collect::<Result<Vec<_>, _>>()?;
+        attempt.names.clear();
+        drop(attempt);
+        let mut all = inner.own.lock();
+        let lease = |((key, name), taken): (&(&Key, &Vec<u8>), Value)| {
+            (taken != Value::Nil).then(|| {
+                let key = (*key).clone();
+                let own = Own { key, token, number, until, holders: 1, going: None };
+                all.insert((*name).clone(), own);
+                Lease { leases: self.clone(), name: (*name).clone(), token, number }
+            })
+        };
+        Ok(wanted.iter().zip(taken).map(lease).collect())
     }
 
     /// The keys of the leases that this process has.
@@ -166,20 +211,20 @@ impl Leases {
     }
 }
 
-/// A lease that was asked for. Who goes away before the answer, or is given none, may have it without knowing.
+/// Leases that were asked for. Who goes away before the answer, or is given none, may have them without knowing.
 struct Attempt<'a> {
     leases: &'a Leases,
-    name: &'a [u8],
+    names: Vec<Vec<u8>>,
     token: u64,
-    is_open: bool,
 }
 
 impl Drop for Attempt<'_> {
     fn drop(&mut self) {
-        if self.is_open {
-            let (leases, back) = (self.leases.clone(), give_back(self.name, self.token));
+        if !self.names.is_empty() {
+            let leases = self.leases.clone();
+            let back = self.names.iter().map(|name| vec![give_back(name, self.token)]).collect();
             self.leases.inner.tasks.spawn(async move {
-                let _ = leases.inner.connection.one(&back).await;
+                leases.inner.connection.ask(back).await;
             });
         }
     }

@@ -57,7 +57,7 @@ impl<V: Value> Cache<V> {
             let loaded =
                 cache.ask(&id.to_string(), std::slice::from_ref(&id), &terms, call).await?;
             let answer = cache.take(&id, stamp, loaded, previous, &terms).await;
-            cache.give_back(lease, &id);
+            cache.give_back(lease.into_iter().collect(), vec![id]);
             answer
         };
         self.loads.board(key, &|scope| touches(scope, key), run)

@@ -206,12 +206,17 @@ impl LoadMany {
     /// # let prices = samovar.cache::<String>(CachePolicy::named("prices"));
     /// # let names = samovar.cache::<String>(CachePolicy::named("product_names"));
     /// # let (also, now) = (names.clone(), samovar.clock().now());
-    /// let load = move |load: LoadMany| async move {
-    ///     // The rows that are read have the names too: they are as old as the prices.
-    ///     let parts: Parts = [Part { span: None, stamp: Stamp::new(load.token(), now) }].into();
-    ///     let rows = [("42", "12.50", "Tea"), ("43", "1.20", "Milk")];
-    ///     rows.iter().for_each(|(id, _, name)| drop(also.put(id, (*name).to_owned(), parts.clone())));
-    ///     Ok(rows.map(|(id, price, _)| (id, price.to_owned())))
+    /// let load = move |load: LoadMany| {
+    ///     let also = also.clone();
+    ///     async move {
+    ///         let rows = [("42", "12.50", "Tea"), ("43", "1.20", "Milk")];
+    ///         // The rows have the names too: they are as old as the prices.
+    ///         let parts: Parts = [Part { span: None, stamp: Stamp::new(load.token(), now) }].into();
+    ///         for (id, _, name) in rows {
+    ///             also.put(id, name.to_owned(), parts.clone());
+    ///         }
+    ///         Ok(rows.map(|(id, price, _)| (id, price.to_owned())))
+    ///     }
     /// };
     /// prices.get_or_load_many(&["42", "43"], ReadOptions::default(), load).await;
     /// let (price, name) = (prices.peek("43").expect("loaded"), names.peek("43").expect("put"));

@@ -21,6 +21,7 @@ use super::fetch::touches;
 use super::load::{LoadMany, Loaded};
 use super::options::{ReadOptions, Terms};
 use super::seen::Seen;
+use super::turn::{Turns, Wanted};
 use super::wait::Patience;
 use crate::flight::Ticket;
 use crate::value::Value;
@@ -30,15 +31,8 @@ use crate::value::Value;
 type Sought<V> = (Option<Seen<V>>, Result<(Answer<V>, bool), Option<Seen<V>>>);
 
 /// What the call brought, by stored id.
-type Brought<V> = Result<Arc<HashMap<Arc<str>, Result<Answer<V>, Error>>>, Error>;
-type Call<V> = Shared<BoxFuture<'static, Brought<V>>>;
-
-/// A key of the batch that is to be loaded.
-struct Wanted<V> {
-    key: Key,
-    bare: Arc<str>,
-    known: Option<Seen<V>>,
-}
+type Brought<V> = HashMap<Arc<str>, Result<Answer<V>, Error>>;
+type Call<V> = Shared<BoxFuture<'static, Arc<Brought<V>>>>;
 
 /// Who is still to depart, and who has departed and wants to be loaded.
 struct Roll<V>(Mutex<Option<oneshot::Sender<Vec<Wanted<V>>>>>, Mutex<Vec<Wanted<V>>>);
@@ -91,8 +85,8 @@ impl<V: Value> Cache<V> {
 
     /// The values under many keys, each with its own result, in the order of the keys. What is neither in memory nor
     /// below is loaded in one call, under one token; and with it what is stale or due to be refreshed, which is else
-    /// read again in the background. A key that is being loaded is waited for; who asks for one that this loads waits
-    /// for this.
+    /// read again in the background. A key that is being loaded is waited for, on another node too; who asks for one that
+    /// this loads waits for this. What another node was to load and did not is loaded in a further call.
     ///
     /// `load` is told the keys that are to be loaded and gives a value, or a [`Loaded`], for each; [`Loaded::failed`]
     /// for one that alone cannot be read. Of a key that it leaves out the source has no row. Timeouts count from when
@@ -128,7 +122,7 @@ impl<V: Value> Cache<V> {
     ) -> Vec<Result<Answer<V>, Error>>
     where
         K: AsRef<str>,
-        F: FnOnce(LoadMany) -> Fut + Send + 'static,
+        F: FnMut(LoadMany) -> Fut + Send + 'static,
         Fut: Future<Output = Result<M, Error>> + Send + 'static,
         M: IntoIterator<Item = (I, L)> + Send + 'static,
         I: AsRef<str> + 'static,
@@ -225,7 +219,7 @@ impl<V: Value> Cache<V> {
         load: F,
     ) -> HashMap<Arc<str>, Ticket<Answer<V>>>
     where
-        F: FnOnce(LoadMany) -> Fut + Send + 'static,
+        F: FnMut(LoadMany) -> Fut + Send + 'static,
         Fut: Future<Output = Result<M, Error>> + Send + 'static,
         M: IntoIterator<Item = (I, L)> + Send + 'static,
         I: AsRef<str> + 'static,
@@ -248,7 +242,7 @@ impl<V: Value> Cache<V> {
                 }
                 roll.1.lock().push(wanted);
                 drop(roll);
-                let brought = call.await?;
+                let brought = call.await;
                 // The call answers for all that it was told of.
                 let none = || Error::new(ErrorKind::Source, format!("{id} was not loaded"));
                 brought.get(&id.id).cloned().unwrap_or_else(|| Err(none()))
@@ -261,25 +255,55 @@ impl<V: Value> Cache<V> {
         wanted.into_iter().map(board).collect()
     }
 
-    /// Loads what the flights that have departed want, in one call.
+    /// Loads what the flights that have departed want: in one call, and in another what other nodes were to load and did
+    /// not.
     async fn call<F, Fut, M, I, L>(
         self,
         all: oneshot::Receiver<Vec<Wanted<V>>>,
         terms: Terms,
-        load: F,
-    ) -> Brought<V>
+        mut load: F,
+    ) -> Arc<Brought<V>>
     where
-        F: FnOnce(LoadMany) -> Fut + Send + 'static,
+        F: FnMut(LoadMany) -> Fut + Send + 'static,
         Fut: Future<Output = Result<M, Error>> + Send + 'static,
         M: IntoIterator<Item = (I, L)> + Send + 'static,
         I: AsRef<str> + 'static,
         L: Into<Loaded<V>> + 'static,
     {
         let mut wanted = all.await.unwrap_or_default();
+        let mut queue = self.queue(&terms);
+        let mut brought = HashMap::new();
+        while !wanted.is_empty() {
+            let Turns { own, leases, others, found } = self.turns(wanted, &mut queue, &terms).await;
+            brought.extend(found.into_iter().map(|(id, answer)| (id, Ok(answer))));
+            let keys = own.iter().map(|wanted| wanted.key.clone()).collect();
+            if !own.is_empty() {
+                self.load_many(own, &terms, &mut load, &mut brought).await;
+            }
+            self.give_back(leases, keys);
+            wanted = others;
+        }
+        Arc::new(brought)
+    }
+
+    /// Loads these keys in one call, under one token.
+    async fn load_many<F, Fut, M, I, L>(
+        &self,
+        mut wanted: Vec<Wanted<V>>,
+        terms: &Terms,
+        load: &mut F,
+        brought: &mut Brought<V>,
+    ) where
+        F: FnMut(LoadMany) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<M, Error>> + Send + 'static,
+        M: IntoIterator<Item = (I, L)> + Send + 'static,
+        I: AsRef<str> + 'static,
+        L: Into<Loaded<V>> + 'static,
+    {
         let token = self.token();
         let stamp = Stamp::new(token, self.inner.clock.now());
         for Wanted { key, known, .. } in &mut wanted {
-            *known = self.still(key, known.take(), &terms);
+            *known = self.still(key, known.take(), terms);
         }
         let keys: Vec<Key> = wanted.iter().map(|wanted| wanted.key.clone()).collect();
         let told = LoadMany { token, keys: wanted.iter().map(|w| Arc::clone(&w.bare)).collect() };
@@ -289,14 +313,16 @@ impl<V: Value> Cache<V> {
             let loaded = loaded.map(|(bare, loaded)| (bare.as_ref().to_owned(), loaded.into()));
             Ok(loaded.collect::<HashMap<String, Loaded<V>>>())
         };
-        let mut loaded = self.ask(&what, &keys, &terms, call).await?;
-        let mut brought = HashMap::new();
-        for Wanted { key, bare, known } in wanted {
-            let own = loaded.remove(&*bare).unwrap_or_else(Loaded::absent);
-            let answer = self.take(&key, stamp, own, known, &terms).await;
-            brought.insert(key.id, answer);
+        match self.ask(&what, &keys, terms, call).await {
+            Err(error) => brought.extend(keys.into_iter().map(|key| (key.id, Err(error.clone())))),
+            Ok(mut loaded) => {
+                for Wanted { key, bare, known } in wanted {
+                    let own = loaded.remove(&*bare).unwrap_or_else(Loaded::absent);
+                    let answer = self.take(&key, stamp, own, known, terms).await;
+                    brought.insert(key.id, answer);
+                }
+            }
         }
-        Ok(Arc::new(brought))
     }
 }
 

@@ -1,7 +1,12 @@
 //! Of several nodes one loads a key, and the others wait for what it brings.
+//!
+//! Who loads many keys loads those whose leases it was given at once, and waits for the others with no lease in hand: so
+//! no two wait for each other.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use samovar_core::{Key, Verdict};
 
 use super::Cache;
@@ -29,17 +34,42 @@ pub(super) enum Turn<V> {
     Load(Option<Lease>),
 }
 
+/// A key of a batch that is to be loaded, and what was seen of it.
+pub(super) struct Wanted<V> {
+    pub(super) key: Key,
+    /// As callers know it.
+    pub(super) bare: Arc<str>,
+    pub(super) known: Option<Seen<V>>,
+}
+
+/// Whose turn it is with each key of a batch.
+pub(super) struct Turns<V> {
+    /// This node's …
+    pub(super) own: Vec<Wanted<V>>,
+    /// … for as long as it holds these.
+    pub(super) leases: Vec<Lease>,
+    /// Another node's.
+    pub(super) others: Vec<Wanted<V>>,
+    /// What other nodes have loaded, by stored id.
+    pub(super) found: Vec<(Arc<str>, Answer<V>)>,
+}
+
+/// Waits for other nodes: at most for twice the time of a lease, so that of those who wait for one that died another takes
+/// its place.
+pub(super) struct Queue<'a> {
+    leases: &'a Leases,
+    time: Duration,
+    until: Duration,
+    waits: u32,
+}
+
 impl<V: Value> Cache<V> {
-    /// Waits until this node is to load a key, or another has done so since `known` was seen: at most for twice the
-    /// time of a lease, so that of those who wait for one that died another takes its place; and not at all while Redis
+    /// Waits until this node is to load a key, or another has done so since `known` was seen; and not at all while Redis
     /// is out of order.
     pub(super) async fn turn(&self, key: &Key, known: Option<&Seen<V>>, terms: &Terms) -> Turn<V> {
-        let Some((leases, time)) = self.leases(terms) else { return Turn::Load(None) };
-        let clock = &self.inner.clock;
-        let until = clock.elapsed().saturating_add(time.saturating_mul(2));
-        let mut waits = 0;
+        let Some(mut queue) = self.queue(terms) else { return Turn::Load(None) };
         loop {
-            match leases.take(key, time).await {
+            match queue.leases.take(key, queue.time).await {
                 Err(_) => return Turn::Load(None),
                 // Who had it before may have loaded.
                 Ok(Some(lease)) => {
@@ -48,27 +78,91 @@ impl<V: Value> Cache<V> {
                 }
                 Ok(None) => {}
             }
-            let left = until.saturating_sub(clock.elapsed());
-            if left.is_zero() {
+            if !self.wait_in(&mut queue, 1).await {
                 return Turn::Load(None);
             }
-            if waits == 0 {
-                self.inner.counters.count(Event::LoadElsewhere, 1);
-            }
-            let wait = back_off(FIRST, LONGEST, waits);
-            clock.sleep(self.inner.jitter.spread(wait, SPREAD).min(left)).await;
-            waits += 1;
             if let Some(answer) = self.found_below(key, known, terms).await {
                 return Turn::Found(answer);
             }
         }
     }
 
-    /// The leases that a load takes, and for how long.
-    fn leases(&self, terms: &Terms) -> Option<(&Leases, Duration)> {
+    /// Whose turn it is with keys of a batch, after a pause if all of them are others'. All are this node's if there is
+    /// nothing to wait in, or Redis is out of order, or others have taken too long.
+    pub(super) async fn turns(
+        &self,
+        wanted: Vec<Wanted<V>>,
+        queue: &mut Option<Queue<'_>>,
+        terms: &Terms,
+    ) -> Turns<V> {
+        let all = |own| Turns { own, leases: Vec::new(), others: Vec::new(), found: Vec::new() };
+        let Some(waiting) = queue else { return all(wanted) };
+        let keys: Vec<&Key> = wanted.iter().map(|wanted| &wanted.key).collect();
+        let Ok(leases) = waiting.leases.take_many(&keys, waiting.time).await else {
+            *queue = None;
+            return all(wanted);
+        };
+        let (own, others): (Vec<_>, Vec<_>) =
+            wanted.into_iter().zip(&leases).partition(|(_, lease)| lease.is_some());
+        let keys = |of: Vec<(Wanted<V>, _)>| of.into_iter().map(|(wanted, _)| wanted).collect();
+        let (mut own, mut others): (Vec<_>, Vec<_>) = (keys(own), keys(others));
+        let leases: Vec<Lease> = leases.into_iter().flatten().collect();
+        let mut found = Vec::new();
+        if own.is_empty() {
+            if !self.wait_in(waiting, others.len()).await {
+                *queue = None;
+                return all(others);
+            }
+            others = self.not_found(others, &mut found, terms).await;
+        } else {
+            // Who had them before may have loaded.
+            own = self.not_found(own, &mut found, terms).await;
+        }
+        Turns { own, leases, others, found }
+    }
+
+    /// Those of a batch that no other node has loaded; the others are `found`.
+    async fn not_found(
+        &self,
+        wanted: Vec<Wanted<V>>,
+        found: &mut Vec<(Arc<str>, Answer<V>)>,
+        terms: &Terms,
+    ) -> Vec<Wanted<V>> {
+        let below = wanted.iter().map(|of| self.found_below(&of.key, of.known.as_ref(), terms));
+        let below = join_all(below).await;
+        let mut missing = Vec::new();
+        for (wanted, below) in wanted.into_iter().zip(below) {
+            match below {
+                Some(answer) => found.push((wanted.key.id, answer)),
+                None => missing.push(wanted),
+            }
+        }
+        missing
+    }
+
+    /// Where to wait for other nodes; `None`: there are none to wait for.
+    pub(super) fn queue(&self, terms: &Terms) -> Option<Queue<'_>> {
         let time =
             self.policy.load_lease.filter(|_| self.policy.redis && !terms.options.refresh)?;
-        self.inner.leases.as_ref().filter(|leases| leases.are_there()).map(|leases| (leases, time))
+        let leases = self.inner.leases.as_ref().filter(|leases| leases.are_there())?;
+        let until = self.inner.clock.elapsed().saturating_add(time.saturating_mul(2));
+        Some(Queue { leases, time, until, waits: 0 })
+    }
+
+    /// Waits a while, for other nodes that load so many keys. False if they have taken too long.
+    async fn wait_in(&self, queue: &mut Queue<'_>, keys: usize) -> bool {
+        let clock = &self.inner.clock;
+        let left = queue.until.saturating_sub(clock.elapsed());
+        if left.is_zero() {
+            return false;
+        }
+        if queue.waits == 0 {
+            self.inner.counters.count(Event::LoadElsewhere, keys as u64);
+        }
+        let wait = back_off(FIRST, LONGEST, queue.waits);
+        clock.sleep(self.inner.jitter.spread(wait, SPREAD).min(left)).await;
+        queue.waits += 1;
+        true
     }
 
     /// What lies below memory by now, if it is fresh and was read later than what is known.
@@ -87,13 +181,17 @@ impl<V: Value> Cache<V> {
         (seen.verdict == Verdict::Fresh && is_later).then(|| self.answer(&seen, Outcome::Hit, now))
     }
 
-    /// Lets go of a lease once others find what was loaded under it.
-    pub(super) fn give_back(&self, lease: Option<Lease>, key: &Key) {
-        let Some(lease) = lease else { return };
-        let (cache, key) = (self.clone(), key.clone());
+    /// Lets go of leases once others find what was loaded under them.
+    pub(super) fn give_back(&self, leases: Vec<Lease>, keys: Vec<Key>) {
+        if leases.is_empty() {
+            return;
+        }
+        let cache = self.clone();
         self.inner.tasks.spawn(async move {
-            cache.inner.stack.written(&key).await;
-            drop(lease);
+            for key in keys {
+                cache.inner.stack.written(&key).await;
+            }
+            drop(leases);
         });
     }
 }

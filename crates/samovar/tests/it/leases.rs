@@ -8,15 +8,19 @@ use std::fs::{self, OpenOptions};
 use std::io::{BufRead, BufReader, Lines, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use samovar::fence::{RedisLog, RedisLogOptions};
 use samovar::redis::RedisSettings;
-use samovar::{CachePolicy, Event, Samovar, Settings};
-use samovar_core::{Clock, MarkLog, SystemClock};
+use samovar::{
+    Answer, Cache, CachePolicy, Event, LoadMany, Outcome, ReadOptions, Samovar, Settings,
+};
+use samovar_core::{Clock, Error, ErrorKind, MarkLog, SystemClock};
 use samovar_testkit::redis::{Server, Setup};
 use tempfile::tempdir;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 use crate::support::block_on;
 
@@ -44,6 +48,14 @@ fn log(redis: &RedisSettings) -> RedisLog {
     RedisLog::new(redis, options, Arc::new(SystemClock::new())).unwrap()
 }
 
+/// A node.
+async fn open(url: &str) -> Samovar {
+    let redis = redis(url, Duration::from_secs(20));
+    let log = Some(Arc::new(log(&redis)) as Arc<dyn MarkLog>);
+    let settings = Settings { log, redis: Some(redis), ..Settings::default() };
+    Samovar::open(settings).await.unwrap()
+}
+
 fn say(what: &str) {
     let mut out = std::io::stdout().lock();
     writeln!(out, "@{what}").unwrap();
@@ -59,13 +71,7 @@ fn child() {
     let load_lease = Some(Duration::from_millis(time.parse().unwrap()));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let redis = redis(&url, Duration::from_secs(20));
-        let settings = Settings {
-            log: Some(Arc::new(log(&redis))),
-            redis: Some(redis),
-            ..Settings::default()
-        };
-        let samovar = Samovar::open(settings).await.unwrap();
+        let samovar = open(&url).await;
         let policy = CachePolicy { load_lease, ..CachePolicy::named("c") };
         let cache = samovar.cache::<String>(policy);
         assert!(cache.get("another").await.is_none(), "it is connected");
@@ -214,4 +220,162 @@ fn if_redis_is_killed_while_one_loads_all_are_answered() {
     loads.sort_unstable();
     loads.dedup();
     assert_eq!(loads.len(), world.loads().len(), "each process at most once");
+}
+
+/// A node that loads many keys at a time, and is told by hand what its source says.
+struct Node {
+    samovar: Samovar,
+    cache: Cache<String>,
+    /// The keys that were asked for, call by call.
+    asked: Arc<Mutex<Vec<Vec<String>>>>,
+    say: mpsc::UnboundedSender<Result<(), Error>>,
+    said: Arc<tokio::sync::Mutex<mpsc::UnboundedReceiver<Result<(), Error>>>>,
+}
+
+type Answers = Vec<Result<Answer<String>, Error>>;
+
+impl Node {
+    async fn open(server: &Server, load_lease: Duration) -> Node {
+        let samovar = open(&server.url()).await;
+        let policy = CachePolicy { load_lease: Some(load_lease), ..CachePolicy::named("c") };
+        let cache = samovar.cache(policy);
+        let (say, said) = mpsc::unbounded_channel();
+        let said = Arc::new(tokio::sync::Mutex::new(said));
+        Node { samovar, cache, asked: Arc::default(), say, said }
+    }
+
+    /// Two on one Redis.
+    async fn two(load_lease: Duration) -> (Server, Node, Node) {
+        let server = Server::launch(&Setup::new()).unwrap();
+        let one = Node::open(&server, load_lease).await;
+        let other = Node::open(&server, load_lease).await;
+        (server, one, other)
+    }
+
+    fn ask(&self, keys: &'static [&'static str]) -> JoinHandle<Answers> {
+        let (cache, asked, said) = (self.cache.clone(), self.asked.clone(), self.said.clone());
+        let load = move |load: LoadMany| {
+            let keys: Vec<String> = load.keys().iter().map(|key| key.to_string()).collect();
+            asked.lock().unwrap().push(keys.clone());
+            let said = said.clone();
+            async move {
+                said.lock().await.recv().await.unwrap()?;
+                Ok(keys.into_iter().map(|key| (key.clone(), key)).collect::<Vec<_>>())
+            }
+        };
+        tokio::spawn(
+            async move { cache.get_or_load_many(keys, ReadOptions::default(), load).await },
+        )
+    }
+
+    /// Waits until it has asked its source so many times.
+    async fn has_asked(&self, calls: usize) -> Vec<Vec<String>> {
+        until(|| self.asked.lock().unwrap().len() >= calls).await;
+        self.asked.lock().unwrap().clone()
+    }
+
+    /// Waits until it waits for other nodes, with so many keys.
+    async fn waits(&self, keys: u64) {
+        let waits = || self.samovar.counters().snapshot().event(Event::LoadElsewhere);
+        until(|| waits() == keys).await;
+    }
+}
+
+async fn until(is: impl Fn() -> bool) {
+    let clock = SystemClock::new();
+    while !is() {
+        assert!(clock.elapsed() < Duration::from_secs(60), "it never comes");
+        clock.sleep(Duration::from_millis(1)).await;
+    }
+}
+
+fn together<T>(body: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    runtime.block_on(body)
+}
+
+fn told(answers: Answers) -> Vec<(String, Outcome)> {
+    let told = |answer: Answer<String>| (answer.value.unwrap().to_string(), answer.outcome);
+    answers.into_iter().map(|answer| told(answer.unwrap())).collect()
+}
+
+const LONG: Duration = Duration::from_secs(600);
+
+#[test]
+fn of_two_nodes_with_many_keys_each_loads_its_own_and_waits_for_the_rest() {
+    together(async {
+        let (server, one, other) = Node::two(LONG).await;
+        let first = one.ask(&["1", "2", "3"]);
+        one.has_asked(1).await;
+        let second = other.ask(&["4", "3", "2"]);
+        assert_eq!(other.has_asked(1).await, [["4"]]);
+        other.say.send(Ok(())).unwrap();
+        other.waits(2).await;
+        // Who has loaded its own holds nobody up meanwhile.
+        let single = one.cache.get_or_load("4", |_| async { Ok("again".to_owned()) }).await;
+        assert_eq!(single.unwrap().outcome, Outcome::Hit);
+        one.say.send(Ok(())).unwrap();
+        let loaded = |key: &str| (key.to_owned(), Outcome::Loaded);
+        let found = |key: &str| (key.to_owned(), Outcome::Hit);
+        assert_eq!(told(first.await.unwrap()), ["1", "2", "3"].map(loaded));
+        let second = told(second.await.unwrap());
+        assert_eq!(second, [loaded("4"), found("3"), found("2")]);
+        assert_eq!((one.has_asked(1).await.len(), other.has_asked(1).await.len()), (1, 1));
+        let is_free = || server.cli(&["KEYS", "*_lease:*"]).unwrap().is_empty();
+        until(is_free).await;
+    });
+}
+
+#[test]
+fn what_another_node_was_to_load_and_did_not_is_loaded_in_a_further_call() {
+    together(async {
+        let (_server, one, other) = Node::two(LONG).await;
+        let first = one.ask(&["1", "2"]);
+        one.has_asked(1).await;
+        let second = other.ask(&["1", "2", "3"]);
+        assert_eq!(other.has_asked(1).await, [["3"]]);
+        other.say.send(Ok(())).unwrap();
+        other.waits(2).await;
+        one.say.send(Err(Error::new(ErrorKind::Source, "down"))).unwrap();
+        assert!(first.await.unwrap().iter().all(Result::is_err));
+        other.say.send(Ok(())).unwrap();
+        other.say.send(Ok(())).unwrap();
+        let second = told(second.await.unwrap());
+        assert_eq!(second, ["1", "2", "3"].map(|key| (key.to_owned(), Outcome::Loaded)));
+        let mut asked = other.has_asked(2).await.concat();
+        asked.sort_unstable();
+        assert_eq!(asked, ["1", "2", "3"], "each once");
+    });
+}
+
+#[test]
+fn for_a_batch_of_a_node_that_hangs_another_waits_two_leases_and_no_longer() {
+    together(async {
+        let (_server, one, other) = Node::two(Duration::from_millis(50)).await;
+        let hangs = one.ask(&["1", "2"]);
+        one.has_asked(1).await;
+        let second = other.ask(&["2", "1"]);
+        other.say.send(Ok(())).unwrap();
+        other.say.send(Ok(())).unwrap();
+        let second = told(second.await.unwrap());
+        assert_eq!(second, ["2", "1"].map(|key| (key.to_owned(), Outcome::Loaded)));
+        hangs.abort();
+    });
+}
+
+#[test]
+fn if_redis_is_killed_while_a_batch_waits_for_another_node_it_is_loaded() {
+    together(async {
+        let (server, one, other) = Node::two(LONG).await;
+        let _first = one.ask(&["1", "2"]);
+        one.has_asked(1).await;
+        let second = other.ask(&["2", "1"]);
+        other.waits(2).await;
+        assert!(other.asked.lock().unwrap().is_empty());
+        server.kill().unwrap();
+        other.say.send(Ok(())).unwrap();
+        let second = told(second.await.unwrap());
+        assert_eq!(second, ["2", "1"].map(|key| (key.to_owned(), Outcome::Loaded)));
+        assert_eq!(other.has_asked(1).await, [["2", "1"]]);
+    });
 }

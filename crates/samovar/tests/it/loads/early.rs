@@ -63,10 +63,12 @@ async fn share(beta: Option<f64>, left: Duration, seed: u64) -> f64 {
         let policy = CachePolicy { early_expiry: beta, ..policy(&cache.to_string()) };
         let cache = samovar.cache::<String>(policy);
         let takes = Arc::clone(&clock);
-        let load = move |load: LoadMany| async move {
+        let load = move |load: LoadMany| {
             takes.advance(SECOND);
-            let value = |key: &Arc<str>| (key.to_string(), "v".to_owned());
-            Ok(load.keys().iter().map(value).collect::<Vec<_>>())
+            async move {
+                let value = |key: &Arc<str>| (key.to_string(), "v".to_owned());
+                Ok(load.keys().iter().map(value).collect::<Vec<_>>())
+            }
         };
         cache.get_or_load_many(&keys, ReadOptions::default(), load).await;
         // A second of the lifetime is over.

@@ -23,15 +23,12 @@ type All = JoinHandle<Vec<Result<Answer<String>, Error>>>;
 impl Many {
     fn ask_with(&self, field: &Field, keys: &[&str], options: ReadOptions) -> All {
         let many = self.clone();
-        let load = move |load: LoadMany| async move {
-            let says = {
-                let (send, says) = oneshot::channel();
-                let mut calls = many.0.lock().unwrap();
-                calls.keys.push(load.keys().iter().map(|key| key.to_string()).collect());
-                calls.waiting.push_back(send);
-                says
-            };
-            says.await.unwrap()
+        let load = move |load: LoadMany| {
+            let (send, says) = oneshot::channel();
+            let mut calls = many.0.lock().unwrap();
+            calls.keys.push(load.keys().iter().map(|key| key.to_string()).collect());
+            calls.waiting.push_back(send);
+            async move { says.await.unwrap() }
         };
         let keys: Vec<String> = keys.iter().map(|key| (*key).to_owned()).collect();
         let cache = field.cache.clone();
@@ -343,19 +340,25 @@ fn batches_that_cross_each_other_never_wait_for_themselves() {
                     }
                     let floor = marked.load(Ordering::SeqCst);
                     let reads = Arc::clone(&source);
-                    let read = move || async move {
-                        let value = reads.load(Ordering::SeqCst);
-                        tokio::task::yield_now().await;
-                        value.to_string()
+                    let read = move || {
+                        let reads = Arc::clone(&reads);
+                        async move {
+                            let value = reads.load(Ordering::SeqCst);
+                            tokio::task::yield_now().await;
+                            value.to_string()
+                        }
                     };
                     let answers = if round % 3 == 0 {
-                        let load = |_: Load<String>| async { Ok(read().await) };
+                        let load = move |_: Load<String>| async move { Ok(read().await) };
                         vec![cache.get_or_load(keys[0], load).await]
                     } else {
-                        let load = |load: LoadMany| async move {
-                            let value = read().await;
-                            let row = |key: &Arc<str>| (Arc::clone(key), value.clone());
-                            Ok(load.keys().iter().map(row).collect::<Vec<_>>())
+                        let load = move |load: LoadMany| {
+                            let value = read();
+                            async move {
+                                let value = value.await;
+                                let row = |key: &Arc<str>| (Arc::clone(key), value.clone());
+                                Ok(load.keys().iter().map(row).collect::<Vec<_>>())
+                            }
                         };
                         cache.get_or_load_many(&keys, ReadOptions::default(), load).await
                     };
