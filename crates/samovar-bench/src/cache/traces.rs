@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
+use std::ops::Add;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,72 +32,53 @@ pub(super) fn measure() -> Outcome<Vec<String>> {
         return Ok(Vec::new());
     };
     let published = published(&directory)?;
-    let (mut worst, mut lines) = ([Worst::NONE; ENTRIES.len()], Vec::new());
+    // The smallest differences of all traces.
+    let [mut mean_over_lru, mut over_lru, mut over_published] = [[f64::MAX; ENTRIES.len()]; 3];
+    let mut lines = Vec::new();
     for (name, path) in traces(&directory)? {
         let trace = Trace::read(&path)?;
         eprintln!("{name}: {} requests, {} keys", trace.requests.len(), trace.keys.len());
-        let lru = SIZES.map(|percent| {
+        let mut sums = [0.0; ENTRIES.len()];
+        for percent in SIZES {
             let entries = trace.keys.len() * percent / 100;
-            let rate = trace.lru(entries);
-            lines.push(line(&format!("hit_rate_lru_{name}_{percent}pct"), rate, "%"));
-            (percent, entries, rate)
-        });
-        let peers = published.iter().filter(|peer| name.to_lowercase().ends_with(&peer.trace));
-        let peers: Vec<_> = peers.flat_map(|peer| peer.rates.iter().copied()).collect();
-        for (entries, rate) in &peers {
-            lines.push(line(&format!("hit_rate_w_tinylfu_{name}_{entries}"), *rate, "%"));
+            let (ours, theirs) = (trace.ours(entries)?, trace.lru(entries));
+            lines.extend(by_size(&format!("hit_rate_{name}_{percent}pct"), ours, "%"));
+            lines.push(line(&format!("hit_rate_lru_{name}_{percent}pct"), theirs, "%"));
+            let over = ours.map(|ours| ours - theirs);
+            (over_lru, sums) = (each(over_lru, over, f64::min), each(sums, over, f64::add));
         }
-        for ((size, bytes), worst) in ENTRIES.into_iter().zip(&mut worst) {
-            let mut sum = 0.0;
-            for (percent, entries, theirs) in lru {
-                let ours = trace.ours(entries, bytes)?;
-                lines.push(line(&format!("hit_rate_{name}_{percent}pct_{size}"), ours, "%"));
-                sum += ours - theirs;
-                worst.over_lru = worst.over_lru.min(ours - theirs);
-            }
-            let mean = sum / lru.len() as f64;
-            lines.push(line(
-                &format!("hit_rate_over_lru_mean_points_{name}_{size}"),
-                mean,
-                "points",
-            ));
-            worst.over_lru_in_the_mean = worst.over_lru_in_the_mean.min(mean);
-            for (entries, theirs) in &peers {
-                let ours = trace.ours(*entries, bytes)?;
-                lines.push(line(&format!("hit_rate_{name}_{entries}_{size}"), ours, "%"));
-                worst.over_published = worst.over_published.min(ours - theirs);
-            }
+        let means = sums.map(|sum| sum / SIZES.len() as f64);
+        lines.extend(by_size(&format!("hit_rate_over_lru_mean_points_{name}"), means, "points"));
+        mean_over_lru = each(mean_over_lru, means, f64::min);
+        let peers = published.iter().filter(|peer| name.to_lowercase().ends_with(&peer.trace));
+        for (entries, theirs) in peers.flat_map(|peer| &peer.rates) {
+            let ours = trace.ours(*entries)?;
+            lines.extend(by_size(&format!("hit_rate_{name}_{entries}"), ours, "%"));
+            lines.push(line(&format!("hit_rate_w_tinylfu_{name}_{entries}"), *theirs, "%"));
+            over_published = each(over_published, ours.map(|ours| ours - theirs), f64::min);
         }
     }
-    let mut first =
-        by_size("hit_rate_over_lru_mean_points", worst.map(|of| of.over_lru_in_the_mean));
-    first.extend(by_size("hit_rate_over_lru_points", worst.map(|of| of.over_lru)));
-    if !published.is_empty() {
-        let name = "hit_rate_over_w_tinylfu_points";
-        first.extend(by_size(name, worst.map(|of| of.over_published)));
+    let mut first = by_size("hit_rate_over_lru_mean_points", mean_over_lru, "points");
+    first.extend(by_size("hit_rate_over_lru_points", over_lru, "points"));
+    if over_published[0] < f64::MAX {
+        first.extend(by_size("hit_rate_over_w_tinylfu_points", over_published, "points"));
     }
     first.append(&mut lines);
     Ok(first)
 }
 
-/// The smallest differences of all traces, in points.
-#[derive(Clone, Copy)]
-struct Worst {
-    over_lru_in_the_mean: f64,
-    over_lru: f64,
-    over_published: f64,
+/// A figure for each size of entries.
+type BySize = [f64; ENTRIES.len()];
+
+fn each(one: BySize, other: BySize, both: fn(f64, f64) -> f64) -> BySize {
+    std::array::from_fn(|at| both(one[at], other[at]))
 }
 
-impl Worst {
-    const NONE: Worst =
-        Worst { over_lru_in_the_mean: f64::MAX, over_lru: f64::MAX, over_published: f64::MAX };
-}
-
-/// The worst of all, then each by what entries take.
-fn by_size(name: &str, points: [f64; ENTRIES.len()]) -> Vec<String> {
-    let mut lines = vec![line(name, points.into_iter().fold(f64::MAX, f64::min), "points")];
-    let sizes = ENTRIES.iter().zip(points);
-    lines.extend(sizes.map(|((size, _), of)| line(&format!("{name}_{size}"), of, "points")));
+/// The least, then each.
+fn by_size(name: &str, values: BySize, unit: &str) -> Vec<String> {
+    let mut lines = vec![line(name, values.into_iter().fold(f64::MAX, f64::min), unit)];
+    let sizes = ENTRIES.iter().zip(values);
+    lines.extend(sizes.map(|((size, _), value)| line(&format!("{name}_{size}"), value, unit)));
     lines
 }
 
@@ -169,18 +151,22 @@ impl Trace {
         Ok(trace)
     }
 
-    /// The share that a memory tier answers that has room for so many entries of about so many bytes, in percent.
-    fn ours(&self, entries: usize, bytes: usize) -> Outcome<f64> {
-        let tier = with_room_for(entries, bytes)?;
-        let hits = self.requests.iter().filter(|request| {
-            let key = &self.keys[**request];
-            let found = tier.get(key).now_or_never().and_then(Result::ok).flatten();
-            if found.is_none() {
-                tier.put(key, entry(bytes));
-            }
-            found.is_some()
-        });
-        Ok(100.0 * hits.count() as f64 / self.requests.len() as f64)
+    /// The share that a memory tier answers that has room for so many entries, in percent.
+    fn ours(&self, entries: usize) -> Outcome<BySize> {
+        let mut rates = [0.0; ENTRIES.len()];
+        for ((_, bytes), rate) in ENTRIES.into_iter().zip(&mut rates) {
+            let tier = with_room_for(entries, bytes)?;
+            let hits = self.requests.iter().filter(|request| {
+                let key = &self.keys[**request];
+                let found = tier.get(key).now_or_never().and_then(Result::ok).flatten();
+                if found.is_none() {
+                    tier.put(key, entry(bytes));
+                }
+                found.is_some()
+            });
+            *rate = 100.0 * hits.count() as f64 / self.requests.len() as f64;
+        }
+        Ok(rates)
     }
 
     /// The share that a queue of so many answers from which the least recently used goes first, in percent.
