@@ -34,8 +34,21 @@ impl<V: Value> Cache<V> {
 
     /// As [`Cache::seek_below`] for many keys, in their order: each tier is asked once.
     pub(super) async fn seek_many_below(&self, keys: &[Key], fills: bool) -> Vec<Option<Seen<V>>> {
+        self.seek_many(keys, fills, true).await
+    }
+
+    /// As [`Cache::seek_many_below`], by who has looked already.
+    pub(super) async fn seek_many_below_again(
+        &self,
+        keys: &[Key],
+        fills: bool,
+    ) -> Vec<Option<Seen<V>>> {
+        self.seek_many(keys, fills, false).await
+    }
+
+    async fn seek_many(&self, keys: &[Key], fills: bool, counts: bool) -> Vec<Option<Seen<V>>> {
         let below = match self.has_below() {
-            true => self.inner.stack.below_many(keys, &self.asks(true)).await,
+            true => self.inner.stack.below_many(keys, &self.asks(counts)).await,
             false => keys.iter().map(|_| None).collect(),
         };
         let mut seen = Vec::with_capacity(keys.len());

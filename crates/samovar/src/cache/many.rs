@@ -3,7 +3,8 @@
 //! Each key that has to be loaded gets a flight of its own, so that single reads and batches share their loads both
 //! ways. The flights of a batch wait for one *call*, which begins when all of them have departed: so its token is
 //! taken after each of theirs, and who asks after a mark is told rightly which of them he may not join. A flight that
-//! has to wait behind another holds the whole batch back; that takes a mark on a key while it is read.
+//! has to wait behind another holds the whole batch back; that takes a mark on a key while it is read. One that is
+//! answered lands, whatever the others wait for.
 
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
@@ -11,7 +12,7 @@ use std::sync::Arc;
 
 use futures_channel::oneshot;
 use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, Shared, join_all};
+use futures_util::future::{BoxFuture, Either, Shared, join_all, select};
 use parking_lot::Mutex;
 use samovar_core::{Error, ErrorKind, Key, Stamp};
 
@@ -30,9 +31,16 @@ use crate::value::Value;
 /// what of it is kept in case a load fails.
 type Sought<V> = (Option<Seen<V>>, Result<(Answer<V>, bool), Option<Seen<V>>>);
 
-/// What the call brought, by stored id.
-type Brought<V> = HashMap<Arc<str>, Result<Answer<V>, Error>>;
-type Call<V> = Shared<BoxFuture<'static, Arc<Brought<V>>>>;
+/// Tells each flight what it brought, as soon as it has.
+type Call = Shared<BoxFuture<'static, ()>>;
+
+/// A key of the batch that is not there, as far as this has looked.
+struct Missing<V> {
+    key: Key,
+    /// As callers know it.
+    bare: Arc<str>,
+    known: Option<Seen<V>>,
+}
 
 /// Who is still to depart, and who has departed and wants to be loaded.
 struct Roll<V>(Mutex<Option<oneshot::Sender<Vec<Wanted<V>>>>>, Mutex<Vec<Wanted<V>>>);
@@ -86,10 +94,11 @@ impl<V: Value> Cache<V> {
     /// The values under many keys, each with its own result, in the order of the keys. What is neither in memory nor
     /// below is loaded in one call, under one token; and with it what is stale or due to be refreshed, which is else
     /// read again in the background. A key that is being loaded is waited for, on another node too; who asks for one that
-    /// this loads waits for this. What another node was to load and did not is loaded in a further call.
+    /// this loads waits for this.
     ///
     /// `load` is told the keys that are to be loaded and gives a value, or a [`Loaded`], for each; [`Loaded::failed`]
-    /// for one that alone cannot be read. Of a key that it leaves out the source has no row. Timeouts count from when
+    /// for one that alone cannot be read. Of a key that it leaves out the source has no row. It is called once, unless
+    /// other nodes were to load some of the keys and did not: then again for those, each time under a token of its own. Timeouts count from when
     /// the call begins to wait for loads.
     ///
     /// ```
@@ -140,7 +149,7 @@ impl<V: Value> Cache<V> {
         let mut answers: HashMap<Arc<str>, Result<Answer<V>, Error>> = HashMap::new();
         let (mut missing, mut again) = (Vec::new(), Vec::new());
         for ((key, bare), (seen, settled)) in stored.into_iter().zip(bare).zip(sought) {
-            let wanted = Wanted { key, bare, known: seen };
+            let wanted = Missing { key, bare, known: seen };
             match settled {
                 Ok((answer, is_due)) => {
                     answers.insert(Arc::clone(&wanted.bare), Ok(answer));
@@ -214,7 +223,7 @@ impl<V: Value> Cache<V> {
     /// Places in the flights of these keys, by the keys as callers know them. Those that are new wait for one call.
     fn board_many<F, Fut, M, I, L>(
         &self,
-        wanted: Vec<Wanted<V>>,
+        wanted: Vec<Missing<V>>,
         terms: &Terms,
         load: F,
     ) -> HashMap<Arc<str>, Ticket<Answer<V>>>
@@ -227,25 +236,30 @@ impl<V: Value> Cache<V> {
     {
         let (departed, all) = oneshot::channel();
         let roll = Arc::new(Roll(Mutex::new(Some(departed)), Mutex::default()));
-        let call: Call<V> = self.clone().call(all, terms.clone(), load).boxed().shared();
-        let board = |wanted: Wanted<V>| {
+        let call: Call = self.clone().call(all, terms.clone(), load).boxed().shared();
+        let board = |sought: Missing<V>| {
             let (cache, roll, call) = (self.clone(), Arc::clone(&roll), call.clone());
-            let (key, bare, terms) = (wanted.key.clone(), Arc::clone(&wanted.bare), terms.clone());
+            let (key, bare, terms) = (sought.key.clone(), Arc::clone(&sought.bare), terms.clone());
             let id = key.clone();
             let run = move |_| async move {
-                let found = cache.found_since(&id, wanted.known.as_ref(), &terms).await;
+                let found = cache.found_since(&id, sought.known.as_ref(), &terms).await;
                 if let Some(answer) = found {
                     return Ok(answer);
                 }
                 if let Some(error) = cache.resting(&id) {
                     return Err(error);
                 }
-                roll.1.lock().push(wanted);
+                let (tell, told) = oneshot::channel();
+                let Missing { key, bare, known } = sought;
+                roll.1.lock().push(Wanted { key, bare, known, tell });
                 drop(roll);
-                let brought = call.await;
+                let answer = match select(told, call).await {
+                    Either::Left((answer, _)) => answer,
+                    Either::Right(((), told)) => told.await,
+                };
                 // The call answers for all that it was told of.
-                let none = || Error::new(ErrorKind::Source, format!("{id} was not loaded"));
-                brought.get(&id.id).cloned().unwrap_or_else(|| Err(none()))
+                let none = |_| Error::new(ErrorKind::Source, format!("{id} was not loaded"));
+                answer.map_err(none)?
             };
             (bare, self.loads.board(&key, &|scope| touches(scope, &key), run))
         };
@@ -255,15 +269,13 @@ impl<V: Value> Cache<V> {
         wanted.into_iter().map(board).collect()
     }
 
-    /// Loads what the flights that have departed want: in one call, and in another what other nodes were to load and did
-    /// not.
+    /// Loads what the flights that have departed want: in one call, unless other nodes are to load some of it and do not.
     async fn call<F, Fut, M, I, L>(
         self,
         all: oneshot::Receiver<Vec<Wanted<V>>>,
         terms: Terms,
         mut load: F,
-    ) -> Arc<Brought<V>>
-    where
+    ) where
         F: FnMut(LoadMany) -> Fut + Send + 'static,
         Fut: Future<Output = Result<M, Error>> + Send + 'static,
         M: IntoIterator<Item = (I, L)> + Send + 'static,
@@ -272,28 +284,27 @@ impl<V: Value> Cache<V> {
     {
         let mut wanted = all.await.unwrap_or_default();
         let mut queue = self.queue(&terms);
-        let mut brought = HashMap::new();
         while !wanted.is_empty() {
-            let Turns { own, leases, others, found } = self.turns(wanted, &mut queue, &terms).await;
-            brought.extend(found.into_iter().map(|(id, answer)| (id, Ok(answer))));
-            let keys = own.iter().map(|wanted| wanted.key.clone()).collect();
+            let Turns { mut own, leases, others } = self.turns(wanted, &mut queue, &terms).await;
+            let mut answers = Vec::new();
             if !own.is_empty() {
-                self.load_many(own, &terms, &mut load, &mut brought).await;
+                answers = self.load_many(&mut own, &terms, &mut load).await;
             }
-            self.give_back(leases, keys);
+            // Before anybody is told: when all have been, this goes no further.
+            self.give_back(leases, own.iter().map(|wanted| wanted.key.clone()).collect());
+            own.into_iter().zip(answers).for_each(|(wanted, answer)| wanted.tell(answer));
             wanted = others;
         }
-        Arc::new(brought)
     }
 
-    /// Loads these keys in one call, under one token.
+    /// What these keys come to, in their order: loaded in one call, under one token.
     async fn load_many<F, Fut, M, I, L>(
         &self,
-        mut wanted: Vec<Wanted<V>>,
+        wanted: &mut [Wanted<V>],
         terms: &Terms,
         load: &mut F,
-        brought: &mut Brought<V>,
-    ) where
+    ) -> Vec<Result<Answer<V>, Error>>
+    where
         F: FnMut(LoadMany) -> Fut + Send + 'static,
         Fut: Future<Output = Result<M, Error>> + Send + 'static,
         M: IntoIterator<Item = (I, L)> + Send + 'static,
@@ -302,7 +313,7 @@ impl<V: Value> Cache<V> {
     {
         let token = self.token();
         let stamp = Stamp::new(token, self.inner.clock.now());
-        for Wanted { key, known, .. } in &mut wanted {
+        for Wanted { key, known, .. } in &mut *wanted {
             *known = self.still(key, known.take(), terms);
         }
         let keys: Vec<Key> = wanted.iter().map(|wanted| wanted.key.clone()).collect();
@@ -313,16 +324,16 @@ impl<V: Value> Cache<V> {
             let loaded = loaded.map(|(bare, loaded)| (bare.as_ref().to_owned(), loaded.into()));
             Ok(loaded.collect::<HashMap<String, Loaded<V>>>())
         };
-        match self.ask(&what, &keys, terms, call).await {
-            Err(error) => brought.extend(keys.into_iter().map(|key| (key.id, Err(error.clone())))),
-            Ok(mut loaded) => {
-                for Wanted { key, bare, known } in wanted {
-                    let own = loaded.remove(&*bare).unwrap_or_else(Loaded::absent);
-                    let answer = self.take(&key, stamp, own, known, terms).await;
-                    brought.insert(key.id, answer);
-                }
-            }
+        let mut loaded = match self.ask(&what, &keys, terms, call).await {
+            Ok(loaded) => loaded,
+            Err(error) => return keys.iter().map(|_| Err(error.clone())).collect(),
+        };
+        let mut answers = Vec::with_capacity(wanted.len());
+        for Wanted { key, bare, known, .. } in wanted {
+            let own = loaded.remove(&**bare).unwrap_or_else(Loaded::absent);
+            answers.push(self.take(key, stamp, own, known.take(), terms).await);
         }
+        answers
     }
 }
 

@@ -6,8 +6,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::join_all;
-use samovar_core::{Key, Verdict};
+use futures_channel::oneshot;
+use samovar_core::{Error, Key, Verdict};
 
 use super::Cache;
 use super::answer::{Answer, Outcome};
@@ -40,6 +40,15 @@ pub(super) struct Wanted<V> {
     /// As callers know it.
     pub(super) bare: Arc<str>,
     pub(super) known: Option<Seen<V>>,
+    /// Told the answer as soon as there is one, whatever the others of the batch wait for.
+    pub(super) tell: oneshot::Sender<Result<Answer<V>, Error>>,
+}
+
+impl<V> Wanted<V> {
+    pub(super) fn tell(self, answer: Result<Answer<V>, Error>) {
+        // Nobody may wait any more.
+        let _ = self.tell.send(answer);
+    }
 }
 
 /// Whose turn it is with each key of a batch.
@@ -48,10 +57,8 @@ pub(super) struct Turns<V> {
     pub(super) own: Vec<Wanted<V>>,
     /// … for as long as it holds these.
     pub(super) leases: Vec<Lease>,
-    /// Another node's.
+    /// Other nodes'. Who waits for what they have loaded by now has been told.
     pub(super) others: Vec<Wanted<V>>,
-    /// What other nodes have loaded, by stored id.
-    pub(super) found: Vec<(Arc<str>, Answer<V>)>,
 }
 
 /// Waits for other nodes: at most for twice the time of a lease, so that of those who wait for one that died another takes
@@ -95,7 +102,7 @@ impl<V: Value> Cache<V> {
         queue: &mut Option<Queue<'_>>,
         terms: &Terms,
     ) -> Turns<V> {
-        let all = |own| Turns { own, leases: Vec::new(), others: Vec::new(), found: Vec::new() };
+        let all = |own| Turns { own, leases: Vec::new(), others: Vec::new() };
         let Some(waiting) = queue else { return all(wanted) };
         let keys: Vec<&Key> = wanted.iter().map(|wanted| &wanted.key).collect();
         let Ok(leases) = waiting.leases.take_many(&keys, waiting.time).await else {
@@ -107,33 +114,27 @@ impl<V: Value> Cache<V> {
         let keys = |of: Vec<(Wanted<V>, _)>| of.into_iter().map(|(wanted, _)| wanted).collect();
         let (mut own, mut others): (Vec<_>, Vec<_>) = (keys(own), keys(others));
         let leases: Vec<Lease> = leases.into_iter().flatten().collect();
-        let mut found = Vec::new();
         if own.is_empty() {
             if !self.wait_in(waiting, others.len()).await {
                 *queue = None;
                 return all(others);
             }
-            others = self.not_found(others, &mut found, terms).await;
+            others = self.not_found(others, terms).await;
         } else {
             // Who had them before may have loaded.
-            own = self.not_found(own, &mut found, terms).await;
+            own = self.not_found(own, terms).await;
         }
-        Turns { own, leases, others, found }
+        Turns { own, leases, others }
     }
 
-    /// Those of a batch that no other node has loaded; the others are `found`.
-    async fn not_found(
-        &self,
-        wanted: Vec<Wanted<V>>,
-        found: &mut Vec<(Arc<str>, Answer<V>)>,
-        terms: &Terms,
-    ) -> Vec<Wanted<V>> {
-        let below = wanted.iter().map(|of| self.found_below(&of.key, of.known.as_ref(), terms));
-        let below = join_all(below).await;
+    /// Those of a batch that no other node has loaded; who waits for the others is told.
+    async fn not_found(&self, wanted: Vec<Wanted<V>>, terms: &Terms) -> Vec<Wanted<V>> {
+        let keys: Vec<Key> = wanted.iter().map(|wanted| wanted.key.clone()).collect();
+        let below = self.seek_many_below_again(&keys, !terms.options.skip_memory).await;
         let mut missing = Vec::new();
         for (wanted, below) in wanted.into_iter().zip(below) {
-            match below {
-                Some(answer) => found.push((wanted.key.id, answer)),
+            match below.and_then(|seen| self.newer(&seen, wanted.known.as_ref())) {
+                Some(answer) => wanted.tell(Ok(answer)),
                 None => missing.push(wanted),
             }
         }
@@ -173,12 +174,17 @@ impl<V: Value> Cache<V> {
         terms: &Terms,
     ) -> Option<Answer<V>> {
         let seen = self.seek_below_again(key, !terms.options.skip_memory).await?;
+        self.newer(&seen, known)
+    }
+
+    /// The answer that something makes if it is fresh and was read later than what is known.
+    fn newer(&self, seen: &Seen<V>, known: Option<&Seen<V>>) -> Option<Answer<V>> {
         let is_later = known.is_none_or(|known| {
             seen.stamp().read_at > known.stamp().read_at
                 && !is_same(seen.parts(), known.parts(), seen.lifetime())
         });
         let now = self.inner.clock.now();
-        (seen.verdict == Verdict::Fresh && is_later).then(|| self.answer(&seen, Outcome::Hit, now))
+        (seen.verdict == Verdict::Fresh && is_later).then(|| self.answer(seen, Outcome::Hit, now))
     }
 
     /// Lets go of leases once others find what was loaded under them.
@@ -191,7 +197,9 @@ impl<V: Value> Cache<V> {
             for key in keys {
                 cache.inner.stack.written(&key).await;
             }
-            drop(leases);
+            if let Some(all) = &cache.inner.leases {
+                all.give_back(leases).await;
+            }
         });
     }
 }

@@ -322,21 +322,20 @@ impl MemoryTier {
         let steps = takes.saturating_sub(charged).div_ceil(step);
         let held_back = books.withheld / step;
         // Down only when it is by more than one: it shall not change to and fro.
-        let is_moved = steps > held_back || steps + 1 < held_back;
-        if is_moved {
+        if steps > held_back || steps + 1 < held_back {
             books.withheld = steps * step;
             let shards = self.table.num_shards() as u64;
             self.table.set_capacity(self.room(books) / shards * shards);
             self.write_off(None, books, gone);
+            // The table has changed them with its capacity.
+            books.ghosts = 0;
         }
         let room = self.room(books);
         // What few entries take says little of those to come.
         if total.bytes >= room / 2 {
             let per_byte = total.entries as f64 / total.bytes.max(1) as f64;
             let ghosts = (GHOSTS * per_byte * room as f64) as u64;
-            let is_far = ghosts.abs_diff(books.ghosts) > books.ghosts / 8;
-            // The table itself has changed them with its capacity.
-            if is_far || is_moved {
+            if ghosts.abs_diff(books.ghosts) > books.ghosts / 8 {
                 books.ghosts = ghosts;
                 self.table.set_ghost_capacity(ghosts as usize);
             }

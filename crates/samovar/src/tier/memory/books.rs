@@ -26,7 +26,7 @@ pub(super) struct Books {
     /// Of all caches.
     total: CacheUsage,
     last_rank: u64,
-    /// How many keys of what had to go the table remembers; see [`super::MemoryTier::settle`].
+    /// So many keys of what had to go the table was told to remember; see [`super::MemoryTier::settle`].
     pub(super) ghosts: u64,
     /// Bytes of the budget that are held back; see [`super::MemoryTier::settle`].
     pub(super) withheld: u64,
