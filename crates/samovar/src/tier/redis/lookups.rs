@@ -213,8 +213,8 @@ fn fail(batch: &Together, seats: Vec<usize>, error: &Error) {
     batch.end(seats.into_iter().map(|seat| (seat, Err(error.clone()))));
 }
 
-/// So many go together, of all that are under way. Measured (`cargo xtask bench cache redis`): with halves two couriers fall
-/// into step, each waiting for the other's callers.
+/// So many go together, of all that are under way. Measured: with a half, and with more than three
+/// quarters, an answer takes longer (`BENCHMARKS.md`).
 fn share(under_way: usize) -> usize {
     (2 * under_way / 3).clamp(BUSY, TOGETHER)
 }
