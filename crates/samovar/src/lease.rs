@@ -159,8 +159,11 @@ impl Leases {
     }
 
     /// Gives several back, in one trip for up to a thousand. Each goes by itself if it is dropped.
-    pub(crate) async fn give_back(&self, leases: Vec<Lease>) {
-        let going = leases.iter().filter_map(|lease| self.is_done(&lease.name, lease.token));
+    pub(crate) async fn give_back(&self, mut leases: Vec<Lease>) {
+        // Without its name a lease gives nothing back when it is dropped.
+        let going = leases
+            .iter_mut()
+            .filter_map(|lease| self.is_done(&std::mem::take(&mut lease.name), lease.token));
         let going: Vec<Going> = going.collect();
         for going in going.chunks(AT_ONCE) {
             let back = going.iter().map(|going| vec![give_back(&going.name, going.token)]);
@@ -384,11 +387,28 @@ mod tests {
         let none = take(&other).iter().enumerate().all(|(at, had)| had.is_some() == (at == 7));
         assert!(none, "the others are held");
         block_on(one.give_back(taken.into_iter().flatten().collect()));
-        drop(foreign);
-        let kept = one.held();
-        assert_eq!(kept, [keys[3].clone()], "somebody still holds it");
+        assert_eq!(one.held(), [keys[3].clone()]);
+        let holders =
+            |of: &Leases| of.inner.own.lock().values().map(|own| own.holders).sum::<usize>();
+        assert_eq!(holders(&one), 1, "the one who took it first still has it");
         let names = server.cli(&["KEYS", "t:_lease:*"]).unwrap();
-        assert!(names.lines().count() <= 2, "{names}");
+        assert!(names.contains("t:_lease:c:3") && names.lines().count() <= 2, "{names}");
+        drop(foreign);
+    }
+
+    #[test]
+    fn who_is_stopped_while_giving_back_gives_it_back_at_the_end() {
+        let server = Server::launch(&Setup::new()).unwrap();
+        let leases = leases(&server);
+        let keys = [Key::new("c", "1"), Key::new("c", "2")];
+        let taken = block_on(leases.take_many(&[&keys[0], &keys[1]], LONG)).unwrap();
+        server.pause().unwrap();
+        let going = leases.give_back(taken.into_iter().flatten().collect()).now_or_never();
+        server.resume().unwrap();
+        assert!(going.is_none(), "it waited for an answer");
+        assert_eq!(leases.held().len(), 2);
+        block_on(leases.end());
+        assert_eq!(server.cli(&["EXISTS", "t:_lease:c:1", "t:_lease:c:2"]).unwrap(), "0");
     }
 
     #[test]

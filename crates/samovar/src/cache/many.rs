@@ -98,8 +98,8 @@ impl<V: Value> Cache<V> {
     ///
     /// `load` is told the keys that are to be loaded and gives a value, or a [`Loaded`], for each; [`Loaded::failed`]
     /// for one that alone cannot be read. Of a key that it leaves out the source has no row. It is called once, unless
-    /// other nodes were to load some of the keys and did not: then again for those, each time under a token of its own. Timeouts count from when
-    /// the call begins to wait for loads.
+    /// other nodes were to load some of the keys and did not: then again for those, each time under a token of its own.
+    /// Timeouts count from when the call begins to wait for loads.
     ///
     /// ```
     /// # use samovar::{CachePolicy, LoadMany, ReadOptions, Samovar, Settings};

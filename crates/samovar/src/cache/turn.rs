@@ -40,7 +40,7 @@ pub(super) struct Wanted<V> {
     /// As callers know it.
     pub(super) bare: Arc<str>,
     pub(super) known: Option<Seen<V>>,
-    /// Told the answer as soon as there is one, whatever the others of the batch wait for.
+    /// Told the answer when there is one, whatever the others of the batch wait for still.
     pub(super) tell: oneshot::Sender<Result<Answer<V>, Error>>,
 }
 

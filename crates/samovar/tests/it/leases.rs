@@ -364,7 +364,6 @@ fn for_keys_that_another_node_keeps_a_batch_waits_two_leases_and_no_longer() {
         held.iter().for_each(|name| drop(server.cli(&["SET", name, "another's"]).unwrap()));
         let clock = SystemClock::new();
         let asked = node.ask(&["2", "1"]);
-        node.waits(2).await;
         node.say.send(Ok(())).unwrap();
         let answers = told(asked.await.unwrap());
         assert_eq!(answers, ["2", "1"].map(|key| (key.to_owned(), Outcome::Loaded)));
