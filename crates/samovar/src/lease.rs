@@ -164,7 +164,11 @@ impl Leases {
         let going = leases
             .iter_mut()
             .filter_map(|lease| self.is_done(&std::mem::take(&mut lease.name), lease.token));
-        let going: Vec<Going> = going.collect();
+        self.see_off(going.collect()).await;
+    }
+
+    /// Removes what is being given back.
+    async fn see_off(&self, going: Vec<Going>) {
         for going in going.chunks(AT_ONCE) {
             let back = going.iter().map(|going| vec![give_back(&going.name, going.token)]);
             self.inner.connection.ask(back.collect()).await;
@@ -290,11 +294,8 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         let Some(going) = self.leases.is_done(&self.name, self.token) else { return };
-        self.leases.inner.tasks.spawn(async move {
-            let back = give_back(&going.name, going.token);
-            let _ = going.leases.inner.connection.one(&back).await;
-            going.is_over();
-        });
+        let leases = self.leases.clone();
+        self.leases.inner.tasks.spawn(async move { leases.see_off(vec![going]).await });
     }
 }
 

@@ -19,8 +19,8 @@ use crate::{Outcome, child, line};
 const KEYS: usize = 100_000;
 /// Of the distribution by which keys are asked for: that of YCSB.
 const EXPONENT: f64 = 0.99;
-/// Gets of each thread in a turn of a side: fifty milliseconds to three hundred. The machine's memory is slower or faster by half for
-/// seconds, and turns that are short and many meet the same of both.
+/// Gets of each thread in a turn of a side: fifty milliseconds to three hundred. The machine's memory is slower or
+/// faster by half for seconds, and turns that are short and many meet the same of both.
 const GETS: usize = 1 << 18;
 const ROUNDS: usize = 28;
 

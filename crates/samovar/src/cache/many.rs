@@ -34,6 +34,10 @@ type Sought<V> = (Option<Seen<V>>, Result<(Answer<V>, bool), Option<Seen<V>>>);
 /// Tells each flight what it brought, as soon as it has.
 type Call = Shared<BoxFuture<'static, ()>>;
 
+/// A caller's loader: gives what it has read by the keys as callers know them.
+type Loader<V> = Box<dyn FnMut(LoadMany) -> BoxFuture<'static, Read<V>> + Send>;
+type Read<V> = Result<HashMap<String, Loaded<V>>, Error>;
+
 /// A key of the batch that is not there, as far as this has looked.
 struct Missing<V> {
     key: Key,
@@ -127,7 +131,7 @@ impl<V: Value> Cache<V> {
         &self,
         keys: &[K],
         options: ReadOptions,
-        load: F,
+        mut load: F,
     ) -> Vec<Result<Answer<V>, Error>>
     where
         K: AsRef<str>,
@@ -176,6 +180,11 @@ impl<V: Value> Cache<V> {
             return in_order(keys, &answers);
         }
         let patience = Patience::new(&self.inner.clock, &terms);
+        let load: Loader<V> = Box::new(move |told| {
+            let read = load(told);
+            let row = |(bare, loaded): (I, L)| (bare.as_ref().to_owned(), loaded.into());
+            async move { Ok(read.await?.into_iter().map(row).collect()) }.boxed()
+        });
         let mut tickets = self.board_many(all, &terms, load);
         if !waits {
             tickets.into_values().for_each(|ticket| self.go_behind(ticket));
@@ -221,19 +230,12 @@ impl<V: Value> Cache<V> {
     }
 
     /// Places in the flights of these keys, by the keys as callers know them. Those that are new wait for one call.
-    fn board_many<F, Fut, M, I, L>(
+    fn board_many(
         &self,
         wanted: Vec<Missing<V>>,
         terms: &Terms,
-        load: F,
-    ) -> HashMap<Arc<str>, Ticket<Answer<V>>>
-    where
-        F: FnMut(LoadMany) -> Fut + Send + 'static,
-        Fut: Future<Output = Result<M, Error>> + Send + 'static,
-        M: IntoIterator<Item = (I, L)> + Send + 'static,
-        I: AsRef<str> + 'static,
-        L: Into<Loaded<V>> + 'static,
-    {
+        load: Loader<V>,
+    ) -> HashMap<Arc<str>, Ticket<Answer<V>>> {
         let (departed, all) = oneshot::channel();
         let roll = Arc::new(Roll(Mutex::new(Some(departed)), Mutex::default()));
         let call: Call = self.clone().call(all, terms.clone(), load).boxed().shared();
@@ -270,18 +272,7 @@ impl<V: Value> Cache<V> {
     }
 
     /// Loads what the flights that have departed want: in one call, unless other nodes are to load some of it and do not.
-    async fn call<F, Fut, M, I, L>(
-        self,
-        all: oneshot::Receiver<Vec<Wanted<V>>>,
-        terms: Terms,
-        mut load: F,
-    ) where
-        F: FnMut(LoadMany) -> Fut + Send + 'static,
-        Fut: Future<Output = Result<M, Error>> + Send + 'static,
-        M: IntoIterator<Item = (I, L)> + Send + 'static,
-        I: AsRef<str> + 'static,
-        L: Into<Loaded<V>> + 'static,
-    {
+    async fn call(self, all: oneshot::Receiver<Vec<Wanted<V>>>, terms: Terms, mut load: Loader<V>) {
         let mut wanted = all.await.unwrap_or_default();
         let mut queue = self.queue(&terms);
         while !wanted.is_empty() {
@@ -298,19 +289,12 @@ impl<V: Value> Cache<V> {
     }
 
     /// What these keys come to, in their order: loaded in one call, under one token.
-    async fn load_many<F, Fut, M, I, L>(
+    async fn load_many(
         &self,
         wanted: &mut [Wanted<V>],
         terms: &Terms,
-        load: &mut F,
-    ) -> Vec<Result<Answer<V>, Error>>
-    where
-        F: FnMut(LoadMany) -> Fut + Send + 'static,
-        Fut: Future<Output = Result<M, Error>> + Send + 'static,
-        M: IntoIterator<Item = (I, L)> + Send + 'static,
-        I: AsRef<str> + 'static,
-        L: Into<Loaded<V>> + 'static,
-    {
+        load: &mut Loader<V>,
+    ) -> Vec<Result<Answer<V>, Error>> {
         let token = self.token();
         let stamp = Stamp::new(token, self.inner.clock.now());
         for Wanted { key, known, .. } in &mut *wanted {
@@ -319,11 +303,8 @@ impl<V: Value> Cache<V> {
         let keys: Vec<Key> = wanted.iter().map(|wanted| wanted.key.clone()).collect();
         let told = LoadMany { token, keys: wanted.iter().map(|w| Arc::clone(&w.bare)).collect() };
         let what = format!("{} keys of {}", keys.len(), self.policy.name);
-        let call = async move {
-            let loaded = load(told).await?.into_iter();
-            let loaded = loaded.map(|(bare, loaded)| (bare.as_ref().to_owned(), loaded.into()));
-            Ok(loaded.collect::<HashMap<String, Loaded<V>>>())
-        };
+        // It is called only when it is waited for: so its panic is caught there, too.
+        let call = async move { load(told).await };
         let mut loaded = match self.ask(&what, &keys, terms, call).await {
             Ok(loaded) => loaded,
             Err(error) => return keys.iter().map(|_| Err(error.clone())).collect(),

@@ -69,8 +69,7 @@ fn child() {
         return;
     };
     let load_lease = Some(Duration::from_millis(time.parse().unwrap()));
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
+    together(async {
         let samovar = open(&url).await;
         let policy = CachePolicy { load_lease, ..CachePolicy::named("c") };
         let cache = samovar.cache::<String>(policy);
