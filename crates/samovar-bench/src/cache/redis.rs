@@ -1,7 +1,9 @@
 //! What a hit in Redis costs, beside a bare GET by the client that is used.
 
 use std::hint::black_box;
-use std::time::Instant;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::Scope;
+use std::time::{Duration, Instant};
 
 use ::redis::aio::MultiplexedConnection;
 use futures_util::{StreamExt, stream};
@@ -16,7 +18,7 @@ use crate::{Outcome, child, line};
 
 const KEYS: usize = 1_000;
 const SIZE: usize = 1_024;
-/// Turns are short, some fifty to a hundred milliseconds, and many: the machine is slower or faster by a quarter for
+/// Turns are short, some twenty to a hundred milliseconds, and many: the machine is slower or faster by a quarter for
 /// seconds, and so all sides meet the same of it.
 const ROUNDS: usize = 36;
 /// So many are asked for at once, and so many in a turn of a side.
@@ -25,25 +27,11 @@ const MODES: [(&str, usize, usize); 2] = [("sequential", 1, 1_000), ("64", 64, 1
 /// client.
 const SIDES: [&str; 3] = ["now", "pttl", "raw"];
 
-/// All sides over one server, each by a connection of its own.
-struct Sides {
-    now: Cache<Bytes<SIZE>>,
-    pttl: Cache<Bytes<SIZE>>,
-    raw: MultiplexedConnection,
-    keys: Vec<String>,
-}
-
 /// The sides in turns, the first of them another in each round; the lines to print, ratios first.
 pub(super) fn measure() -> Outcome<Vec<String>> {
     let server = Server::launch(&Setup::new()).map_err(|e| e.to_string())?;
-    let runtime = child::runtime()?;
-    runtime.block_on(async {
-        let open = || async {
-            let redis = Some(RedisSettings::standalone([server.url()])?);
-            Samovar::open(Settings { redis, ..super::settings() }).await
-        };
-        let (now, pttl) = (open().await?, open().await?);
-        let sides = fill(&now, &pttl, &server).await?;
+    std::thread::scope(|scope| {
+        let sides = SIDES.map(|name| Side::start(scope, name, server.url()));
         let (mut ratios, mut times) = (Vec::new(), Vec::new());
         let mut worst = [0.0_f64; 2];
         for (mode, at_once, gets) in MODES {
@@ -51,7 +39,7 @@ pub(super) fn measure() -> Outcome<Vec<String>> {
             for round in 0..=ROUNDS {
                 for turn in 0..SIDES.len() {
                     let side = (round + turn) % SIDES.len();
-                    let took = turn_of(&sides, side, at_once, gets).await?;
+                    let took = sides[side].take(Turn { at_once, gets })?;
                     // The first round brings everything into the processors' caches.
                     if round > 0 {
                         nanos[side].push(took);
@@ -76,68 +64,129 @@ pub(super) fn measure() -> Outcome<Vec<String>> {
         ];
         lines.extend(ratios);
         lines.extend(times);
-        now.close().await?;
-        pttl.close().await?;
         Ok(lines)
     })
 }
 
-async fn fill(now: &Samovar, pttl: &Samovar, server: &Server) -> Outcome<Sides> {
-    let policy = |name, stale_window| CachePolicy {
-        memory: false,
-        disk: false,
-        stale_window,
-        ..CachePolicy::named(name)
-    };
-    let window = super::policy().stale_window;
-    let client = ::redis::Client::open(server.url())?;
-    let mut sides = Sides {
-        now: now.cache(policy("now", std::time::Duration::ZERO)),
-        pttl: pttl.cache(policy("pttl", window)),
-        raw: client.get_multiplexed_async_connection().await?,
-        keys: (0..KEYS).map(super::key).collect(),
-    };
-    for (id, key) in sides.keys.iter().enumerate() {
-        let value = [id as u8; SIZE];
-        sides.now.put(key, Bytes(value), super::whole(now));
-        sides.pttl.put(key, Bytes(value), super::whole(pttl));
-        let set = ::redis::cmd("SET").arg(key).arg(&value).arg("PX").arg(3_600_000).to_owned();
-        set.exec_async(&mut sides.raw).await?;
-    }
-    now.flush().await?;
-    pttl.flush().await?;
-    Ok(sides)
+/// So many gets, of which so many are under way at once.
+#[derive(Clone, Copy)]
+struct Turn {
+    at_once: usize,
+    gets: usize,
 }
 
-/// Nanoseconds that a get takes, of one after the other or of so many at once.
-async fn turn_of(sides: &Sides, side: usize, at_once: usize, gets: usize) -> Outcome<f64> {
-    let keys = sides.keys.iter().cycle().take(gets);
-    let begun = Instant::now();
-    let hits: usize = match SIDES[side] {
-        "raw" => {
-            let gets = keys.map(|key| {
-                let mut raw = sides.raw.clone();
-                async move {
-                    let got = ::redis::cmd("GET").arg(key).query_async::<Vec<u8>>(&mut raw).await;
-                    usize::from(black_box(got).is_ok_and(|value| value.len() == SIZE))
-                }
-            });
-            added(gets, at_once).await
-        }
-        ours => {
-            let cache = if ours == "now" { &sides.now } else { &sides.pttl };
-            let gets = keys.map(|key| async move {
-                let found = black_box(cache.get(key).await);
-                usize::from(found.is_some_and(|found| found.tier == TierName::Redis))
-            });
-            added(gets, at_once).await
-        }
-    };
-    let took = begun.elapsed();
-    if hits != gets {
-        return Err(format!("{hits} hits in {gets} gets of {}", SIDES[side]).into());
+/// A side, over the server of all: on a connection, a runtime and a thread of its own, as a program has them. On one
+/// runtime the tasks of one side end up where those of another have left its threads.
+struct Side {
+    turns: Sender<Turn>,
+    took: Receiver<Result<f64, String>>,
+}
+
+impl Side {
+    fn start<'scope>(scope: &'scope Scope<'scope, '_>, name: &'static str, url: String) -> Side {
+        let ((turns, due), (send, took)) = (channel(), channel());
+        scope.spawn(move || {
+            if let Err(error) = run(name, &url, due, &send) {
+                // Where nobody hears it, another side has failed before.
+                let _ = send.send(Err(format!("{name}: {error}")));
+            }
+        });
+        Side { turns, took }
     }
-    Ok(took.as_secs_f64() * 1e9 / gets as f64)
+
+    /// Nanoseconds that a get took in a turn.
+    fn take(&self, turn: Turn) -> Outcome<f64> {
+        // To one that has failed it cannot be sent: then what it has said is received.
+        let _ = self.turns.send(turn);
+        Ok(self.took.recv()??)
+    }
+}
+
+/// The turns of a side, as they are due.
+fn run(
+    name: &str,
+    url: &str,
+    due: Receiver<Turn>,
+    took: &Sender<Result<f64, String>>,
+) -> Outcome<()> {
+    let runtime = child::runtime()?;
+    let keys: Vec<String> = (0..KEYS).map(super::key).collect();
+    let client = runtime.block_on(Client::filled(name, url, &keys))?;
+    for turn in due {
+        took.send(Ok(runtime.block_on(client.take(turn, &keys))?))?;
+    }
+    runtime.block_on(client.close())
+}
+
+enum Client {
+    Ours(Samovar, Cache<Bytes<SIZE>>),
+    Raw(MultiplexedConnection),
+}
+
+impl Client {
+    /// A client, with a value for each of the keys.
+    async fn filled(name: &str, url: &str, keys: &[String]) -> Outcome<Client> {
+        let values = (0..).map(|id: usize| [id as u8; SIZE]);
+        if name == "raw" {
+            let client = ::redis::Client::open(url)?;
+            let mut raw = client.get_multiplexed_async_connection().await?;
+            for (key, value) in keys.iter().zip(values) {
+                let set = ::redis::cmd("SET").arg(key).arg(&value).arg("PX").arg(3_600_000).take();
+                set.exec_async(&mut raw).await?;
+            }
+            return Ok(Client::Raw(raw));
+        }
+        let redis = Some(RedisSettings::standalone([url])?);
+        let samovar = Samovar::open(Settings { redis, ..super::settings() }).await?;
+        let stale_window =
+            if name == "pttl" { super::policy().stale_window } else { Duration::ZERO };
+        let named = CachePolicy::named(name);
+        let policy = CachePolicy { memory: false, disk: false, stale_window, ..named };
+        let cache = samovar.cache(policy);
+        for (key, value) in keys.iter().zip(values) {
+            cache.put(key, Bytes(value), super::whole(&samovar));
+        }
+        samovar.flush().await?;
+        Ok(Client::Ours(samovar, cache))
+    }
+
+    /// Nanoseconds that a get takes.
+    async fn take(&self, turn: Turn, keys: &[String]) -> Outcome<f64> {
+        let Turn { at_once, gets } = turn;
+        let keys = keys.iter().cycle().take(gets);
+        let begun = Instant::now();
+        let hits: usize = match self {
+            Client::Raw(raw) => {
+                let gets = keys.map(|key| {
+                    let mut raw = raw.clone();
+                    async move {
+                        let got = ::redis::cmd("GET").arg(key).query_async(&mut raw).await;
+                        usize::from(black_box(got).is_ok_and(|value: Vec<u8>| value.len() == SIZE))
+                    }
+                });
+                added(gets, at_once).await
+            }
+            Client::Ours(_, cache) => {
+                let gets = keys.map(|key| async move {
+                    let found = black_box(cache.get(key).await);
+                    usize::from(found.is_some_and(|found| found.tier == TierName::Redis))
+                });
+                added(gets, at_once).await
+            }
+        };
+        let took = begun.elapsed();
+        if hits != gets {
+            return Err(format!("{hits} hits in {gets} gets").into());
+        }
+        Ok(took.as_secs_f64() * 1e9 / gets as f64)
+    }
+
+    async fn close(self) -> Outcome<()> {
+        match self {
+            Client::Ours(samovar, _) => Ok(samovar.close().await?),
+            Client::Raw(_) => Ok(()),
+        }
+    }
 }
 
 /// The sum of what futures give, of which so many are under way at once.
