@@ -13,7 +13,7 @@ use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::Registry;
-use samovar::Snapshot;
+use samovar::Counts;
 use samovar_core::{TierName, Usage};
 use samovar_levels::{Engine, EngineCounters};
 use serde_json::{Map, Value, json};
@@ -53,7 +53,7 @@ pub(crate) async fn stats(State(app): State<App>) -> Result<Response, Refusal> {
     let by_tier = engine.samovar().counters().snapshot();
     for (tier, used) in &all {
         let total = used.total();
-        let levels: Map<String, Value> = used
+        let caches: Map<String, Value> = used
             .caches
             .iter()
             .map(|(cache, one)| {
@@ -64,7 +64,7 @@ pub(crate) async fn stats(State(app): State<App>) -> Result<Response, Refusal> {
             tier.as_str().into(),
             json!({
                 "entries": total.entries, "bytes": total.bytes, "max_bytes": used.max_bytes,
-                "levels": levels,
+                "caches": caches,
             }),
         );
     }
@@ -75,7 +75,6 @@ pub(crate) async fn stats(State(app): State<App>) -> Result<Response, Refusal> {
         "total_requests": requests,
         "hit_rate": rate(hits, requests),
         "counters": counted,
-        "lookups": lookups(&by_tier),
         "caches": by_cache(&by_tier, &all),
         "tiers": usage,
         "refreshing": engine.refreshing(),
@@ -83,23 +82,8 @@ pub(crate) async fn stats(State(app): State<App>) -> Result<Response, Refusal> {
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response())
 }
 
-/// Hits, misses and the like, by tier and level.
-fn lookups(counted: &Snapshot) -> Value {
-    let mut tiers: Map<String, Value> = Map::new();
-    for (cache, by_tier) in &counted.lookups {
-        for (tier, found) in by_tier {
-            let tier = tiers.entry(tier.as_str()).or_insert_with(|| json!({}));
-            tier[&**cache] = json!({
-                "hits": found.hits, "stale": found.stale,
-                "misses": found.misses, "refused": found.refused,
-            });
-        }
-    }
-    Value::Object(tiers)
-}
-
 /// What was counted, cache by cache and tier by tier.
-fn by_cache(counted: &Snapshot, usage: &[(TierName, Usage)]) -> Value {
+fn by_cache(counted: &Counts, usage: &[(TierName, Usage)]) -> Value {
     let caches = counted.lookups.iter().map(|(cache, by_tier)| {
         let kept = |name: TierName| {
             let of = usage.iter().find(|(tier, _)| *tier == name);
@@ -186,11 +170,13 @@ pub(crate) async fn metrics(State(app): State<App>) -> Response {
                 entries.get_or_create(&labels).set(one.entries as i64);
             }
         }
-        let mut lookups = |name, help| family::<Counter>(&mut registry, name, help);
-        let hits = lookups("lookup_hits", "Lookups that found a fresh entry");
-        let stale = lookups("lookup_stale", "Lookups that found a stale entry");
-        let misses = lookups("lookup_misses", "Lookups that found nothing");
-        let refused = lookups("lookup_refused", "Lookups that the fence refused");
+        let mut counter = |name, help| family::<Counter>(&mut registry, name, help);
+        let hits = counter("lookup_hits", "Lookups that found a fresh entry");
+        let stale = counter("lookup_stale", "Lookups that found a stale entry");
+        let misses = counter("lookup_misses", "Lookups that found nothing");
+        let refused = counter("lookup_refused", "Lookups that the fence refused");
+        let sets = counter("sets", "Entries handed to a tier");
+        let deletes = counter("deletes", "Keys that a tier was told to forget");
         let counted = engine.samovar().counters().snapshot();
         for (cache, by_tier) in &counted.lookups {
             for (tier, found) in by_tier {
@@ -200,13 +186,19 @@ pub(crate) async fn metrics(State(app): State<App>) -> Response {
                     (&stale, found.stale),
                     (&misses, found.misses),
                     (&refused, found.refused),
+                    (&sets, found.sets),
+                    (&deletes, found.deletes),
                 ] {
                     family.get_or_create(&labels).inc_by(value);
                 }
             }
         }
-        for (event, value) in counted.events {
-            registry.register(event.as_str(), "Events in the tiers", ConstCounter::new(value));
+        for (what, value) in counted.others {
+            registry.register(
+                what.as_str(),
+                "Counted since the start, or since the last reset",
+                ConstCounter::new(value),
+            );
         }
     }
     let mut text = String::new();
@@ -220,10 +212,10 @@ pub(crate) async fn metrics(State(app): State<App>) -> Response {
 type Labels = [(&'static str, String); 2];
 
 fn labels(tier: TierName, cache: &str) -> Labels {
-    [("tier", tier.as_str().into()), ("level", cache.into())]
+    [("tier", tier.as_str().into()), ("cache", cache.into())]
 }
 
-/// A metric by tier and level: one name, described once.
+/// A metric by tier and cache, levels among them: one name, described once.
 fn family<M>(registry: &mut Registry, name: &str, help: &str) -> Family<Labels, M>
 where
     M: EncodeMetric + TypedMetric + Default + std::fmt::Debug + Send + Sync + 'static,

@@ -448,7 +448,7 @@ impl<V: Value> Cache<V> {
     /// A Redis that is left alone because it is out of order is not waited for.
     ///
     /// ```
-    /// # use samovar::{CachePolicy, Event, Samovar, Settings};
+    /// # use samovar::{CachePolicy, Counted, Samovar, Settings};
     /// # use samovar_core::{ErrorKind, Part, Parts, Stamp};
     /// # let directory = tempfile::tempdir().unwrap();
     /// # futures_executor::block_on(async {
@@ -463,7 +463,7 @@ impl<V: Value> Cache<V> {
     ///     names.room().await?; // so that none is dropped because the queue is full
     /// }
     /// samovar.flush().await?;
-    /// assert_eq!(samovar.counters().snapshot().event(Event::FillDropped), 0);
+    /// assert_eq!(samovar.counters().snapshot().count(Counted::FillDropped), 0);
     /// assert!(names.get("999").await.is_some());
     ///
     /// samovar.close().await?;

@@ -30,7 +30,7 @@ struct Lookups {
 /// What became of lookups in a tier, at one moment.
 ///
 /// ```
-/// # use samovar::{CachePolicy, Outcomes, Samovar, Settings};
+/// # use samovar::{CachePolicy, LookupCounts, Samovar, Settings};
 /// # use samovar_core::TierName;
 /// # futures_executor::block_on(async {
 /// # let samovar = Samovar::open(Settings::default()).await?;
@@ -39,13 +39,13 @@ struct Lookups {
 /// names.peek("42").expect("a hit");
 /// names.remove("42").await;
 /// let counted = samovar.counters().snapshot().of("product_names", TierName::Memory);
-/// let expected = Outcomes { misses: 1, sets: 1, hits: 1, deletes: 1, ..Outcomes::default() };
+/// let expected = LookupCounts { misses: 1, sets: 1, hits: 1, deletes: 1, ..LookupCounts::default() };
 /// assert_eq!(counted, expected);
 /// # Ok::<(), samovar_core::Error>(())
 /// # }).unwrap();
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Outcomes {
+pub struct LookupCounts {
     /// Found, and fresh in all parts.
     pub hits: u64,
     /// Found, and stale in some part.
@@ -118,7 +118,7 @@ impl CacheCounters {
 /// Counts beside the lookups.
 ///
 /// ```
-/// # use samovar::{CachePolicy, Event, Samovar, Settings};
+/// # use samovar::{CachePolicy, Counted, Samovar, Settings};
 /// # futures_executor::block_on(async {
 /// # let samovar = Samovar::open(Settings::default()).await?;
 /// # let names = samovar.cache::<String>(CachePolicy::named("product_names"));
@@ -126,14 +126,14 @@ impl CacheCounters {
 /// names.get_or_load("43", none).await?;
 /// names.get_or_load("43", none).await?;
 /// let counted = samovar.counters().snapshot();
-/// let events = [Event::Load, Event::LoadedAbsent, Event::NegativeHit];
-/// assert_eq!(events.map(|event| counted.event(event)), [1, 1, 1]);
+/// let others = [Counted::Load, Counted::LoadedAbsent, Counted::NegativeHit];
+/// assert_eq!(others.map(|what| counted.count(what)), [1, 1, 1]);
 /// # Ok::<(), samovar_core::Error>(())
 /// # }).unwrap();
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
-pub enum Event {
+pub enum Counted {
     /// A lower tier could not be asked or did not do what it was told; it was passed over.
     TierError,
     /// Somebody went past a tier that is left alone for a while, because it failed or was slow.
@@ -189,86 +189,86 @@ pub enum Event {
     Journaled,
 }
 
-impl Event {
+impl Counted {
     /// All of them.
     ///
     /// ```
-    /// # use samovar::{Event, Samovar, Settings};
+    /// # use samovar::{Counted, Samovar, Settings};
     /// # futures_executor::block_on(async {
     /// # let samovar = Samovar::open(Settings::default()).await?;
     /// let counted = samovar.counters().snapshot();
-    /// let lines = Event::ALL.map(|event| format!("samovar_{} {}", event.as_str(), counted.event(event)));
+    /// let lines = Counted::ALL.map(|what| format!("samovar_{} {}", what.as_str(), counted.count(what)));
     /// assert!(lines.contains(&"samovar_loads 0".to_owned()));
-    /// assert_eq!(counted.events.len(), Event::ALL.len(), "no other is counted");
+    /// assert_eq!(counted.others.len(), Counted::ALL.len(), "no other is counted");
     /// # Ok::<(), samovar_core::Error>(())
     /// # }).unwrap();
     /// ```
-    pub const ALL: [Event; 26] = [
-        Event::TierError,
-        Event::TierSkipped,
-        Event::Damaged,
-        Event::FillRefused,
-        Event::FillDropped,
-        Event::RedisError,
-        Event::DiskError,
-        Event::DiskEviction,
-        Event::Swept,
-        Event::Load,
-        Event::LoadFailed,
-        Event::LoadedAbsent,
-        Event::Refresh,
-        Event::LoadElsewhere,
-        Event::NegativeHit,
-        Event::SoftTimeout,
-        Event::HardTimeout,
-        Event::FailSafe,
-        Event::Throttled,
-        Event::WriteFailed,
-        Event::DeadLetter,
-        Event::LogTurned,
-        Event::LogGap,
-        Event::LogFounded,
-        Event::CutOff,
-        Event::Journaled,
+    pub const ALL: [Counted; 26] = [
+        Counted::TierError,
+        Counted::TierSkipped,
+        Counted::Damaged,
+        Counted::FillRefused,
+        Counted::FillDropped,
+        Counted::RedisError,
+        Counted::DiskError,
+        Counted::DiskEviction,
+        Counted::Swept,
+        Counted::Load,
+        Counted::LoadFailed,
+        Counted::LoadedAbsent,
+        Counted::Refresh,
+        Counted::LoadElsewhere,
+        Counted::NegativeHit,
+        Counted::SoftTimeout,
+        Counted::HardTimeout,
+        Counted::FailSafe,
+        Counted::Throttled,
+        Counted::WriteFailed,
+        Counted::DeadLetter,
+        Counted::LogTurned,
+        Counted::LogGap,
+        Counted::LogFounded,
+        Counted::CutOff,
+        Counted::Journaled,
     ];
 
     /// The name as people and metrics read it.
     ///
     /// ```
-    /// # use samovar::Event;
+    /// # use samovar::Counted;
     /// # use std::collections::BTreeSet;
-    /// assert_eq!(Event::LoadFailed.as_str(), "loads_failed");
-    /// let names: BTreeSet<&str> = Event::ALL.iter().map(|event| event.as_str()).collect();
-    /// assert_eq!(names.len(), Event::ALL.len(), "each has its own");
+    /// assert_eq!(Counted::LoadFailed.as_str(), "loads_failed");
+    /// let names: BTreeSet<&str> = Counted::ALL.iter().map(|what| what.as_str()).collect();
+    /// assert_eq!(names.len(), Counted::ALL.len(), "each has its own");
     /// ```
     pub fn as_str(self) -> &'static str {
         match self {
-            Event::TierError => "tier_errors",
-            Event::TierSkipped => "tier_skips",
-            Event::RedisError => "redis_errors",
-            Event::Damaged => "damaged",
-            Event::FillRefused => "fills_refused",
-            Event::FillDropped => "fills_dropped",
-            Event::DiskError => "disk_errors",
-            Event::DiskEviction => "disk_evictions",
-            Event::Swept => "swept",
-            Event::Load => "loads",
-            Event::LoadFailed => "loads_failed",
-            Event::LoadedAbsent => "loads_absent",
-            Event::Refresh => "refreshes",
-            Event::LoadElsewhere => "loads_elsewhere",
-            Event::NegativeHit => "negative_hits",
-            Event::SoftTimeout => "soft_timeouts",
-            Event::HardTimeout => "hard_timeouts",
-            Event::FailSafe => "fail_safe",
-            Event::Throttled => "throttled",
-            Event::WriteFailed => "writes_failed",
-            Event::DeadLetter => "dead_letters",
-            Event::LogTurned => "log_turns",
-            Event::LogGap => "log_gaps",
-            Event::LogFounded => "log_foundings",
-            Event::CutOff => "cut_off",
-            Event::Journaled => "marks_journaled",
+            Counted::TierError => "tier_errors",
+            Counted::TierSkipped => "tier_skips",
+            Counted::RedisError => "redis_errors",
+            Counted::Damaged => "damaged",
+            Counted::FillRefused => "fills_refused",
+            Counted::FillDropped => "fills_dropped",
+            Counted::DiskError => "disk_errors",
+            Counted::DiskEviction => "disk_evictions",
+            Counted::Swept => "swept",
+            Counted::Load => "loads",
+            Counted::LoadFailed => "loads_failed",
+            Counted::LoadedAbsent => "loads_absent",
+            Counted::Refresh => "refreshes",
+            Counted::LoadElsewhere => "loads_elsewhere",
+            Counted::NegativeHit => "negative_hits",
+            Counted::SoftTimeout => "soft_timeouts",
+            Counted::HardTimeout => "hard_timeouts",
+            Counted::FailSafe => "fail_safe",
+            Counted::Throttled => "throttled",
+            Counted::WriteFailed => "writes_failed",
+            Counted::DeadLetter => "dead_letters",
+            Counted::LogTurned => "log_turns",
+            Counted::LogGap => "log_gaps",
+            Counted::LogFounded => "log_foundings",
+            Counted::CutOff => "cut_off",
+            Counted::Journaled => "marks_journaled",
         }
     }
 }
@@ -303,7 +303,7 @@ pub struct Notice {
 /// Everything counted, at one moment.
 ///
 /// ```
-/// # use samovar::{CachePolicy, Event, Samovar, Settings};
+/// # use samovar::{CachePolicy, Counted, Samovar, Settings};
 /// # use samovar_core::TierName;
 /// # futures_executor::block_on(async {
 /// # let samovar = Samovar::open(Settings::default()).await?;
@@ -311,27 +311,27 @@ pub struct Notice {
 /// let before = samovar.counters().snapshot();
 /// names.get_or_load("42", |_| async { Ok("Tea".to_owned()) }).await?;
 /// let after = samovar.counters().snapshot();
-/// assert_eq!(after.event(Event::Load) - before.event(Event::Load), 1);
+/// assert_eq!(after.count(Counted::Load) - before.count(Counted::Load), 1);
 /// assert_eq!(after.lookups["product_names"][&TierName::Memory].misses, 1);
 /// # Ok::<(), samovar_core::Error>(())
 /// # }).unwrap();
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Snapshot {
+pub struct Counts {
     /// Lookups by cache and tier.
-    pub lookups: BTreeMap<Arc<str>, BTreeMap<TierName, Outcomes>>,
+    pub lookups: BTreeMap<Arc<str>, BTreeMap<TierName, LookupCounts>>,
     /// By cache, the values that were stored below memory, before and after compression: each once, in however many
     /// tiers it is.
     pub sizes: BTreeMap<Arc<str>, Sizes>,
     /// The other counts.
-    pub events: BTreeMap<Event, u64>,
+    pub others: BTreeMap<Counted, u64>,
 }
 
-impl Snapshot {
+impl Counts {
     /// The lookups of a cache in a tier; nothing but zeros of a cache that is not known.
     ///
     /// ```
-    /// # use samovar::{CachePolicy, Outcomes, Samovar, Settings};
+    /// # use samovar::{CachePolicy, LookupCounts, Samovar, Settings};
     /// # use samovar_core::TierName;
     /// # futures_executor::block_on(async {
     /// # let samovar = Samovar::open(Settings::default()).await?;
@@ -339,18 +339,18 @@ impl Snapshot {
     /// assert!(names.get("42").await.is_none());
     /// let counted = samovar.counters().snapshot();
     /// assert_eq!(counted.of("product_names", TierName::Memory).misses, 1);
-    /// assert_eq!(counted.of("nobody's", TierName::Memory), Outcomes::default());
+    /// assert_eq!(counted.of("nobody's", TierName::Memory), LookupCounts::default());
     /// # Ok::<(), samovar_core::Error>(())
     /// # }).unwrap();
     /// ```
-    pub fn of(&self, cache: &str, tier: TierName) -> Outcomes {
+    pub fn of(&self, cache: &str, tier: TierName) -> LookupCounts {
         self.lookups.get(cache).and_then(|tiers| tiers.get(&tier)).copied().unwrap_or_default()
     }
 
     /// How often something has happened.
     ///
     /// ```
-    /// # use samovar::{CachePolicy, Event, Samovar, Settings};
+    /// # use samovar::{CachePolicy, Counted, Samovar, Settings};
     /// # use samovar_core::{Error, ErrorKind};
     /// # futures_executor::block_on(async {
     /// # let samovar = Samovar::open(Settings::default()).await?;
@@ -358,12 +358,12 @@ impl Snapshot {
     /// let fails = |_| async { Err::<String, _>(Error::new(ErrorKind::Source, "the database is away")) };
     /// assert!(names.get_or_load("42", fails).await.is_err());
     /// let counted = samovar.counters().snapshot();
-    /// assert_eq!((counted.event(Event::Load), counted.event(Event::LoadFailed)), (1, 1));
+    /// assert_eq!((counted.count(Counted::Load), counted.count(Counted::LoadFailed)), (1, 1));
     /// # Ok::<(), samovar_core::Error>(())
     /// # }).unwrap();
     /// ```
-    pub fn event(&self, event: Event) -> u64 {
-        self.events.get(&event).copied().unwrap_or_default()
+    pub fn count(&self, what: Counted) -> u64 {
+        self.others.get(&what).copied().unwrap_or_default()
     }
 }
 
@@ -387,7 +387,7 @@ impl Snapshot {
 #[derive(Default)]
 pub struct Counters {
     caches: Mutex<BTreeMap<Arc<str>, Arc<CacheCounters>>>,
-    events: [AtomicU64; Event::ALL.len()],
+    others: [AtomicU64; Counted::ALL.len()],
     notices: Mutex<VecDeque<Notice>>,
 }
 
@@ -395,20 +395,20 @@ impl Counters {
     /// All counts. Each is exact; together they are of nearly one moment.
     ///
     /// ```
-    /// # use samovar::{CachePolicy, Event, Samovar, Settings};
+    /// # use samovar::{CachePolicy, Counted, Samovar, Settings};
     /// # futures_executor::block_on(async {
     /// # let samovar = Samovar::open(Settings::default()).await?;
     /// # let names = samovar.cache::<String>(CachePolicy::named("product_names"));
     /// let counted = samovar.counters().snapshot();
     /// names.get_or_load("42", |_| async { Ok("Tea".to_owned()) }).await?;
-    /// assert_eq!(counted.event(Event::Load), 0, "as it was then");
-    /// assert_eq!(samovar.counters().snapshot().event(Event::Load), 1);
+    /// assert_eq!(counted.count(Counted::Load), 0, "as it was then");
+    /// assert_eq!(samovar.counters().snapshot().count(Counted::Load), 1);
     /// # Ok::<(), samovar_core::Error>(())
     /// # }).unwrap();
     /// ```
-    pub fn snapshot(&self) -> Snapshot {
+    pub fn snapshot(&self) -> Counts {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let lookups = |of: &Lookups| Outcomes {
+        let lookups = |of: &Lookups| LookupCounts {
             hits: of.hits.sum(),
             stale: of.stale.sum(),
             misses: of.misses.sum(),
@@ -417,32 +417,32 @@ impl Counters {
             deletes: read(&of.deletes),
         };
         // Redis is spoken of where it was asked.
-        let asked = |(tier, of): &(TierName, Outcomes)| {
-            *tier != TierName::Redis || *of != Outcomes::default()
+        let asked = |(tier, of): &(TierName, LookupCounts)| {
+            *tier != TierName::Redis || *of != LookupCounts::default()
         };
-        let by_tier = |of: &CacheCounters| -> BTreeMap<TierName, Outcomes> {
+        let by_tier = |of: &CacheCounters| -> BTreeMap<TierName, LookupCounts> {
             let tiers = [TierName::Memory, TierName::Redis, TierName::Disk];
             tiers.map(|tier| (tier, lookups(of.of(tier)))).into_iter().filter(asked).collect()
         };
         let caches = self.caches.lock();
-        Snapshot {
+        Counts {
             lookups: caches.iter().map(|(name, of)| (Arc::clone(name), by_tier(of))).collect(),
             sizes: caches.iter().map(|(name, of)| (Arc::clone(name), *of.sizes.lock())).collect(),
-            events: Event::ALL.map(|event| (event, read(&self.events[event as usize]))).into(),
+            others: Counted::ALL.map(|what| (what, read(&self.others[what as usize]))).into(),
         }
     }
 
     /// Sets every count to zero. The notices stay.
     ///
     /// ```
-    /// # use samovar::{CachePolicy, Event, Samovar, Settings};
+    /// # use samovar::{CachePolicy, Counted, Samovar, Settings};
     /// # futures_executor::block_on(async {
     /// # let samovar = Samovar::open(Settings::default()).await?;
     /// # let names = samovar.cache::<String>(CachePolicy::named("product_names"));
     /// samovar.cache::<String>(CachePolicy { jitter: 20.0, ..CachePolicy::named("prices") });
     /// names.get_or_load("42", |_| async { Ok("Tea".to_owned()) }).await?;
     /// samovar.counters().reset();
-    /// assert_eq!(samovar.counters().snapshot().event(Event::Load), 0);
+    /// assert_eq!(samovar.counters().snapshot().count(Counted::Load), 0);
     /// assert_eq!(samovar.counters().notices().len(), 1, "that about the jitter stays");
     /// # Ok::<(), samovar_core::Error>(())
     /// # }).unwrap();
@@ -459,7 +459,7 @@ impl Counters {
             }
             *cache.sizes.lock() = Sizes::default();
         }
-        for counter in &self.events {
+        for counter in &self.others {
             counter.store(0, Ordering::Relaxed);
         }
     }
@@ -487,8 +487,8 @@ impl Counters {
         Arc::clone(self.caches.lock().entry(Arc::clone(name)).or_default())
     }
 
-    pub(crate) fn count(&self, event: Event, by: u64) {
-        self.events[event as usize].fetch_add(by, Ordering::Relaxed);
+    pub(crate) fn count(&self, what: Counted, by: u64) {
+        self.others[what as usize].fetch_add(by, Ordering::Relaxed);
     }
 
     pub(crate) fn say(&self, at: Millis, text: impl Into<Arc<str>>) {

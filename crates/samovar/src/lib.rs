@@ -117,7 +117,7 @@ mod write;
 pub use crate::cache::{
     Answer, Cache, Found, Load, LoadMany, Loaded, Outcome, PutOptions, ReadOptions,
 };
-pub use crate::counters::{Counters, Event, Notice, Outcomes, Snapshot};
+pub use crate::counters::{Counted, Counters, Counts, LookupCounts, Notice};
 pub use crate::directory::{Cleared, clear};
 pub use crate::fence::Fence;
 pub use crate::policy::{CachePolicy, KeyVersion, Problem, Strategy, check};

@@ -339,7 +339,7 @@ impl Samovar {
     /// What was counted and said.
     ///
     /// ```
-    /// # use samovar::{CachePolicy, Event, Samovar, Settings};
+    /// # use samovar::{CachePolicy, Counted, Samovar, Settings};
     /// # use samovar_core::TierName;
     /// # futures_executor::block_on(async {
     /// # let samovar = Samovar::open(Settings::default()).await?;
@@ -347,7 +347,7 @@ impl Samovar {
     /// names.get_or_load("42", |_| async { Ok("Tea".to_owned()) }).await?;
     /// names.get_or_load("42", |_| async { Ok("Tea".to_owned()) }).await?;
     /// let counted = samovar.counters().snapshot();
-    /// assert_eq!(counted.event(Event::Load), 1);
+    /// assert_eq!(counted.count(Counted::Load), 1);
     /// assert_eq!(counted.of("product_names", TierName::Memory).hits, 1);
     /// # Ok::<(), samovar_core::Error>(())
     /// # }).unwrap();

@@ -313,10 +313,10 @@ fn it_counts_and_forgets_on_demand() {
         [("memory", "metrics"), ("memory", "raw"), ("memory", "results"), ("disk", "metrics")]
     {
         assert!(
-            stats["tiers"][tier]["levels"][level]["bytes"].as_u64() > Some(0),
+            stats["tiers"][tier]["caches"][level]["bytes"].as_u64() > Some(0),
             "{tier} {level}: {stats}"
         );
-        assert!(stats["lookups"][tier][level]["hits"].is_u64(), "{tier} {level}: {stats}");
+        assert!(stats["caches"][level]["tiers"][tier]["hits"].is_u64(), "{tier} {level}: {stats}");
     }
     assert!(
         stats["tiers"]["memory"]["bytes"].as_u64() < stats["tiers"]["memory"]["max_bytes"].as_u64()
@@ -357,7 +357,7 @@ fn metrics_are_prometheus_text() {
         "{text}"
     );
     assert!(
-        samples.iter().any(|s| s.contains("tier=\"disk\"") && s.contains("level=\"metrics\"")),
+        samples.iter().any(|s| s.contains("tier=\"disk\"") && s.contains("cache=\"metrics\"")),
         "{text}"
     );
 }

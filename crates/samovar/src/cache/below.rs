@@ -7,7 +7,7 @@ use samovar_core::{Entry, Key, Millis, Tick, TierName, Verdict};
 use super::Cache;
 use super::answer::Found;
 use super::seen::{Seen, in_memory};
-use crate::counters::Event;
+use crate::counters::Counted;
 use crate::samovar::Inner;
 use crate::tier::stack::{Asks, Below};
 use crate::tier::{Held, Shared, is_late, is_same};
@@ -74,7 +74,7 @@ impl<V: Value> Cache<V> {
         let value = match entry.value.read::<V>() {
             Ok(value) => value.map(Arc::new),
             Err(error) => {
-                inner.counters.count(Event::Damaged, 1);
+                inner.counters.count(Counted::Damaged, 1);
                 let text = format!("{key} cannot be read from {tier}: {error}; dropped");
                 inner.counters.say(now, text);
                 inner.stack.remove(key, (&*inner.counters, &*self.counters)).await;

@@ -16,7 +16,7 @@ use super::options::Terms;
 use super::seen::Seen;
 use super::turn::Turn;
 use crate::background::panic_text;
-use crate::counters::Event;
+use crate::counters::Counted;
 use crate::flight::{Ticket, panicked};
 use crate::lease::Lease;
 use crate::value::Value;
@@ -93,7 +93,7 @@ impl<V: Value> Cache<V> {
         call: impl Future<Output = Result<T, Error>> + Send,
     ) -> Result<T, Error> {
         let (clock, counters) = (&self.inner.clock, &self.inner.counters);
-        counters.count(Event::Load, 1);
+        counters.count(Counted::Load, 1);
         let began = clock.elapsed();
         let call = AssertUnwindSafe(call)
             .catch_unwind()
@@ -121,7 +121,7 @@ impl<V: Value> Cache<V> {
 
     /// A load has failed: its keys rest.
     fn note_failed(&self, keys: &[Key], terms: &Terms, error: &Error) {
-        self.inner.counters.count(Event::LoadFailed, 1);
+        self.inner.counters.count(Counted::LoadFailed, 1);
         let now = self.inner.clock.elapsed();
         for key in keys {
             self.desk.throttle.rest(key, now, terms.throttle(), error);
@@ -160,7 +160,7 @@ impl<V: Value> Cache<V> {
             What::Failed(error) => return Err(error),
             What::Value(value) => (Some(value), Some(terms.lifetime(ttl))),
             What::Absent => {
-                self.inner.counters.count(Event::LoadedAbsent, 1);
+                self.inner.counters.count(Counted::LoadedAbsent, 1);
                 if names_none {
                     tags = Tags::any();
                 }

@@ -8,7 +8,7 @@ use super::Cache;
 use super::options::PutOptions;
 use super::seen::in_memory;
 use crate::codec::Payload;
-use crate::counters::Event;
+use crate::counters::Counted;
 use crate::tier::{FOR_GOOD, Held, is_late};
 use crate::value::Value;
 
@@ -109,7 +109,7 @@ impl<V: Value> Cache<V> {
     /// Keeps a value, or that there is none, unless what was written here is newer.
     pub(super) fn fill(&self, key: &Key, entry: &Entry<Option<Arc<V>>>, below: bool) {
         if self.is_written(Key::bare(&key.id)) {
-            self.inner.counters.count(Event::FillRefused, 1);
+            self.inner.counters.count(Counted::FillRefused, 1);
         } else {
             self.keep(key, entry, below);
         }
@@ -121,7 +121,7 @@ impl<V: Value> Cache<V> {
         let now = self.inner.clock.now();
         // It would be refused at every read, wherever it stood: keeping it saves nothing.
         if self.inner.fence.survey(&key.cache, &key.id, entry.claim(), Tick(0), now).dead {
-            self.inner.counters.count(Event::FillRefused, 1);
+            self.inner.counters.count(Counted::FillRefused, 1);
             return;
         }
         let mut late = false;
@@ -140,7 +140,7 @@ impl<V: Value> Cache<V> {
         }
         if late {
             // What stands in memory was handed to the tiers below too, or came from there.
-            self.inner.counters.count(Event::FillRefused, 1);
+            self.inner.counters.count(Counted::FillRefused, 1);
         } else {
             self.write_below(key, entry);
         }
@@ -167,7 +167,7 @@ impl<V: Value> Cache<V> {
                 self.inner.stack.put_below(&self.policy, key, &entry, &self.counters);
             }
             Err(error) => {
-                self.inner.counters.count(Event::FillDropped, 1);
+                self.inner.counters.count(Counted::FillDropped, 1);
                 let now = self.inner.clock.now();
                 self.inner.counters.say(now, format!("{key} was kept in memory alone: {error}"));
             }

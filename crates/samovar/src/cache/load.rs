@@ -173,7 +173,7 @@ impl<V: Value> fmt::Debug for Load<V> {
 /// What the loader of many keys is told.
 ///
 /// ```
-/// # use samovar::{CachePolicy, Event, LoadMany, ReadOptions, Samovar, Settings};
+/// # use samovar::{CachePolicy, Counted, LoadMany, ReadOptions, Samovar, Settings};
 /// # futures_executor::block_on(async {
 /// # let samovar = Samovar::open(Settings::default()).await?;
 /// # let names = samovar.cache::<String>(CachePolicy::named("product_names"));
@@ -185,7 +185,7 @@ impl<V: Value> fmt::Debug for Load<V> {
 /// let answers = names.get_or_load_many(&["42", "43"], ReadOptions::default(), load).await;
 /// let second = answers[1].as_ref().expect("it was loaded");
 /// assert_eq!(second.value.as_deref().map(String::as_str), Some("Product 43"));
-/// assert_eq!(samovar.counters().snapshot().event(Event::Load), 1, "one call for both");
+/// assert_eq!(samovar.counters().snapshot().count(Counted::Load), 1, "one call for both");
 /// # Ok::<(), samovar_core::Error>(())
 /// # }).unwrap();
 /// ```

@@ -13,7 +13,7 @@ use super::options::{ReadOptions, Terms};
 use super::seen::Seen;
 use super::wait::{Patience, Waited};
 use super::{Cache, Claim};
-use crate::counters::Event;
+use crate::counters::Counted;
 use crate::flight::Ticket;
 use crate::value::Value;
 
@@ -169,7 +169,8 @@ impl<V: Value> Cache<V> {
                     Waited::Soft if spare.is_none() => {}
                     Waited::Soft => {
                         self.refresh(&key, spare.clone(), terms, load);
-                        let answer = self.instead(spare, Outcome::Stale, None, Event::SoftTimeout);
+                        let answer =
+                            self.instead(spare, Outcome::Stale, None, Counted::SoftTimeout);
                         return answer.ok_or_else(|| patience.over(&key));
                     }
                     Waited::Hard => {
@@ -267,7 +268,7 @@ impl<V: Value> Cache<V> {
     /// The error for who asks for a key whose source rests.
     pub(super) fn resting(&self, key: &Key) -> Option<Error> {
         let error = self.desk.throttle.check(key, self.inner.clock.elapsed())?;
-        self.inner.counters.count(Event::Throttled, 1);
+        self.inner.counters.count(Counted::Throttled, 1);
         Some(error)
     }
 
@@ -275,7 +276,7 @@ impl<V: Value> Cache<V> {
         let stamp = seen.stamp();
         let outcome = match (outcome, seen.is_absent()) {
             (Outcome::Hit, true) => {
-                self.inner.counters.count(Event::NegativeHit, 1);
+                self.inner.counters.count(Counted::NegativeHit, 1);
                 if seen.cut_off { Outcome::Stale } else { Outcome::Negative }
             }
             (Outcome::Hit, false) if seen.cut_off => Outcome::Stale,
@@ -293,10 +294,10 @@ impl<V: Value> Cache<V> {
         spare: Option<Seen<V>>,
         outcome: Outcome,
         problem: Option<Error>,
-        event: Event,
+        what: Counted,
     ) -> Option<Answer<V>> {
         let answer = self.answer(&spare?, outcome, self.inner.clock.now());
-        self.inner.counters.count(event, 1);
+        self.inner.counters.count(what, 1);
         Some(Answer { problem, ..answer })
     }
 
@@ -309,7 +310,7 @@ impl<V: Value> Cache<V> {
         error: Error,
     ) -> Result<Answer<V>, Error> {
         let (spare, problem) = (self.still(key, spare, terms), Some(error.clone()));
-        self.instead(spare, Outcome::Throttled, problem, Event::FailSafe).ok_or(error)
+        self.instead(spare, Outcome::Throttled, problem, Counted::FailSafe).ok_or(error)
     }
 
     fn too_late(
@@ -318,9 +319,9 @@ impl<V: Value> Cache<V> {
         spare: Option<Seen<V>>,
         patience: &Patience,
     ) -> Result<Answer<V>, Error> {
-        self.inner.counters.count(Event::HardTimeout, 1);
+        self.inner.counters.count(Counted::HardTimeout, 1);
         let error = patience.over(key);
-        self.instead(spare, Outcome::Failed, Some(error.clone()), Event::FailSafe).ok_or(error)
+        self.instead(spare, Outcome::Failed, Some(error.clone()), Counted::FailSafe).ok_or(error)
     }
 
     /// Waits for a load as long as this caller would, and makes the best of how it ends.
@@ -345,11 +346,11 @@ impl<V: Value> Cache<V> {
                         _ => Outcome::Failed,
                     };
                     let problem = Some(error.clone());
-                    return self.instead(spare, outcome, problem, Event::FailSafe).ok_or(error);
+                    return self.instead(spare, outcome, problem, Counted::FailSafe).ok_or(error);
                 }
                 Waited::Soft => {
                     let answer =
-                        self.instead(spare.take(), Outcome::Stale, None, Event::SoftTimeout);
+                        self.instead(spare.take(), Outcome::Stale, None, Counted::SoftTimeout);
                     if let Some(answer) = answer {
                         self.go_on(ticket);
                         return Ok(answer);
@@ -392,7 +393,7 @@ impl<V: Value> Cache<V> {
     /// A flight goes on in the background, unless somebody flies it already.
     pub(super) fn go_behind(&self, ticket: Ticket<Answer<V>>) {
         if ticket.is_first {
-            self.inner.counters.count(Event::Refresh, 1);
+            self.inner.counters.count(Counted::Refresh, 1);
             self.go_on(ticket);
         }
     }

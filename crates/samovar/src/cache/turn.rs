@@ -13,7 +13,7 @@ use super::Cache;
 use super::answer::{Answer, Outcome};
 use super::options::Terms;
 use super::seen::Seen;
-use crate::counters::Event;
+use crate::counters::Counted;
 use crate::jitter::back_off;
 use crate::lease::{Lease, Leases};
 use crate::tier::is_same;
@@ -158,7 +158,7 @@ impl<V: Value> Cache<V> {
             return false;
         }
         if queue.waits == 0 {
-            self.inner.counters.count(Event::LoadElsewhere, keys as u64);
+            self.inner.counters.count(Counted::LoadElsewhere, keys as u64);
         }
         let wait = back_off(FIRST, LONGEST, queue.waits);
         clock.sleep(self.inner.jitter.spread(wait, SPREAD).min(left)).await;

@@ -16,7 +16,7 @@ use std::time::Duration;
 use samovar_core::{Clock, MarkLog, Millis, Tick, Version};
 
 use super::Fence;
-use crate::counters::{Counters, Event};
+use crate::counters::{Counted, Counters};
 
 /// Whether a node hears what others invalidate.
 ///
@@ -250,7 +250,7 @@ pub(crate) async fn keep_lease(
             let text = match standing {
                 Standing::Connected => "the shared log is in reach: what is served is fresh again",
                 Standing::CutOff => {
-                    counters.count(Event::CutOff, 1);
+                    counters.count(Counted::CutOff, 1);
                     "the shared log is out of reach: what is served from caches is labelled as stale"
                 }
                 Standing::Blind => {

@@ -12,7 +12,7 @@ use samovar_core::{Clock, Error, ErrorKind, MarkLog, Next};
 
 use super::{Fence, Marker};
 use crate::background::Worker;
-use crate::counters::{Counters, Event};
+use crate::counters::{Counted, Counters};
 
 /// How long to wait for a log that is away.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -69,7 +69,7 @@ impl Tail {
 /// Says what a log has lost since this node was stopped.
 pub(crate) fn say_lost(counters: &Counters, clock: &dyn Clock, lost: u64) {
     if lost > 0 {
-        counters.count(Event::LogTurned, 1);
+        counters.count(Counted::LogTurned, 1);
         let text = format!(
             "the shared log has lost {lost} invalidations that were applied here before this node was stopped: they \
              are sent again"
@@ -133,7 +133,7 @@ impl Follower {
                         "the shared log has begun an epoch after {after}; {lost} invalidations applied here were not \
                          in it any more and are sent again"
                     );
-                    self.say(Event::LogTurned, text);
+                    self.say(Counted::LogTurned, text);
                 }
             }
             Next::Gap(begins) => {
@@ -143,7 +143,7 @@ impl Follower {
                          them: whatever was cached here before is taken for invalidated; a log that keeps more \
                          (keep) makes that rarer"
                     );
-                    self.say(Event::LogGap, text);
+                    self.say(Counted::LogGap, text);
                 }
             }
         }
@@ -153,12 +153,12 @@ impl Follower {
     fn note_founded(&mut self, founded: u64) {
         if std::mem::replace(&mut self.founded, founded) != founded {
             let text = "the shared log was gone, or only a part of it was there: it has been founded again";
-            self.say(Event::LogFounded, text.to_owned());
+            self.say(Counted::LogFounded, text.to_owned());
         }
     }
 
-    fn say(&self, event: Event, text: String) {
-        self.counters.count(event, 1);
+    fn say(&self, what: Counted, text: String) {
+        self.counters.count(what, 1);
         self.counters.say(self.clock.now(), text);
     }
 }

@@ -8,7 +8,7 @@ use futures_util::future::{Either, select};
 use samovar_core::{Error, ErrorKind, Judge, Mark, MarkId, Mode, Scope, Version};
 
 use super::Samovar;
-use crate::counters::Event;
+use crate::counters::Counted;
 use crate::fence::Standing;
 
 /// What is said of an invalidation beside what it covers.
@@ -221,7 +221,7 @@ impl Samovar {
         let lacking: HashSet<MarkId> = fence.unsettled(ids).iter().map(|m| m.id).collect();
         let settled: Vec<MarkId> = ids.iter().filter(|id| !lacking.contains(id)).copied().collect();
         journal.release(&settled);
-        self.inner.counters.count(Event::Journaled, lacking.len() as u64);
+        self.inner.counters.count(Counted::Journaled, lacking.len() as u64);
         Ok(fence.position())
     }
 }

@@ -13,7 +13,7 @@ use samovar_core::{
 };
 
 use crate::background::Tasks;
-use crate::counters::{Counters, Event};
+use crate::counters::{Counted, Counters};
 use crate::jitter::{Jitter, back_off};
 
 /// When a tier is left alone, and for how long.
@@ -89,7 +89,7 @@ impl<V: Clone + Send + Sync + 'static> Breaker<V> {
     fn skips(&self) -> bool {
         let open = self.inner.health.open.load(Ordering::Relaxed);
         if open {
-            self.inner.counters.count(Event::TierSkipped, 1);
+            self.inner.counters.count(Counted::TierSkipped, 1);
         }
         open
     }

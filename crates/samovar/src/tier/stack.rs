@@ -8,7 +8,7 @@ use samovar_core::{
 
 use super::memory::MemoryTier;
 use crate::codec::Payload;
-use crate::counters::{CacheCounters, Counters, Event, Lookup};
+use crate::counters::{CacheCounters, Counted, Counters, Lookup};
 use crate::fence::{Fence, Survey};
 use crate::policy::CachePolicy;
 use crate::settings::LowerTier;
@@ -63,7 +63,7 @@ impl Asks<'_> {
             // Counted where it is skipped.
             Err(error) if error.kind() == ErrorKind::Away => return None,
             Err(_) => {
-                self.counters.count(Event::TierError, 1);
+                self.counters.count(Counted::TierError, 1);
                 return None;
             }
         };
@@ -199,7 +199,7 @@ impl Stack {
             match tier.remove(key).await {
                 Ok(there) => removed |= there,
                 Err(error) if error.kind() == ErrorKind::Away => {}
-                Err(_) => counters.count(Event::TierError, 1),
+                Err(_) => counters.count(Counted::TierError, 1),
             }
         }
         of_cache.deleted(TierName::Memory);

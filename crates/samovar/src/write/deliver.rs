@@ -12,7 +12,7 @@ use super::course::{FIRST_PAUSE, LAST_PAUSE, SPREAD};
 use super::record::Place;
 use super::through::{Acted, mark, send, unless_it_panics};
 use crate::cache::{Cache, Kept, Unwritten, Waiting};
-use crate::counters::Event;
+use crate::counters::Counted;
 use crate::jitter::back_off;
 use crate::samovar::Inner;
 use crate::value::Value;
@@ -162,7 +162,7 @@ impl<V: Value> Cache<V> {
                 continue;
             };
             if is_own || fate == Fate::Refused {
-                self.inner.counters.count(Event::WriteFailed, 1);
+                self.inner.counters.count(Counted::WriteFailed, 1);
             }
             match fate {
                 Fate::Unknown => ended.unknown.push(ready),

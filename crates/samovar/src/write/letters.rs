@@ -16,7 +16,7 @@ use samovar_core::{Error, Millis, WriteId};
 use super::record::{Death, Head, Record};
 use crate::cache::{Cache, Unwritten, Waiting};
 use crate::codec::CodecId;
-use crate::counters::Event;
+use crate::counters::Counted;
 use crate::journal::Journal;
 use crate::samovar::{Inner, Samovar};
 use crate::value::Value;
@@ -358,7 +358,7 @@ impl<V: Value> Cache<V> {
         };
         let WriteId { number, .. } = inner.writes.record(record, Some(write.number), taken).await?;
         unwritten.settle(std::slice::from_ref(write));
-        inner.counters.count(Event::DeadLetter, 1);
+        inner.counters.count(Counted::DeadLetter, 1);
         let text = format!(
             "the write of {}:{} was given up, and is the dead letter {}: {error}",
             self.policy.name,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use samovar::{CachePolicy, Event, Fence, Outcome, Samovar, Settings, Value};
+use samovar::{CachePolicy, Counted, Fence, Outcome, Samovar, Settings, Value};
 use samovar_core::{
     BoxFuture, Claim, Day, Entry, Error, ErrorKind, History, Key, Mark, MarkLog, Millis, Mode,
     Next, Part, Partition, Scope, Snapshot, Span, Stamp, Tick, Tier, TierName, Usage, Verdict,
@@ -260,7 +260,7 @@ fn lookups_are_counted_by_tier_and_cache() {
     assert_eq!((memory.hits, memory.stale, memory.misses, memory.refused), (3, 1, 2, 1));
     let disk = counts.of("c", TierName::Disk);
     assert_eq!((disk.hits, disk.stale, disk.misses, disk.refused), (1, 0, 1, 1));
-    assert_eq!(counts.of("absent", TierName::Disk), samovar::Outcomes::default());
+    assert_eq!(counts.of("absent", TierName::Disk), samovar::LookupCounts::default());
     samovar.counters().reset();
     assert_eq!(samovar.counters().snapshot().of("c", TierName::Memory).hits, 0);
 }
@@ -375,12 +375,12 @@ fn what_cannot_be_read_again_is_dropped_and_said() {
     let cache = samovar.cache::<Odd>(policy("c"));
     cache.put_below("k", Odd("v"), whole(&samovar));
     assert!(block_on(cache.get("k")).is_none());
-    assert_eq!(samovar.counters().snapshot().event(Event::Damaged), 1);
+    assert_eq!(samovar.counters().snapshot().count(Counted::Damaged), 1);
     block_on(samovar.flush()).unwrap();
     assert_eq!(samovar.usage()[1].1.total().entries, 0);
     cache.put("l", Odd("no form"), whole(&samovar));
     assert!(cache.peek("l").is_some(), "memory keeps it all the same");
-    assert_eq!(samovar.counters().snapshot().event(Event::FillDropped), 1);
+    assert_eq!(samovar.counters().snapshot().count(Counted::FillDropped), 1);
     let said: Vec<String> =
         samovar.counters().notices().iter().map(|notice| notice.text.to_string()).collect();
     assert!(said[0].contains("c:k") && said[0].contains("another version"), "{said:?}");
@@ -456,7 +456,7 @@ fn a_tier_that_fails_is_counted_and_passed_over() {
     assert_eq!(text(get(&cache, "k")), Some("v".to_owned()), "memory works on");
     assert!(block_on(cache.remove("k")));
     assert!(block_on(samovar.flush()).is_err(), "nobody is told that it is durable");
-    assert_eq!(samovar.counters().snapshot().event(Event::TierError), 3);
+    assert_eq!(samovar.counters().snapshot().count(Counted::TierError), 3);
 }
 
 /// A log that leaves out a number.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use samovar::codec::{CodecId, Payload};
 use samovar::fence::LocalLog;
 use samovar::tier::{DiskOptions, DiskTier, MemoryTier, Shared};
-use samovar::{Counters, Event, Fence};
+use samovar::{Counted, Counters, Fence};
 use samovar_core::{ErrorKind, Judge, Key, MarkLog, Mode, Scope, Tier, Version};
 use samovar_testkit::clock::FakeClock;
 use samovar_testkit::tier::Subject;
@@ -142,7 +142,7 @@ fn a_full_queue_turns_down_and_keeps_nothing_older() {
     block_on(tier.flush()).unwrap();
     let found = block_on(tier.get(&key)).unwrap().map(|entry| (subject.read)(&entry.value));
     assert!(found.is_none() || found.as_deref() == Some(b"new"), "{found:?}");
-    let dropped = counters.snapshot().event(Event::FillDropped);
+    let dropped = counters.snapshot().count(Counted::FillDropped);
     assert_eq!(tier.usage().total().entries + dropped, 201);
 }
 

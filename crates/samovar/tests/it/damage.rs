@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use samovar::{Event, Samovar};
+use samovar::{Counted, Samovar};
 use samovar_core::{ErrorKind, Mode};
 use samovar_testkit::clock::FakeClock;
 use tempfile::{TempDir, tempdir};
@@ -53,11 +53,11 @@ fn read_all(directory: &Path, damaged: bool) -> Result<u64, samovar_core::Error>
             served += 1;
         }
     }
-    let events = samovar.counters().snapshot();
+    let counts = samovar.counters().snapshot();
     // What the marks refuse is not missing; restarting is no damage.
     let lost = served < KEYS - KEYS / 3;
     if lost && damaged {
-        assert!(!samovar.counters().notices().is_empty(), "a loss is said: {events:?}");
+        assert!(!samovar.counters().notices().is_empty(), "a loss is said: {counts:?}");
     }
     // It works on.
     cache.put("new", value(1), whole(&samovar));
@@ -160,7 +160,7 @@ fn a_damaged_value_is_dropped_and_said() {
     let samovar = open(Some(directory.path()), &FakeClock::at(START));
     let cache = samovar.cache::<Vec<u8>>(policy("c"));
     assert!(block_on(cache.get("59")).is_none());
-    assert_eq!(samovar.counters().snapshot().event(Event::Damaged), 1);
+    assert_eq!(samovar.counters().snapshot().count(Counted::Damaged), 1);
     assert!(samovar.counters().notices()[0].text.contains("c:59"));
     assert_eq!(*block_on(cache.get("58")).unwrap(), value(58), "the others are there");
     block_on(samovar.flush()).unwrap();

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use samovar::{Cache, CachePolicy, Event, Samovar};
+use samovar::{Cache, CachePolicy, Counted, Samovar};
 use samovar_core::{Day, Epoch, Mode, Part, Partition, Parts, Scope, Span, Verdict, Version};
 use samovar_testkit::clock::FakeClock;
 use tempfile::tempdir;
@@ -67,7 +67,7 @@ impl At {
 
     fn refused(&self) -> u64 {
         block_on(self.samovar.flush()).unwrap();
-        self.samovar.counters().snapshot().event(Event::FillRefused)
+        self.samovar.counters().snapshot().count(Counted::FillRefused)
     }
 
     fn serves(&self, value: &str) {

@@ -14,7 +14,7 @@ use std::time::Duration;
 use samovar::fence::{RedisLog, RedisLogOptions};
 use samovar::redis::RedisSettings;
 use samovar::{
-    Answer, Cache, CachePolicy, Event, LoadMany, Outcome, ReadOptions, Samovar, Settings,
+    Answer, Cache, CachePolicy, Counted, LoadMany, Outcome, ReadOptions, Samovar, Settings,
 };
 use samovar_core::{Clock, Error, ErrorKind, MarkLog, SystemClock};
 use samovar_testkit::redis::{Server, Setup};
@@ -93,7 +93,7 @@ fn child() {
             let answer = asked.await.unwrap().unwrap();
             assert_eq!(answer.value.as_deref().map(String::as_str), Some("v"));
         }
-        let waited = samovar.counters().snapshot().event(Event::LoadElsewhere);
+        let waited = samovar.counters().snapshot().count(Counted::LoadElsewhere);
         say(if waited > 0 { "answered, waited" } else { "answered" });
         // Redis may be gone, and says so.
         let _ = samovar.close().await;
@@ -275,7 +275,7 @@ impl Node {
 
     /// Waits until it waits for other nodes, with so many keys.
     async fn waits(&self, keys: u64) {
-        let waits = || self.samovar.counters().snapshot().event(Event::LoadElsewhere);
+        let waits = || self.samovar.counters().snapshot().count(Counted::LoadElsewhere);
         until(|| waits() == keys).await;
     }
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use samovar::{Event, Samovar, Settings, WrapLower};
+use samovar::{Counted, Samovar, Settings, WrapLower};
 use samovar_core::{Day, Error, ErrorKind, Mode, Part, Partition, Scope, Span, TierName, Verdict};
 use samovar_testkit::clock::FakeClock;
 use tempfile::tempdir;
@@ -172,7 +172,7 @@ fn without_its_log_the_disk_is_not_trusted() {
     assert!(get(&cache, "k").is_none(), "another log, another epoch");
     assert!(samovar.counters().notices()[0].text.contains("founded anew"));
     block_on(samovar.sweep()).unwrap();
-    assert_eq!(samovar.counters().snapshot().event(Event::Swept), 1);
+    assert_eq!(samovar.counters().snapshot().count(Counted::Swept), 1);
     block_on(samovar.close()).unwrap();
 }
 
@@ -223,7 +223,7 @@ fn marks_are_swept_in_the_background() {
     cache.put("k", "old".to_owned(), whole(&samovar));
     block_on(samovar.flush()).unwrap();
     mark(&samovar, key("c", "k"), Mode::Remove);
-    while samovar.counters().snapshot().event(Event::Swept) == 0 {
+    while samovar.counters().snapshot().count(Counted::Swept) == 0 {
         std::thread::yield_now();
     }
     assert_eq!(samovar.usage()[1].1.total().entries, 0);

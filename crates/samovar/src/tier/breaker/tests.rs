@@ -154,7 +154,7 @@ fn failures_in_a_row_open_it_and_a_probe_closes_it() {
     assert_eq!(block_on(world.breaker.remove(&key(0))).unwrap_err().kind(), ErrorKind::Away);
     let many = block_on(world.breaker.get_many(&[key(0), key(1)], Need::Now));
     assert!(many.iter().all(|one| one.as_ref().is_err_and(|e| e.kind() == ErrorKind::Away)));
-    assert_eq!(world.counters.snapshot().event(Event::TierSkipped), 5);
+    assert_eq!(world.counters.snapshot().count(Counted::TierSkipped), 5);
 
     // At growing intervals: 1 s, 2 s, 4 s and 4 s, each a fifth more or less.
     for most in [1_200, 2_400, 4_800, 4_800] {

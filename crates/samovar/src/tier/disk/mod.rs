@@ -30,7 +30,7 @@ use samovar_core::{
 
 use crate::background::{Worker, closed};
 use crate::codec::Payload;
-use crate::counters::{Counters, Event};
+use crate::counters::{Counted, Counters};
 use crate::file::{Trouble, guarded};
 use index::Index;
 use store::{Loaded, Read};
@@ -349,7 +349,7 @@ impl Shared {
     }
 
     fn drop_damaged(&self, key: Key, commands: &Sender<Command>) {
-        self.counters.count(Event::Damaged, 1);
+        self.counters.count(Counted::Damaged, 1);
         self.say(format!("the entry {key} on disk is damaged; it was dropped"));
         let _ = commands.send(Command::Drop(key));
     }
@@ -426,14 +426,14 @@ impl Tier for DiskTier {
             _ => false,
         };
         if refused || late {
-            self.shared.counters.count(Event::FillRefused, 1);
+            self.shared.counters.count(Counted::FillRefused, 1);
             return;
         }
         let full = queue.bytes >= self.options.queue_bytes.saturating_mul(QUEUE_LIMIT);
         // If there is no room, what it was to replace goes all the same: mostly it is older.
         let waiting = if full { Waiting::Removed } else { Waiting::Put(entry) };
         if !self.hand_over(&mut queue, key, waiting) || full {
-            self.shared.counters.count(Event::FillDropped, 1);
+            self.shared.counters.count(Counted::FillDropped, 1);
         }
     }
 

@@ -10,7 +10,7 @@ use samovar_core::{Entry, Error, ErrorKind, Key, Version};
 use super::store::{Fill, Tables};
 use super::{DiskOptions, Shared};
 use crate::codec::Payload;
-use crate::counters::Event;
+use crate::counters::Counted;
 use crate::file::{Trouble, guarded, trouble};
 
 /// A transaction is committed when so much time has passed without anything to write …
@@ -143,7 +143,7 @@ impl Writer {
                 }
             }
             Err(trouble) => {
-                self.shared.counters.count(Event::DiskError, 1);
+                self.shared.counters.count(Counted::DiskError, 1);
                 self.unsaid = Some(self.recover(trouble)?);
             }
         }
@@ -251,13 +251,13 @@ impl Writer {
     /// Everybody hears what became of the batch, whether it is durable or lost.
     fn tell(&mut self, batch: Batch) -> bool {
         let counters = &self.shared.counters;
-        for (event, by) in [
-            (Event::FillRefused, batch.refused),
-            (Event::FillDropped, batch.dropped),
-            (Event::DiskEviction, batch.evicted),
-            (Event::Swept, batch.swept),
+        for (what, by) in [
+            (Counted::FillRefused, batch.refused),
+            (Counted::FillDropped, batch.dropped),
+            (Counted::DiskEviction, batch.evicted),
+            (Counted::Swept, batch.swept),
         ] {
-            counters.count(event, by);
+            counters.count(what, by);
         }
         self.shared.done(batch.done);
         for reply in batch.replies {
@@ -287,7 +287,7 @@ impl Writer {
     }
 
     fn rebuild(&mut self, why: &str) -> Result<(), Error> {
-        self.shared.counters.count(Event::Damaged, 1);
+        self.shared.counters.count(Counted::Damaged, 1);
         self.swept = None;
         self.shared.reopen(self.options, Some(why))
     }

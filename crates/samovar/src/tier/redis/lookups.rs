@@ -36,14 +36,14 @@ pub(super) struct Question {
 
 /// What Redis says of a name. What it has against a command stands in its place.
 #[derive(Debug)]
-pub(super) struct Standing {
+pub(super) struct Reply {
     pub(super) name: Vec<u8>,
     /// How long it lasts by Redis' reckoning, if that was asked.
     pub(super) left: Option<Value>,
     pub(super) frame: Value,
 }
 
-type Answer = Result<Standing, Error>;
+type Answer = Result<Reply, Error>;
 
 /// See the module.
 pub(super) struct Lookups {
@@ -102,7 +102,7 @@ impl Question {
     }
 
     fn answered(self, left: Option<Value>, frame: Option<Value>) -> Answer {
-        Ok(Standing { name: self.name, left, frame: frame.ok_or_else(missing)? })
+        Ok(Reply { name: self.name, left, frame: frame.ok_or_else(missing)? })
     }
 
     fn answered_by(self, answer: Result<Vec<Value>, Error>) -> Answer {
@@ -402,7 +402,7 @@ mod tests {
     }
 
     fn check(n: usize, answer: Answer) {
-        let Standing { name, left, frame } = answer.unwrap();
+        let Reply { name, left, frame } = answer.unwrap();
         let number = n.to_string().into_bytes();
         let (there, time) = match n.is_multiple_of(2) {
             true => (Value::BulkString(number.clone()), -1),

@@ -26,10 +26,10 @@ use tokio::sync::Notify;
 
 use crate::background::{Tasks, closed};
 use crate::codec::{FrameError, Payload, read_entry};
-use crate::counters::{Counters, Event};
+use crate::counters::{Counted, Counters};
 use crate::redis::{Connection, RedisServers, RedisSettings, plain};
 use crate::settings::LowerTier;
-use lookups::{Lookups, Question, Standing, missing};
+use lookups::{Lookups, Question, Reply, missing};
 use queue::{Queue, Taken, Waiting};
 
 /// What others who ask the same Redis share with the tier: its connection, and what names begin with.
@@ -174,8 +174,8 @@ impl Shared {
         Question { name: self.name(key), need }
     }
 
-    fn understand(&self, key: &Key, answer: Result<Standing, Error>) -> Got<Payload> {
-        let Standing { name, left, frame } = answer?;
+    fn understand(&self, key: &Key, answer: Result<Reply, Error>) -> Got<Payload> {
+        let Reply { name, left, frame } = answer?;
         let left = left.map(plain).transpose()?;
         let frame = match frame {
             Value::Nil => return Ok(None),
@@ -210,7 +210,7 @@ impl Shared {
 
     /// What is no frame of ours counts as absent.
     fn unreadable(&self, key: &Key, error: FrameError) -> Option<Entry<Payload>> {
-        self.counters.count(Event::Damaged, 1);
+        self.counters.count(Counted::Damaged, 1);
         let kind = match error {
             FrameError::Foreign => 1,
             FrameError::Newer { .. } => 2,
@@ -284,7 +284,7 @@ impl Tier for RedisTier {
 
     fn put(&self, key: &Key, entry: Entry<Payload>) {
         if self.shared.queue.lock().put(key, entry) == Taken::TurnedDown {
-            self.shared.counters.count(Event::FillDropped, 1);
+            self.shared.counters.count(Counted::FillDropped, 1);
         }
         self.shared.wake.notify_one();
     }

@@ -8,7 +8,7 @@ use samovar_core::{Error, ErrorKind};
 use super::queue::{Batch, Write};
 use super::{Shared, life};
 use crate::codec::write_entry;
-use crate::counters::Event;
+use crate::counters::Counted;
 use crate::redis::{Request, plain};
 
 /// Writes what waits until it is told to stop.
@@ -59,7 +59,7 @@ impl Writer<'_> {
             let waiters = self.shared.queue.lock().done(&write);
             drop(waiters);
             if let Err(error) = &outcome {
-                self.shared.counters.count(Event::RedisError, 1);
+                self.shared.counters.count(Counted::RedisError, 1);
                 failed = Some(error.clone());
             }
             if let Some(reply) = write.reply {
@@ -88,7 +88,7 @@ impl Writer<'_> {
             match write_entry(&name, entry, now) {
                 Ok(frame) => Some((frame, left)),
                 Err(error) => {
-                    self.shared.counters.count(Event::FillDropped, 1);
+                    self.shared.counters.count(Counted::FillDropped, 1);
                     let text = format!("{} was not written to Redis: {error}", write.key);
                     self.shared.say(text);
                     None

@@ -14,7 +14,7 @@ fn a_hit_is_read_again_once_its_share_is_over() {
         for _ in 0..10 {
             assert_eq!(field.told().await, told(Outcome::Hit, "old"), "nobody waits");
         }
-        assert_eq!((field.source.asked(), field.count(Event::Refresh)), (2, 1));
+        assert_eq!((field.source.asked(), field.count(Counted::Refresh)), (2, 1));
         field.source.gives("new").await;
         for _ in 0..10 {
             assert_eq!(field.told().await, told(Outcome::Hit, "new"));
@@ -79,7 +79,7 @@ async fn share(beta: Option<f64>, left: Duration, seed: u64) -> f64 {
             assert_eq!(answer.outcome, Outcome::Hit);
         }
     }
-    samovar.counters().snapshot().event(Event::Refresh) as f64 / (KEYS * CACHES) as f64
+    samovar.counters().snapshot().count(Counted::Refresh) as f64 / (KEYS * CACHES) as f64
 }
 
 /// By the paper a hit with r left is read again with probability e^(−r/(δβ)). Of 2,000 draws the share is within five

@@ -35,7 +35,7 @@ fn fail_safe_serves_where_a_load_fails_and_then_only() {
         assert!(!asked.is_finished(), "it is not served before the load has failed");
         field.source.fails().await;
         assert_eq!(Told::from(asked.await.unwrap()), told(Outcome::Failed, "old"));
-        assert_eq!(field.count(Event::FailSafe), 1);
+        assert_eq!(field.count(Counted::FailSafe), 1);
         field.clock.advance(FAIL_SAFE - Duration::from_millis(1));
         let last = field.ask();
         settle().await;
@@ -108,7 +108,7 @@ fn after_the_soft_timeout_the_old_value_is_served_and_the_load_goes_on() {
         assert!(!asked.is_finished());
         field.clock.advance(Duration::from_millis(1));
         assert_eq!(Told::from(asked.await.unwrap()), told(Outcome::Stale, "old"));
-        assert_eq!((field.source.reading(), field.count(Event::SoftTimeout)), (1, 1));
+        assert_eq!((field.source.reading(), field.count(Counted::SoftTimeout)), (1, 1));
         field.source.gives("new").await;
         assert_eq!(field.told().await, told(Outcome::Hit, "new"));
         assert_eq!(field.source.asked(), 2);
@@ -149,7 +149,7 @@ fn with_nothing_to_give_the_hard_timeout_is_an_error_and_the_load_goes_on() {
         let error = asked.await.unwrap().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Timeout);
         assert!(error.to_string().starts_with("c:k was not loaded within 2s"), "{error}");
-        assert_eq!((field.source.reading(), field.count(Event::HardTimeout)), (1, 1));
+        assert_eq!((field.source.reading(), field.count(Counted::HardTimeout)), (1, 1));
         other.abort();
         settle().await;
         assert_eq!(field.source.reading(), 1, "it goes on although nobody waits");
@@ -188,7 +188,7 @@ fn a_load_that_hangs_is_given_up() {
         let error = asked.await.unwrap().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Timeout);
         assert!(error.to_string().contains("c:k was given up after 30s"), "{error}");
-        assert_eq!((field.source.reading(), field.count(Event::LoadFailed)), (0, 1));
+        assert_eq!((field.source.reading(), field.count(Counted::LoadFailed)), (0, 1));
         assert_eq!(field.told().await, failed(ErrorKind::Throttled), "it counts as failed");
         field.clock.advance(rest);
         let asked = field.ask();
@@ -212,7 +212,7 @@ fn a_source_that_failed_rests() {
         let error = asked.await.unwrap().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Throttled);
         assert!(error.to_string().ends_with("down"), "it tells why: {error}");
-        assert_eq!((field.source.asked(), field.count(Event::Throttled)), (1, 1));
+        assert_eq!((field.source.asked(), field.count(Counted::Throttled)), (1, 1));
         let other = field.ask_with("l", ReadOptions::default());
         settle().await;
         assert_eq!(field.source.asked(), 2, "another key is asked for");
@@ -267,7 +267,7 @@ fn a_refresh_that_fails_is_throttled() {
                 assert_eq!(field.told().await, told(Outcome::Stale, "old"));
             }
             assert_eq!(field.source.asked(), 2 + round, "it rests");
-            assert_eq!(field.count(Event::Refresh), 1 + round as u64, "nobody begins in vain");
+            assert_eq!(field.count(Counted::Refresh), 1 + round as u64, "nobody begins in vain");
             field.clock.advance(SECOND);
         }
     });
@@ -282,7 +282,7 @@ fn a_loader_that_says_what_cannot_be_has_failed() {
         field.source.says(Ok(Loaded::unmodified())).await;
         assert_eq!(Told::from(asked.await.unwrap()), failed(ErrorKind::Invalid));
         assert_eq!(field.told().await, failed(ErrorKind::Throttled));
-        assert_eq!(field.count(Event::LoadFailed), 1);
+        assert_eq!(field.count(Counted::LoadFailed), 1);
     });
 }
 
@@ -308,7 +308,7 @@ fn a_panic_is_an_error_and_counts_as_failed() {
         let answer = field.cache.get_or_load::<_, _, String>("k", panics).await;
         assert_eq!(Told::from(answer), told(Outcome::Stale, "old"));
         settle().await;
-        assert_eq!(field.count(Event::LoadFailed), 3);
+        assert_eq!(field.count(Counted::LoadFailed), 3);
         field.clock.advance(WINDOW);
         let answer = field.cache.get_or_load::<_, _, String>("k", panics).await;
         assert_eq!(Told::from(answer), told(Outcome::Failed, "old"));

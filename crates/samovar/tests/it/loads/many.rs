@@ -78,7 +78,7 @@ fn what_is_missing_is_loaded_in_one_call() {
         assert_eq!(told_all(all).await, [b, k, a, b_too, none(Outcome::Loaded)]);
         let again = many.ask(&field, &["a", "none"]);
         assert_eq!(told_all(again).await, [told(Outcome::Hit, "a!"), none(Outcome::Negative)]);
-        assert_eq!((many.asked().len(), field.count(Event::Load)), (1, 2));
+        assert_eq!((many.asked().len(), field.count(Counted::Load)), (1, 2));
         assert!(field.cache.peek("stranger").is_none(), "nobody asked for it");
         let found = field.cache.get_many(&["none", "a", "k"]).await;
         let found: Vec<_> = found.into_iter().map(crate::support::text).collect();
@@ -181,7 +181,7 @@ fn a_key_that_alone_cannot_be_read_takes_no_other_along() {
         let again = many.ask(&field, &["a", "bad"]);
         let a = told(Outcome::Hit, "a");
         assert_eq!(told_all(again).await, [a, failed(ErrorKind::Throttled)], "it rests alone");
-        assert_eq!((many.asked().len(), field.count(Event::LoadFailed)), (1, 2));
+        assert_eq!((many.asked().len(), field.count(Counted::LoadFailed)), (1, 2));
     });
 }
 
@@ -256,7 +256,7 @@ fn a_batch_has_timeouts_too() {
         settle().await;
         field.clock.advance(SECOND);
         settle().await;
-        assert_eq!(field.count(Event::SoftTimeout), 1, "one has something");
+        assert_eq!(field.count(Counted::SoftTimeout), 1, "one has something");
         field.clock.advance(SECOND);
         assert_eq!(told_all(all).await, [failed(ErrorKind::Timeout), told(Outcome::Stale, "old")]);
         many.gives(&["a", "k"], "").await;

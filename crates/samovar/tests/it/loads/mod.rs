@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use futures_channel::oneshot;
 use samovar::{
-    Answer, Cache, CachePolicy, Event, Load, LoadMany, Loaded, Outcome, ReadOptions, Samovar,
+    Answer, Cache, CachePolicy, Counted, Load, LoadMany, Loaded, Outcome, ReadOptions, Samovar,
 };
 use samovar_core::{BoxFuture, Clock, Error, ErrorKind};
 use samovar_testkit::clock::FakeClock;
@@ -158,8 +158,8 @@ impl Field {
         assert_eq!(Told::from(asked.await.unwrap()), told(Outcome::Loaded, value));
     }
 
-    fn count(&self, event: Event) -> u64 {
-        self.samovar.counters().snapshot().event(event)
+    fn count(&self, event: Counted) -> u64 {
+        self.samovar.counters().snapshot().count(event)
     }
 }
 

@@ -26,8 +26,8 @@ fn it_is_remembered_for_its_own_time() {
         is_told_of(&field, Loaded::absent()).await;
         assert_eq!(field.told().await, none(Outcome::Negative));
         assert!(field.cache.peek("k").is_none() && field.cache.get("k").await.is_none());
-        assert_eq!((field.count(Event::LoadedAbsent), field.count(Event::NegativeHit)), (1, 1));
-        assert_eq!(field.count(Event::LoadFailed), 0, "it is no failure");
+        assert_eq!((field.count(Counted::LoadedAbsent), field.count(Counted::NegativeHit)), (1, 1));
+        assert_eq!(field.count(Counted::LoadFailed), 0, "it is no failure");
         field.clock.advance(NEGATIVE - Duration::from_millis(1));
         assert_eq!(field.told().await, none(Outcome::Negative));
         field.clock.advance(Duration::from_millis(1));

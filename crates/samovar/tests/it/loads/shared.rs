@@ -19,7 +19,7 @@ fn thousands_of_callers_load_once() {
         for asked in asked {
             assert_eq!(Told::from(asked.await.unwrap()), told(Outcome::Loaded, "v"));
         }
-        assert_eq!((field.source.asked(), field.count(Event::Load)), (1, 1));
+        assert_eq!((field.source.asked(), field.count(Counted::Load)), (1, 1));
         assert_eq!(field.told().await, told(Outcome::Hit, "v"));
     });
 }
@@ -52,7 +52,7 @@ fn what_is_stale_is_served_and_read_again_once() {
         for _ in 0..100 {
             assert_eq!(field.told().await, told(Outcome::Stale, "old"));
         }
-        assert_eq!((field.source.asked(), field.count(Event::Refresh)), (2, 1));
+        assert_eq!((field.source.asked(), field.count(Counted::Refresh)), (2, 1));
         field.source.gives("new").await;
         assert_eq!(field.told().await, told(Outcome::Hit, "new"));
         assert_eq!(field.source.asked(), 2);

@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use std::{env, fs};
 
 use samovar::fence::Standing;
-use samovar::{Event, Outcome};
+use samovar::{Counted, Outcome};
 use samovar_core::{BoxFuture, History, Mark, Next, Snapshot};
 use tempfile::tempdir;
 use tokio::sync::watch;
@@ -31,8 +31,8 @@ pub(super) fn standing(node: &Node) -> Standing {
     node.samovar.fence().standing()
 }
 
-pub(super) fn counted(node: &Node, event: Event) -> u64 {
-    node.samovar.counters().snapshot().event(event)
+pub(super) fn counted(node: &Node, event: Counted) -> u64 {
+    node.samovar.counters().snapshot().count(event)
 }
 
 /// What a read with a loader comes to; the loader says `loaded`.
@@ -55,7 +55,7 @@ fn what_is_marked_while_the_log_is_away_is_durable_here_and_sent_in_order() {
         a.mark(key).unwrap();
     }
     assert!(!a.has("1"), "it is in force here at once");
-    assert_eq!(counted(&a, Event::Journaled), 3);
+    assert_eq!(counted(&a, Counted::Journaled), 3);
     let refused = b.mark("x").unwrap_err();
     assert!(matches!(refused.kind(), ErrorKind::Away | ErrorKind::Storage), "{refused}");
     until("its lease is over", || standing(&a) == Standing::CutOff);
@@ -228,12 +228,12 @@ fn what_is_served_beyond_the_lease_is_labelled_and_nothing_is_read_again_for_tha
     server.pause().unwrap();
     until("it is labelled", || node.cache.peek("k").unwrap().cut_off);
     assert_eq!(read(&node, "k"), (Outcome::Stale, "value".into()));
-    assert_eq!(counted(&node, Event::Load), 0);
-    until("it is said", || counted(&node, Event::CutOff) == 1);
+    assert_eq!(counted(&node, Counted::Load), 0);
+    until("it is said", || counted(&node, Counted::CutOff) == 1);
     server.resume().unwrap();
     until("the label is gone", || !node.cache.peek("k").unwrap().cut_off);
     assert_eq!(read(&node, "k"), (Outcome::Hit, "value".into()));
-    assert_eq!((counted(&node, Event::Load), counted(&node, Event::Refresh)), (0, 0));
+    assert_eq!((counted(&node, Counted::Load), counted(&node, Counted::Refresh)), (0, 0));
 }
 
 #[test]
@@ -354,7 +354,7 @@ fn a_mark_that_does_not_come_back_is_waited_for_within_bounds() {
     node.put("k");
     let _ = node.mark("k");
     node.mark("k").unwrap();
-    assert!(counted(&node, Event::Journaled) > 0);
+    assert!(counted(&node, Counted::Journaled) > 0);
     until("what it has not heard of labels what it serves", || standing(&node) == Standing::CutOff);
     gate.send(true).unwrap();
     until("it has come back", || node.rests() && standing(&node) == Standing::Connected);
@@ -377,7 +377,7 @@ fn a_node_that_the_log_has_left_behind_takes_everything_for_invalidated_and_says
     gate.send(true).unwrap();
     until("it has come to the head", || node.at() == other.at());
     assert!(!node.has("warm"));
-    assert_eq!(counted(&node, Event::LogGap), 1);
+    assert_eq!(counted(&node, Counted::LogGap), 1);
     let said = node.samovar.counters().notices();
     assert!(said.iter().any(|notice| notice.text.contains("let go of")), "{said:?}");
     node.put("k");
@@ -413,7 +413,7 @@ fn what_too_few_replicas_have_confirmed_outlives_a_failover_that_loses_it() {
     until("both replicas have it", || standing(&node) == Standing::Connected);
     servers.cut_off(1).unwrap();
     node.mark("k").unwrap();
-    assert_eq!(counted(&node, Event::Journaled), 1);
+    assert_eq!(counted(&node, Counted::Journaled), 1);
     until("it has come back", || node.rests());
     // It dies, and so does what the log held of it.
     drop(node);

@@ -1,11 +1,11 @@
 //! What Redis may lose of a log, and what it may be too full for.
 
-use samovar::Event;
+use samovar::Counted;
 
 use super::*;
 
-fn counted(node: &Node, event: Event) -> u64 {
-    node.samovar.counters().snapshot().event(event)
+fn counted(node: &Node, event: Counted) -> u64 {
+    node.samovar.counters().snapshot().count(event)
 }
 
 #[test]
@@ -37,8 +37,8 @@ fn a_log_that_redis_evicts_is_founded_again_and_that_is_said() {
     let _ = b.mark("other");
     wait_for_all(&[&a, &b], version);
     assert!(a.has("warm") && b.has("warm"));
-    let founded = counted(&a, Event::LogFounded) + counted(&b, Event::LogFounded);
-    assert!(founded > 0 && counted(&a, Event::LogTurned) > 0);
+    let founded = counted(&a, Counted::LogFounded) + counted(&b, Counted::LogFounded);
+    assert!(founded > 0 && counted(&a, Counted::LogTurned) > 0);
     let version = b.mark("warm").unwrap();
     until("it is obeyed", || a.at() == version && !a.has("warm"));
 }
@@ -58,7 +58,7 @@ fn who_joined_restores_what_it_took_from_the_log() {
     server.start_from(&older).unwrap();
     wait_for_all(&[&b, &c], last);
     assert_eq!(marked(&redis), ["kept", "lost"]);
-    assert!(counted(&b, Event::LogTurned) > 0);
+    assert!(counted(&b, Counted::LogTurned) > 0);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What a node knows at its start from before, and what it makes of that.
 
 use samovar::fence::Standing;
-use samovar::{Event, WrapLower};
+use samovar::{Counted, WrapLower};
 use samovar_testkit::clock::FakeClock;
 use tempfile::tempdir;
 
@@ -41,7 +41,7 @@ fn marks_lost_meanwhile(is_away_at_the_start: bool) {
     };
     until("what was lost is there again", || node.rests() && marked(&redis).len() == 3);
     assert_eq!(marked(&redis), ["kept", "lost-1", "lost-2"]);
-    assert_eq!(counted(&node, Event::LogTurned), 1);
+    assert_eq!(counted(&node, Counted::LogTurned), 1);
     assert_eq!(found_in(&node, "lost-1"), None);
 }
 

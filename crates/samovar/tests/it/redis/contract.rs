@@ -150,7 +150,7 @@ fn room_is_waited_for_and_what_is_too_much_is_turned_down() {
     for id in 0..20 {
         tier.put(&key(id), subject().entry(&[id + 100; 50_000]));
     }
-    let dropped = counters.snapshot().event(samovar::Event::FillDropped);
+    let dropped = counters.snapshot().count(samovar::Counted::FillDropped);
     assert!((10..=16).contains(&dropped), "{dropped}");
     let first = block_on(tier.get(&key(0))).unwrap().unwrap();
     assert_eq!((subject().read)(&first.value)[0], 100, "from the queue, though Redis is silent");

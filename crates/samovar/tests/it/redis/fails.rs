@@ -8,7 +8,7 @@ use std::time::Duration;
 use samovar::codec::Payload;
 use samovar::redis::RedisSettings;
 use samovar::tier::RedisTier;
-use samovar::{Cache, CachePolicy, Event, Samovar, Settings};
+use samovar::{Cache, CachePolicy, Counted, Samovar, Settings};
 use samovar_core::{Clock, Entry, Error, ErrorKind, Key, SystemClock, Tier, TierName};
 use samovar_testkit::redis::{Cluster, Sentinels, Server, Setup};
 use samovar_testkit::tier::Subject;
@@ -95,8 +95,8 @@ fn no_read_fails_whatever_becomes_of_redis() {
         }
     });
     let counted = samovar.counters().snapshot();
-    assert!(counted.event(Event::TierSkipped) > 0, "{counted:?}");
-    assert_eq!(counted.event(Event::Damaged), 0);
+    assert!(counted.count(Counted::TierSkipped) > 0, "{counted:?}");
+    assert_eq!(counted.count(Counted::Damaged), 0);
     let _ = block_on(samovar.close());
 }
 
@@ -188,8 +188,8 @@ fn a_full_redis_that_evicts_nothing_refuses_writes_and_still_answers() {
     assert!(error.to_string().contains("maxmemory"), "{error}");
     assert!(block_on(samovar.flush()).is_ok(), "it is told once");
     let counted = samovar.counters().snapshot();
-    assert!(counted.event(Event::RedisError) >= 50, "{counted:?}");
-    assert_eq!(counted.event(Event::TierSkipped), 0, "it answers, and is asked");
+    assert!(counted.count(Counted::RedisError) >= 50, "{counted:?}");
+    assert_eq!(counted.count(Counted::TierSkipped), 0, "it answers, and is asked");
     for id in 0..10 {
         assert_eq!(load(&cache, id), Some(TierName::Redis), "what was there is there");
     }
@@ -220,7 +220,7 @@ fn a_redis_that_evicts_makes_colder_and_nothing_else() {
         block_on(samovar.flush()).unwrap();
     }
     assert!(tiers.contains(&None), "not all of it fits");
-    assert_eq!(samovar.counters().snapshot().event(Event::RedisError), 0);
+    assert_eq!(samovar.counters().snapshot().count(Counted::RedisError), 0);
     block_on(samovar.close()).unwrap();
 }
 
@@ -324,6 +324,6 @@ fn a_queue_that_nobody_takes_is_given_up_and_said() {
     let error = block_on(tier.flush()).unwrap_err();
     assert!(error.to_string().contains("cannot be reached"), "{error}");
     assert!(block_on(tier.flush()).is_ok(), "it is told once");
-    assert_eq!(counters.snapshot().event(Event::RedisError), 1);
+    assert_eq!(counters.snapshot().count(Counted::RedisError), 1);
     assert!(block_on(tier.get(&Key::new("c", "k"))).is_err(), "not from the queue for ever");
 }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use samovar::codec::{CodecId, Frame, Payload};
 use samovar::redis::RedisSettings;
 use samovar::tier::RedisTier;
-use samovar::{Counters, Event};
+use samovar::{Counted, Counters};
 use samovar_core::{Clock, Entry, Epoch, Key, Lifetime, Millis, Need, Stamp, Tick, Tier, Version};
 use samovar_testkit::clock::FakeClock;
 use samovar_testkit::redis::Server;
@@ -82,7 +82,7 @@ fn what_is_none_of_ours_counts_as_absent_and_is_said_once() {
             assert!(found.unwrap().is_none());
         }
     }
-    let damaged = || counters.snapshot().event(Event::Damaged);
+    let damaged = || counters.snapshot().count(Counted::Damaged);
     assert_eq!(damaged(), 10, "all but the one that is gone, and what MGET does not tell from it");
     assert!(block_on(tier.get(&key("list"))).unwrap().is_none());
     assert_eq!(damaged(), 11);
@@ -155,5 +155,5 @@ fn the_golden_frames_are_read() {
     let found = block_on(tier.get(&Key::new("product_info", "42"))).unwrap().unwrap();
     assert_eq!(found.value.codec(), Some(CodecId::JSON));
     assert_eq!(found.value.bytes().unwrap().unwrap(), r#"{"name":"Tea","cents":499}"#);
-    assert_eq!(counters.snapshot().event(Event::Damaged), 0);
+    assert_eq!(counters.snapshot().count(Counted::Damaged), 0);
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use samovar::redis::RedisSettings;
-use samovar::{Cache, CachePolicy, Event, LoadMany, Outcome, ReadOptions, Samovar};
+use samovar::{Cache, CachePolicy, Counted, LoadMany, Outcome, ReadOptions, Samovar};
 use samovar_core::{Error, ErrorKind, Key, Mode, Scope, TierName, Verdict};
 use samovar_testkit::clock::FakeClock;
 use samovar_testkit::redis::{Server, Setup};
@@ -56,7 +56,7 @@ fn every_subset_keeps_and_forgets() {
         assert_eq!(stands(&samovar, &server, &cache, &key), [false; 3], "{uses:?}");
     }
     let counted = samovar.counters().snapshot();
-    assert!(counted.of("c", TierName::Redis).hits > 0 && counted.event(Event::TierError) == 0);
+    assert!(counted.of("c", TierName::Redis).hits > 0 && counted.count(Counted::TierError) == 0);
     block_on(samovar.close()).unwrap();
 }
 
@@ -125,7 +125,7 @@ fn what_redis_missed_while_it_was_away_is_refused_when_it_is_back() {
     until("the breaker to open", || {
         assert_eq!(found(&cache, "untouched"), None);
         clock.advance(Duration::from_millis(1));
-        samovar.counters().snapshot().event(Event::TierSkipped) > 0
+        samovar.counters().snapshot().count(Counted::TierSkipped) > 0
     });
     mark(&samovar, key("c", "marked"), Mode::Remove);
     server.start().unwrap();
@@ -287,7 +287,7 @@ fn what_was_marked_while_it_was_loaded_goes_nowhere() {
     assert_eq!(answer.outcome, Outcome::Loaded);
     block_on(samovar.flush()).unwrap();
     assert_eq!(stands(&samovar, &server, &cache, "k"), [false; 3]);
-    assert_eq!(samovar.counters().snapshot().event(Event::FillRefused), 1);
+    assert_eq!(samovar.counters().snapshot().count(Counted::FillRefused), 1);
     block_on(samovar.close()).unwrap();
 }
 
