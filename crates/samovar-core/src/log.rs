@@ -224,6 +224,15 @@ pub trait MarkLog: Send + Sync + 'static {
         Box::pin(std::future::ready(Ok(false)))
     }
 
+    /// What threatens the log where it stands, for whoever runs it, with the setting to choose. `None`: nothing that can be
+    /// seen. Asked at the start and whenever it may stand elsewhere.
+    ///
+    /// # Errors
+    /// If it is out of reach.
+    fn hazard(&self) -> BoxFuture<'_, Result<Option<String>, Error>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
+
     /// How many times it was gone and has been founded again from here. A log that cannot be lost never is.
     fn founded(&self) -> u64 {
         0

@@ -35,8 +35,16 @@ impl Tail {
         let (stop, mut stopped) = oneshot::channel::<()>();
         let last = fence.clone();
         let follow = async move {
-            let mut follower =
-                Follower { fence, marker, counters, clock, founded: 0, trouble: None };
+            let mut follower = Follower {
+                fence,
+                marker,
+                counters,
+                clock,
+                founded: 0,
+                trouble: None,
+                hazard: None,
+                is_elsewhere: true,
+            };
             while follower.fence.is_adrift() {
                 match select(pin!(follower.join(&*log)), &mut stopped).await {
                     Either::Left((joined, _)) => joined?,
@@ -44,15 +52,18 @@ impl Tail {
                 }
             }
             loop {
-                let (history, after) = follower.fence.known();
-                match select(log.next(&history, after), &mut stopped).await {
-                    Either::Left((next, _)) => {
-                        follower.note_founded(log.founded());
-                        follower.take(next?)?;
-                    }
+                let next = async {
+                    follower.look_around(&*log).await;
+                    let (history, after) = follower.fence.known();
+                    log.next(&history, after).await
+                };
+                let next = match select(pin!(next), &mut stopped).await {
+                    Either::Left((next, _)) => next?,
                     // Told to stop, or the owner is gone.
                     Either::Right(_) => return Ok(()),
-                }
+                };
+                follower.note_founded(log.founded());
+                follower.take(next)?;
             }
         };
         let worker =
@@ -88,6 +99,10 @@ struct Follower {
     founded: u64,
     /// Why it could not be joined, as was said last.
     trouble: Option<String>,
+    /// What threatens the log, as was said last.
+    hazard: Option<String>,
+    /// The log stands where it has not been looked around yet.
+    is_elsewhere: bool,
 }
 
 impl Follower {
@@ -118,6 +133,21 @@ impl Follower {
         Ok(())
     }
 
+    /// Says what threatens the log where it stands now, if that has not been said.
+    async fn look_around(&mut self, log: &dyn MarkLog) {
+        if !self.is_elsewhere {
+            return;
+        }
+        // If it cannot be told now, it is asked again with what comes next.
+        if let Ok(hazard) = log.hazard().await {
+            self.is_elsewhere = false;
+            if let Some(hazard) = hazard.filter(|hazard| self.hazard.as_ref() != Some(hazard)) {
+                self.counters.say(self.clock.now(), hazard.clone());
+                self.hazard = Some(hazard);
+            }
+        }
+    }
+
     fn take(&mut self, next: Next) -> Result<(), Error> {
         match next {
             Next::Marks(marks) => self.fence.apply(&marks)?,
@@ -128,6 +158,7 @@ impl Follower {
                 let Some(everything) = everything else { return Ok(()) };
                 let lost = self.fence.turn(history, everything);
                 if is_new {
+                    self.is_elsewhere = true;
                     let after = self.fence.position();
                     let text = format!(
                         "the shared log has begun an epoch after {after}; {lost} invalidations applied here were not \

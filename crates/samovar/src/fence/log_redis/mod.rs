@@ -251,6 +251,19 @@ impl MarkLog for RedisLog {
         Box::pin(scripts.leave_table(options.table_every, known))
     }
 
+    fn hazard(&self) -> BoxFuture<'_, Result<Option<String>, Error>> {
+        let scripts = &self.shared.scripts;
+        Box::pin(async move {
+            let evicting = scripts.eviction().await.map_err(away)?;
+            Ok(evicting.filter(|policy| policy.starts_with("allkeys-")).map(|policy| {
+                format!(
+                    "redis: under its maxmemory-policy {policy} it may evict the log of invalidations itself, which costs \
+                     warmth: choose noeviction, or one of volatile-*"
+                )
+            }))
+        })
+    }
+
     fn founded(&self) -> u64 {
         self.shared.seen.lock().founded
     }

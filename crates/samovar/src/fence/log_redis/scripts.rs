@@ -225,6 +225,17 @@ impl Scripts {
         plain(self.connection.one(&set).await?).map(|_| true)
     }
 
+    /// What the server gives up when it is full, if it says so: of several the first that may give up the log.
+    pub(super) async fn eviction(&self) -> Result<Option<String>, Error> {
+        let mut info = cmd("INFO");
+        info.arg("memory");
+        let mut policies = Vec::new();
+        // Who may not ask is told nothing.
+        read_policies(&self.connection.one(&info).await?, &mut policies);
+        let at = policies.iter().position(|policy| policy.starts_with("allkeys-")).unwrap_or(0);
+        Ok((at < policies.len()).then(|| policies.swap_remove(at)))
+    }
+
     /// The answer to a command, once as many replicas have what it wrote as are to.
     async fn confirmed(&self, command: Cmd) -> Result<Value, Error> {
         if self.replicas == 0 {
@@ -248,6 +259,18 @@ impl Scripts {
                 );
                 Err(Error::new(ErrorKind::Storage, text))
             }
+        }
+    }
+}
+
+/// The policies in an answer to `INFO`, which a cluster gives by node.
+fn read_policies(answer: &Value, policies: &mut Vec<String>) {
+    match answer {
+        Value::Map(nodes) => nodes.iter().for_each(|(_, told)| read_policies(told, policies)),
+        told => {
+            let text = ::redis::from_redis_value_ref::<String>(told).unwrap_or_default();
+            let found = text.lines().filter_map(|line| line.strip_prefix("maxmemory_policy:"));
+            policies.extend(found.map(|policy| policy.trim().to_owned()));
         }
     }
 }

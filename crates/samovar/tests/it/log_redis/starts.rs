@@ -147,3 +147,29 @@ fn a_start_while_the_log_is_away_is_labelled_also_without_leases() {
     until("it has reached the log", || standing(&node) == Standing::Connected);
     assert!(!block_on(node.cache.get("k")).unwrap().cut_off);
 }
+
+#[test]
+fn what_may_evict_the_log_is_said_at_the_start_with_what_to_choose() {
+    for (policy, is_said) in [("allkeys-lru", true), ("volatile-lru", false), ("noeviction", false)]
+    {
+        let server = Server::launch(&Setup::new().set("maxmemory-policy", policy)).unwrap();
+        let log = open(&alone(&server), HASTY);
+        let hazard = block_on(log.hazard()).unwrap();
+        assert_eq!(hazard.is_some(), is_said, "{policy}: {hazard:?}");
+        let Some(hazard) = hazard else { continue };
+        assert!(hazard.contains(policy) && hazard.contains("noeviction"), "{hazard}");
+        let [node] = nodes(&alone(&server));
+        until("it is said", || {
+            node.samovar.counters().notices().iter().any(|notice| *notice.text == *hazard)
+        });
+    }
+}
+
+#[test]
+fn of_a_cluster_each_node_is_asked_what_it_may_evict() {
+    let servers = Cluster::launch(&Setup::new().set("maxmemory-policy", "volatile-lru")).unwrap();
+    let log = open(&RedisSettings::cluster(servers.urls()).unwrap(), HASTY);
+    assert_eq!(block_on(log.hazard()).unwrap(), None);
+    servers.node(2).cli(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lfu"]).unwrap();
+    assert!(block_on(log.hazard()).unwrap().unwrap().contains("allkeys-lfu"));
+}
