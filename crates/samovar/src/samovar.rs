@@ -16,6 +16,7 @@ use samovar_core::{
 };
 
 pub use marks::MarkOptions;
+pub(crate) use marks::Marked;
 
 use crate::background::{Tasks, off_thread};
 use crate::cache::Cache;

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use futures_channel::oneshot;
-use samovar_core::{Epoch, Error, ErrorKind, Mark, MarkId, Version};
+use samovar_core::{Epoch, Error, ErrorKind, Mark, MarkId, Token, Version};
 
 use super::Fence;
 use super::pending::Done;
@@ -21,11 +21,12 @@ impl Fence {
             state.remember(Some(&mark.scope));
         }
         let done = state.pending.accept(marks, first);
-        if state.failed.is_some() {
-            state.pending.give_up();
-        }
+        let given_up = state.failed.is_some().then(|| state.pending.give_up());
         self.inner.tick.store(tick.0, Ordering::Release);
-        Accepted { fence: self.clone(), done }
+        let token = Token { version: state.version(), tick };
+        drop(state);
+        drop(given_up);
+        Accepted { fence: self.clone(), token, done }
     }
 
     /// What the log answered to marks that it was handed together: the version of the last, or that it has not taken
@@ -92,15 +93,21 @@ impl Fence {
         self.inner.state.read().pending.all_unsettled()
     }
 
-    /// Returns once no mark is pending, or nothing will come back any more.
-    pub(crate) async fn rests(&self) {
+    /// Returns once none of these marks is pending, or nothing will come back any more.
+    pub(crate) async fn back(&self, ids: &[MarkId]) {
         let wait = {
             let mut state = self.inner.state.write();
-            if state.failed.is_none() { state.pending.rests() } else { None }
+            if state.failed.is_none() { state.pending.wait_for(ids) } else { None }
         };
         if let Some(wait) = wait {
             let _ = wait.await;
         }
+    }
+
+    /// Returns once none of the marks is pending that are now, or nothing will come back any more.
+    pub(crate) async fn rests(&self) {
+        let ids = self.inner.state.read().pending.ids();
+        self.back(&ids).await;
     }
 }
 
@@ -108,10 +115,16 @@ impl Fence {
 #[derive(Debug)]
 pub(crate) struct Accepted {
     fence: Fence,
+    token: Token,
     done: oneshot::Receiver<()>,
 }
 
 impl Accepted {
+    /// As of these marks: what bears it is covered by every mark that acts later, and by none of these.
+    pub(crate) fn token(&self) -> Token {
+        self.token
+    }
+
     /// Returns once all of them have come back through the log: they are durable, and have their numbers here.
     ///
     /// # Errors

@@ -401,9 +401,12 @@ impl Fence {
     /// Nothing will be applied any more. Marks that are accepted from now on stay pending, so what they cover stays
     /// refused.
     pub(crate) fn fail(&self, error: Error) {
-        let mut state = self.inner.state.write();
-        state.failed.get_or_insert(error);
-        state.pending.give_up();
+        let given_up = {
+            let mut state = self.inner.state.write();
+            state.failed.get_or_insert(error);
+            state.pending.give_up()
+        };
+        drop(given_up);
     }
 }
 

@@ -1,6 +1,6 @@
 //! Marks that were accepted here and have not come back through the log: whether the log has them, and who waits.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use futures_channel::oneshot;
@@ -72,8 +72,17 @@ pub(super) struct Pending {
     pub(super) unconfirmed: Unconfirmed,
     /// Who sends again, while there is nothing to send.
     sender: Option<oneshot::Sender<()>>,
-    /// Who waits until there is nothing here.
-    resting: Vec<oneshot::Sender<()>>,
+    /// Who waits until none of these is here.
+    waiting: Vec<(HashSet<MarkId>, oneshot::Sender<()>)>,
+}
+
+/// Who was to be told of marks that will not come back. Dropped outside of every lock, since that wakes strangers.
+#[derive(Debug)]
+#[must_use]
+pub(super) struct GivenUp {
+    _groups: Vec<Arc<Group>>,
+    _sender: Option<oneshot::Sender<()>>,
+    _waiting: Vec<(HashSet<MarkId>, oneshot::Sender<()>)>,
 }
 
 impl Pending {
@@ -159,9 +168,8 @@ impl Pending {
             done.settled.push(id);
         }
         done.note(one.group);
-        if self.marks.is_empty() {
-            done.waiters.append(&mut self.resting);
-        }
+        let come = self.waiting.extract_if(.., |(ids, _)| ids.remove(&id) && ids.is_empty());
+        done.waiters.extend(come.map(|(_, waiter)| waiter));
     }
 
     /// The history is another: what was given a version off it is to be sent again.
@@ -228,10 +236,12 @@ impl Pending {
     }
 
     /// Nothing will come back any more: nobody is to wait.
-    pub(super) fn give_up(&mut self) {
-        self.marks.values_mut().for_each(|one| one.group = None);
-        self.sender = None;
-        self.resting.clear();
+    pub(super) fn give_up(&mut self) -> GivenUp {
+        GivenUp {
+            _groups: self.marks.values_mut().filter_map(|one| one.group.take()).collect(),
+            _sender: self.sender.take(),
+            _waiting: std::mem::take(&mut self.waiting),
+        }
     }
 
     /// What is to be sent can be from now on.
@@ -255,13 +265,15 @@ impl Pending {
         marks
     }
 
-    /// `None` if there is nothing here; else what completes once there is not.
-    pub(super) fn rests(&mut self) -> Option<oneshot::Receiver<()>> {
-        if self.marks.is_empty() {
+    /// `None` if none of these marks is here; else what completes once none is.
+    pub(super) fn wait_for(&mut self, ids: &[MarkId]) -> Option<oneshot::Receiver<()>> {
+        let here = |id: &&MarkId| self.marks.contains_key(*id);
+        let ids: HashSet<MarkId> = ids.iter().filter(here).copied().collect();
+        if ids.is_empty() {
             return None;
         }
         let (send, wait) = oneshot::channel();
-        self.resting.push(send);
+        self.waiting.push((ids, send));
         Some(wait)
     }
 }

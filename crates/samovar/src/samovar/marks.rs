@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use futures_util::future::{Either, select};
-use samovar_core::{Error, ErrorKind, Judge, Mark, MarkId, Mode, Scope, Version};
+use samovar_core::{Error, ErrorKind, Judge, Mark, MarkId, Mode, Scope, Token, Version};
 
 use super::Samovar;
 use crate::counters::Counted;
@@ -66,6 +66,17 @@ impl MarkOptions {
     pub fn because(reason: impl Into<Arc<str>>) -> MarkOptions {
         MarkOptions { mode: Mode::Remove, reason: reason.into(), priority: Mark::PRIORITY }
     }
+}
+
+/// Marks that are durable and act here.
+pub(crate) struct Marked {
+    /// That of the last of them; while it has none, or another by now, what is applied here, other marks among it.
+    pub(crate) version: Version,
+    /// Whether that is its own.
+    pub(crate) is_numbered: bool,
+    /// As of these marks, of which none covers what bears it; every later one may.
+    pub(crate) token: Token,
+    pub(crate) ids: Vec<MarkId>,
 }
 
 impl Samovar {
@@ -143,13 +154,23 @@ impl Samovar {
         scopes: Vec<Scope>,
         options: MarkOptions,
     ) -> Result<Version, Error> {
+        self.marked(scopes, options).await.map(|marked| marked.version)
+    }
+
+    /// As [`Samovar::mark_with`], with what the caller has to know of the marks themselves.
+    pub(crate) async fn marked(
+        &self,
+        scopes: Vec<Scope>,
+        options: MarkOptions,
+    ) -> Result<Marked, Error> {
         let MarkOptions { mode, reason, priority } = options;
         if priority > Mark::PRIORITY_MAX {
             let text = format!("the priority of an invalidation is at most 100, not {priority}");
             return Err(Error::new(ErrorKind::Invalid, text));
         }
         if scopes.is_empty() {
-            return Ok(self.inner.fence.position());
+            let (ids, token) = (Vec::new(), self.inner.fence.token());
+            return Ok(Marked { version: token.version, is_numbered: true, token, ids });
         }
         let mark = |scope| self.inner.marker.mark(scope, mode, &reason, priority);
         let marks: Vec<Mark> = scopes.into_iter().map(mark).collect();
@@ -170,9 +191,10 @@ impl Samovar {
             }
             (accepted, handed)
         };
+        let token = accepted.token();
         let Some(mut handed) = handed else {
             let away = Error::new(ErrorKind::Away, "the shared log is away");
-            return self.keep_in_journal(&ids, away).await;
+            return self.keep_in_journal(ids, token, away).await;
         };
         let acknowledged = async move {
             let version = handed.answered().await?;
@@ -182,11 +204,13 @@ impl Samovar {
         let outcome =
             if fence.is_shared() { self.in_time(acknowledged).await } else { acknowledged.await };
         match outcome {
-            // A log that lost them after its answer has given them other numbers since.
             Ok(version) => {
-                Ok(if Judge::holds(fence, version) { version } else { fence.position() })
+                // A log that lost them after its answer has given them other numbers since.
+                let is_numbered = Judge::holds(fence, version);
+                let version = if is_numbered { version } else { fence.position() };
+                Ok(Marked { version, is_numbered, token, ids })
             }
-            Err(error) => self.keep_in_journal(&ids, error).await,
+            Err(error) => self.keep_in_journal(ids, token, error).await,
         }
     }
 
@@ -209,19 +233,24 @@ impl Samovar {
     }
 
     /// Makes those of some marks durable here that the log has not given back or may lose, whatever it did instead.
-    async fn keep_in_journal(&self, ids: &[MarkId], instead: Error) -> Result<Version, Error> {
+    async fn keep_in_journal(
+        &self,
+        ids: Vec<MarkId>,
+        token: Token,
+        instead: Error,
+    ) -> Result<Marked, Error> {
         let fence = &self.inner.fence;
         // What will not be over by itself is not to be passed over in silence.
         let is_away = !matches!(instead.kind(), ErrorKind::Format | ErrorKind::Closed);
         let journal = fence.journal().filter(|_| is_away && fence.is_shared());
         let Some(journal) = journal else { return Err(instead) };
-        let lacking = fence.unsettled(ids);
+        let lacking = fence.unsettled(&ids);
         journal.keep(&lacking).await?;
         // What was settled meanwhile was not there to be released.
-        let lacking: HashSet<MarkId> = fence.unsettled(ids).iter().map(|m| m.id).collect();
+        let lacking: HashSet<MarkId> = fence.unsettled(&ids).iter().map(|m| m.id).collect();
         let settled: Vec<MarkId> = ids.iter().filter(|id| !lacking.contains(id)).copied().collect();
         journal.release(&settled);
         self.inner.counters.count(Counted::Journaled, lacking.len() as u64);
-        Ok(fence.position())
+        Ok(Marked { version: fence.position(), is_numbered: false, token, ids })
     }
 }

@@ -70,15 +70,16 @@ impl<V: Value> Cache<V> {
         batch: &[Ready<V>],
     ) -> Result<(), Error> {
         let inner = &self.inner;
-        let mut version = mark(inner, &self.places(batch)).await?;
-        if inner.fence.pending() > 0 {
-            // What a mark without a version covers is refused below memory: it would be lost.
-            inner.fence.rests().await;
-            version = inner.fence.position();
+        let mut marked = mark(inner, &self.places(batch)).await?;
+        while !marked.is_numbered {
+            // What a mark without a version covers is refused below memory: it would be lost. Which it was given in the end
+            // nobody says here, so these are marked once more.
+            inner.fence.back(&marked.ids).await;
+            marked = mark(inner, &self.places(batch)).await?;
         }
         for Ready { write, value } in batch {
             inner.stack.room().await?;
-            self.keep_or_remove(&write.key, value.clone(), &options(write), version).await;
+            self.keep_or_remove(&write.key, value.clone(), &options(write), &marked).await;
         }
         inner.stack.flush().await?;
         self.settle(unwritten, batch);
@@ -106,8 +107,9 @@ impl<V: Value> Cache<V> {
         let done = || ended.done.iter().map(|(ready, _)| *ready);
         if !ended.done.is_empty() {
             match mark(inner, &self.places(done())).await {
-                Ok(version) => {
-                    let stamp = Stamp { version, tick: inner.fence.tick(), read_at };
+                Ok(marked) => {
+                    let (version, tick) = (marked.version, inner.fence.tick());
+                    let stamp = Stamp { version, tick, read_at };
                     if let Some(acted) = Acted::since(&inner.fence, token.tick) {
                         self.keep_done(&ended, stamp, &acted);
                     }

@@ -11,8 +11,8 @@ use futures_channel::oneshot;
 use futures_util::FutureExt;
 use futures_util::future::{Either, select};
 use samovar_core::{
-    Entry, Error, ErrorKind, Fate, Key, Mode, Part, Parts, Scope, Stamp, Tags, Tick, Version,
-    Write, WriteError, WriteId, Writer,
+    Entry, Error, ErrorKind, Fate, Key, Part, Parts, Scope, Stamp, Tags, Tick, Write, WriteError,
+    WriteId, Writer,
 };
 
 use super::record::{Place, Record};
@@ -22,7 +22,7 @@ use crate::cache::Cache;
 use crate::fence::Fence;
 use crate::jitter::back_off;
 use crate::policy::Strategy;
-use crate::samovar::{Inner, Samovar};
+use crate::samovar::{Inner, MarkOptions, Marked, Samovar};
 use crate::value::Value;
 
 /// How long to wait after a mark failed; twice as long each time …
@@ -48,9 +48,9 @@ impl<V: Value> Cache<V> {
                     (None, Strategy::WriteThrough) => {
                         cache.keep_everywhere(&key, value, options).await
                     }
-                    (None, _) => cache.mark_written(&key).await.map(|version| Written {
+                    (None, _) => cache.mark_written(&key).await.map(|marked| Written {
                         id: cache.inner.writes.passing(),
-                        version: Some(version),
+                        version: Some(marked.version),
                     }),
                 }
             };
@@ -81,8 +81,8 @@ impl<V: Value> Cache<V> {
         let marked = self.mark_written(key).await;
 
         let is_known = !matches!(&answer, Err(WriteError { fate: Fate::Unknown, .. }));
-        if let (Ok(()), Ok(version), true, Some(value)) = (&answer, &marked, is_through, value) {
-            let stamp = Stamp { version: *version, tick: inner.fence.tick(), read_at };
+        if let (Ok(()), Ok(marked), true, Some(value)) = (&answer, &marked, is_through, value) {
+            let stamp = Stamp { version: marked.version, tick: inner.fence.tick(), read_at };
             let acted = Acted::since(&inner.fence, token.tick);
             let stored = self.key(key, read_at);
             if acted.is_some_and(|acted| acted.leaves(&place, &stored, &options.tags)) {
@@ -103,7 +103,7 @@ impl<V: Value> Cache<V> {
             let text = format!("writing {}:{key}", self.policy.name);
             return Err(Error::new(kind, text).because(error));
         }
-        Ok(Written { id, version: Some(marked?) })
+        Ok(Written { id, version: Some(marked?.version) })
     }
 
     /// Says in the journal that a row is being written. `None`: nothing outlives the process that could be old.
@@ -116,7 +116,7 @@ impl<V: Value> Cache<V> {
         inner.writes.record(intent, None, |_| {}).await.map(Some)
     }
 
-    async fn mark_written(&self, key: &Arc<str>) -> Result<Version, Error> {
+    async fn mark_written(&self, key: &Arc<str>) -> Result<Marked, Error> {
         mark(&self.inner, &[self.place(key)]).await
     }
 
@@ -133,10 +133,10 @@ impl<V: Value> Cache<V> {
     ) -> Result<Written, Error> {
         let (inner, id) = (&self.inner, self.inner.writes.passing());
         inner.stack.room().await?;
-        let version = self.mark_written(key).await?;
-        self.keep_or_remove(key, value, &options, version).await;
+        let marked = self.mark_written(key).await?;
+        self.keep_or_remove(key, value, &options, &marked).await;
         inner.stack.flush().await?;
-        Ok(Written { id, version: Some(version) })
+        Ok(Written { id, version: Some(marked.version) })
     }
 
     /// Keeps what was written as of its own mark, or sees that nothing is kept. Who wrote later has a later mark, here and on
@@ -146,7 +146,7 @@ impl<V: Value> Cache<V> {
         key: &str,
         value: Option<Arc<V>>,
         options: &WriteOptions,
-        version: Version,
+        marked: &Marked,
     ) {
         let inner = &self.inner;
         let now = inner.clock.now();
@@ -155,12 +155,12 @@ impl<V: Value> Cache<V> {
             inner.stack.remove(&key, (&*inner.counters, &*self.counters)).await;
             return;
         };
-        if inner.fence.pending() > 0 {
-            // The log is away: its own mark has no version yet, and will refuse it below memory.
-            let stamp = Stamp::new(inner.fence.token(), now);
+        if !marked.is_numbered {
+            // The log is away: its own mark has no version yet, and refuses it below memory.
+            let stamp = Stamp::new(marked.token, now);
             return self.keep_written(&key, value, options, stamp);
         }
-        let stamp = Stamp { version, tick: inner.fence.tick(), read_at: now };
+        let stamp = Stamp { version: marked.version, tick: inner.fence.tick(), read_at: now };
         let entry = self.written_entry(value, options, stamp);
         // The tick before the first mark that came after its own.
         if let Some(entry) = inner.fence.recall(&key, entry, stamp.tick) {
@@ -268,9 +268,9 @@ impl Acted {
 }
 
 /// Marks keys that were written.
-pub(super) async fn mark(inner: &Arc<Inner>, places: &[Place]) -> Result<Version, Error> {
+pub(super) async fn mark(inner: &Arc<Inner>, places: &[Place]) -> Result<Marked, Error> {
     let scopes = places.iter().map(|place| Scope::Key(place.to_key())).collect();
-    Samovar::of(Arc::clone(inner)).mark(scopes, Mode::Remove, "written").await
+    Samovar::of(Arc::clone(inner)).marked(scopes, MarkOptions::because("written")).await
 }
 
 /// Marks a key once more, after so long, until that is durable; then its intent may go.

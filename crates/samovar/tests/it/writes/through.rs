@@ -1,7 +1,9 @@
 //! Write-through: the source, the mark, and what is kept.
 
-use samovar::WriteOptions;
+use futures_util::FutureExt;
+use samovar::{Settings, WriteOptions};
 use samovar_core::{Scope, Tags};
+use samovar_testkit::log::StepLog;
 
 use super::*;
 use crate::support::whole;
@@ -235,5 +237,35 @@ fn where_others_outlive_the_process_an_intent_needs_a_directory() {
         assert_eq!(error.kind(), ErrorKind::Invalid);
         assert!(error.to_string().contains("data_dir"), "{error}");
         assert!(shop.source.asked().is_empty(), "the source was left alone");
+    });
+}
+
+#[test]
+fn without_a_source_a_mark_that_comes_right_behind_its_own_is_obeyed() {
+    test(async {
+        let log = StepLog::new();
+        let settings = Settings { log: Some(Arc::clone(&log) as _), ..Settings::default() };
+        let samovar = Samovar::open(settings).await.unwrap();
+        let names = samovar.cache::<String>(through());
+        let writing = tokio::spawn({
+            let names = names.clone();
+            async move { names.write("42", "Tea".to_owned()).await }
+        });
+        until(|| log.waiting() == 1).await;
+        log.commit();
+        log.show();
+        // Its task does not run meanwhile: it has this thread alone.
+        while samovar.fence().pending() > 0 {
+            std::thread::yield_now();
+        }
+        let marking = samovar.mark(vec![key("names", "42")], Mode::Remove, "gone");
+        let mut marking = std::pin::pin!(marking);
+        assert!((&mut marking).now_or_never().is_none());
+        writing.await.unwrap().unwrap();
+        assert_eq!(names.peek("42").map(|found| found.value().clone()), None, "it acts at once");
+        log.commit();
+        log.show();
+        marking.await.unwrap();
+        assert!(names.get("42").await.is_none());
     });
 }
