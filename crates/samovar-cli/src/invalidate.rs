@@ -14,7 +14,7 @@ pub(crate) struct InvalidateArgs {
     /// One key of a cache
     #[arg(long, num_args = 2, value_names = ["CACHE", "KEY"])]
     key: Option<Vec<String>>,
-    /// Every key whose name, `cache:key`, matches, as Redis would
+    /// Every key that matches, as in Redis, with its cache's key_prefix before it (the cache's name and `:` by default)
     #[arg(long)]
     pattern: Option<String>,
     /// Everything that bears a tag

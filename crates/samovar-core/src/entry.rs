@@ -122,7 +122,8 @@ pub type Parts = Arc<[Part]>;
 pub struct Lifetime {
     /// Fresh for so long (already spread by the cache's jitter).
     pub ttl: Duration,
-    /// After that, served labelled as stale for so long.
+    /// After that it may be served, labelled as stale, for so long. In the crate `samovar` this is a policy's `stale_window`
+    /// and `fail_safe` together; `CachePolicy::stale_window` is the first part alone.
     pub stale_window: Duration,
 }
 

@@ -141,6 +141,9 @@ pub enum Need {
 
 /// A place that keeps entries. It need not keep any of them: whatever it gives back is judged by the reader.
 ///
+/// Below memory the crate `samovar` takes one whose values are payloads and that calls itself [`TierName::Disk`]:
+/// `samovar::WrapLower` has an example.
+///
 /// A tier without a budget:
 ///
 /// ```
@@ -282,7 +285,9 @@ pub trait Tier: Send + Sync + 'static {
         self.flush()
     }
 
-    /// What it holds.
+    /// What it holds. A tier that outlives the process counts its entries here as soon as it is opened: with a log of its
+    /// own, `samovar::Samovar::open` labels what was cached before a restart as stale only if there are some below memory.
+    /// One that says 0 has what changed meanwhile served as fresh.
     fn usage(&self) -> Usage;
 }
 

@@ -69,13 +69,14 @@
 //! | [`Strategy::WriteThrough`] | the same, and it is kept | finds it |
 //! | [`Strategy::WriteBack`] | it is durable in a journal on this node; the source has it later | finds it, on this node |
 //!
-//! The source is written by a [`Writer`] ([`Samovar::cache_with_writer`]); without one the caller writes it.
+//! The source is written by a [`Writer`] ([`Samovar::cache_with_writer`]). Without one the caller of
+//! [`Strategy::CacheAside`] has written it before; under the others the value stands in the cache alone.
 //!
 //! # Over HTTP
 //!
 //! The program `samovar` serves named caches of JSON documents to any language, by the same policies: each is a table of its
-//! configuration, such as `[caches.notes]` with `ttl = "1h"`. `samovar serve --config samovar.toml` listens on
-//! `127.0.0.1:8051`; then `curl -X PUT http://127.0.0.1:8051/api/cache/notes/42 -H 'content-type: application/json' -d
+//! configuration, such as `[caches.notes]` with `ttl = "1h"`, beside a source, a dataset and a measure.
+//! `samovar serve --config samovar.toml` listens on `127.0.0.1:8051`; then `curl -X PUT http://127.0.0.1:8051/api/cache/notes/42 -H 'content-type: application/json' -d
 //! '{"text": "tea"}'` puts one, and `curl http://127.0.0.1:8051/api/cache/notes/42` reads it. The project's page
 //! `docs/http-cache.md` has all of its doors.
 //!

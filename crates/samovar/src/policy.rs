@@ -53,7 +53,8 @@ pub struct CachePolicy {
     /// Each lifetime is spread by up to this share either way, so that what was filled together does not expire
     /// together; 0 to 1.
     pub jitter: f64,
-    /// Past its lifetime, or after an `expire`, an entry is served labelled for so long, while it is read again.
+    /// Past its lifetime, or after an `expire`, an entry is served labelled for so long, while it is read again. Without
+    /// `fail_safe`, which comes after it.
     pub stale_window: Duration,
     /// Past the stale window an entry is served labelled for so long where the load fails or takes too long, and only
     /// then. Never what a `remove` covers.

@@ -65,7 +65,7 @@ pub struct Settings {
     /// How long an invalidation waits for a log that is shared, before it is put into the journal of the data
     /// directory, or fails if there is none.
     pub log_patience: Duration,
-    /// A node that has been out of reach of a shared log for so long, from the end of its lease on, serves nothing from
+    /// A node that has been out of reach of a shared log for so long, from the end of the log's lease on, serves nothing from
     /// its caches: every read goes to the source. Until then it labels what it serves as stale. For what is served from
     /// before the start ([`Settings::serve_while_away`]) the time before counts too.
     pub max_blind: Duration,
@@ -76,7 +76,7 @@ pub struct Settings {
     pub lower: Option<Arc<WrapLower>>,
 }
 
-/// A tier below memory: whatever keeps values in their stored form.
+/// A tier below memory: whatever keeps values in their stored form. One of your own is put there by [`WrapLower`].
 ///
 /// ```
 /// # use samovar::{CachePolicy, LowerTier, Samovar, Settings};
@@ -121,6 +121,77 @@ pub type LowerTier = Arc<dyn Tier<Value = Payload>>;
 /// let tiers: Vec<TierName> = samovar.usage().iter().map(|(tier, _)| *tier).collect();
 /// assert_eq!(tiers, [TierName::Memory]);
 /// # Ok::<(), samovar_core::Error>(())
+/// # }).unwrap();
+/// ```
+///
+/// A tier of your own takes the place of the disk or wraps it; it is no third one. It must call itself
+/// [`crate::TierName::Disk`]: then the `disk` of each policy says whether it is used. This one counts what is looked up:
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::sync::atomic::{AtomicU64, Ordering};
+///
+/// use samovar::codec::Payload;
+/// use samovar::{CachePolicy, Error, Key, LowerTier, Samovar, Settings, TierName, WrapLower};
+/// use samovar_core::{BoxFuture, Entry, Got, Tier, Usage};
+///
+/// struct Watched {
+///     disk: LowerTier,
+///     lookups: Arc<AtomicU64>,
+/// }
+///
+/// impl Tier for Watched {
+///     type Value = Payload;
+///
+///     fn name(&self) -> TierName {
+///         TierName::Disk
+///     }
+///     fn get<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Got<Payload>> {
+///         self.lookups.fetch_add(1, Ordering::Relaxed);
+///         self.disk.get(key)
+///     }
+///     fn put(&self, key: &Key, entry: Entry<Payload>) {
+///         self.disk.put(key, entry);
+///     }
+///     fn remove<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<bool, Error>> {
+///         self.disk.remove(key)
+///     }
+///     fn flush(&self) -> BoxFuture<'_, Result<(), Error>> {
+///         self.disk.flush()
+///     }
+///     fn usage(&self) -> Usage {
+///         self.disk.usage()
+///     }
+///     // These have defaults, which are right for a tier that ends with the process: the disk does not.
+///     fn room(&self) -> BoxFuture<'_, Result<(), Error>> {
+///         self.disk.room()
+///     }
+///     fn sweep(&self) -> BoxFuture<'_, Result<(), Error>> {
+///         self.disk.sweep()
+///     }
+///     fn close(&self) -> BoxFuture<'_, Result<(), Error>> {
+///         self.disk.close()
+///     }
+/// }
+/// # let directory = tempfile::tempdir().unwrap();
+/// # let data_dir = Some(directory.path().into());
+/// # futures_executor::block_on(async {
+///
+/// let lookups = Arc::new(AtomicU64::new(0));
+/// let counted = Arc::clone(&lookups);
+/// let wrap: Arc<WrapLower> = Arc::new(move |disk, _judge| {
+///     let watched = |disk| Arc::new(Watched { disk, lookups: Arc::clone(&counted) }) as LowerTier;
+///     Ok(disk.map(watched))
+/// });
+/// let samovar = Samovar::open(Settings { lower: Some(wrap), data_dir, ..Settings::default() }).await?;
+/// let policy = CachePolicy { memory: false, ..CachePolicy::named("product_names") };
+/// let names = samovar.cache::<String>(policy);
+/// names.get_or_load("42", |_| async { Ok("Tea".to_owned()) }).await?;
+/// let answer = names.get_or_load("42", |_| async { Ok("Milk".to_owned()) }).await?;
+/// assert_eq!((answer.value.as_deref().map(String::as_str), answer.tier), (Some("Tea"), Some(TierName::Disk)));
+/// assert!(lookups.load(Ordering::Relaxed) >= 2);
+/// samovar.close().await?;
+/// # Ok::<(), Error>(())
 /// # }).unwrap();
 /// ```
 pub type WrapLower =
