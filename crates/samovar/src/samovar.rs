@@ -144,9 +144,9 @@ impl Samovar {
         // In this context too, and before anything is held: it connects later.
         let (redis, leases) = open_redis(&settings, &counters, &tasks)?.unzip();
         let marker = Arc::new(Marker::new(Arc::clone(&settings.clock))?);
-        let makes = Arc::clone(&marker);
+        let (makes, runs) = (Arc::clone(&marker), tasks.clone());
         let (held, log, fence, disk, founded, writes) =
-            off_thread("samovar-open", move || open_parts(&chosen, &makes, &said)).await?;
+            off_thread("samovar-open", move || open_parts(&chosen, &makes, &said, &runs)).await?;
         let log_patience = settings.log_patience;
         // What Redis holds nobody knows; what stands there by this log was read before. A log that is shared has been
         // told all the while what happened.

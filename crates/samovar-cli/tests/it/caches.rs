@@ -295,6 +295,12 @@ fn what_is_counted_is_told_by_cache_and_tier_and_set_to_zero() {
     assert!(ratio > 10.0, "{ratio}");
     delete(&server, "/api/cache/notes/1");
     assert_eq!(notes()["tiers"]["memory"]["deletes"], 1);
+    // What a mark covers is found, and refused.
+    put(&server, "/api/cache/notes/3", &text);
+    assert_eq!(notes()["fence_rejections"], 0);
+    server.post("/api/invalidate", &json!({ "key": { "cache": "notes", "key": "3" } }));
+    assert_eq!(server.get("/api/cache/notes/3").status, 404);
+    assert!(notes()["fence_rejections"].as_u64() >= Some(1), "{}", notes());
     assert_eq!(server.post("/api/stats/reset", &json!({})).status, 200);
     let zero = notes();
     assert_eq!((&zero["total_requests"], &zero["hit_rate"]), (&json!(0), &Value::Null));

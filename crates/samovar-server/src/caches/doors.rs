@@ -144,6 +144,15 @@ fn failed_with(named: &Named, failed: Error) -> Response {
     response
 }
 
+/// Why nothing was written.
+fn unwritten(failed: Error) -> Response {
+    let refusal = Refusal::of_write(failed);
+    let status = Status::Unwritten(refusal.code());
+    let mut response = refusal.into_response();
+    tell(&mut response, status);
+    response
+}
+
 /// `PUT /api/cache/{cache}/{key}`
 pub(crate) async fn put(
     State(app): State<App>,
@@ -157,7 +166,10 @@ pub(crate) async fn put(
     let named = app.caches()?.of(&cache)?;
     let document = ask::document(body?)?;
     let tag = etag(document.tag());
-    let version = named.put(&key, document).await.map_err(Refusal::of_write)?;
+    let version = match named.put(&key, document).await {
+        Ok(version) => version,
+        Err(failed) => return Ok(unwritten(failed)),
+    };
     let headers = [(header::ETAG, tag)];
     let mut response = (headers, written(version)).into_response();
     tell(&mut response, if named.keeps() { Status::Stored } else { Status::Dropped });
@@ -174,7 +186,10 @@ pub(crate) async fn delete(
     let (cache, key) = ask::cached(asked, &address)?;
     unconditional(&headers)?;
     let named = app.caches()?.of(&cache)?;
-    let version = named.delete(&key).await.map_err(Refusal::of_write)?;
+    let version = match named.delete(&key).await {
+        Ok(version) => version,
+        Err(failed) => return Ok(unwritten(failed)),
+    };
     let mut response = written(version).into_response();
     tell(&mut response, Status::Dropped);
     Ok(response)

@@ -31,6 +31,8 @@ pub(super) enum Status {
     Stored,
     /// It was taken away, or written to the database.
     Dropped,
+    /// It was to be put or taken away, and was not.
+    Unwritten(&'static str),
     /// It was not there, and could not be had.
     Refused(&'static str),
 }
@@ -65,6 +67,7 @@ impl fmt::Display for Status {
             Status::Partial => f.write_str("fwd=partial"),
             Status::Stored => f.write_str("fwd=method; stored"),
             Status::Dropped => f.write_str("fwd=method"),
+            Status::Unwritten(why) => write!(f, "fwd=method; detail={why}"),
             Status::Refused(why) => write!(f, "fwd=miss; detail={why}"),
         }
     }

@@ -29,6 +29,10 @@ pub(super) fn redis(
         "cluster" => RedisSettings::cluster(&urls),
         _ => RedisSettings::standalone(&urls),
     };
+    if kind == "standalone" && urls.len() > 1 {
+        // Servers that chose different ones would not hear of each other.
+        reader.problem("redis.urls", &urls.join(", "), "one address, or another redis.kind");
+    }
     let (username, password) = (table.text(reader, "username"), table.text(reader, "password"));
     let ca_file = table.text(reader, "ca_file").map(|path| directory.join(path));
     let namespace = table.text(reader, "namespace");

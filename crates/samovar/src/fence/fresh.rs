@@ -1,8 +1,13 @@
 //! The predicate: everything rests on it, at every read, in every tier.
 
+use std::time::Duration;
+
 use samovar_core::{Lifetime, Millis, Verdict};
 
 use super::standing::{Cover, Reach};
+
+/// By so much the clocks of two nodes may differ before the windows of an `expire` suffer.
+const SKEW: Duration = Duration::from_secs(1);
 
 /// What the predicate says of a part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,7 +22,8 @@ pub(crate) struct Ruling {
 ///
 /// A `remove` refuses. An `expire`, and the end of the lifetime, leave it to be served as stale for the stale
 /// window, counted from the first of those `expire`s or from the end of the lifetime. A clock that has gone
-/// backwards cannot say how much of a window is left: then it is over.
+/// backwards cannot say how much of a window is left: then it is over. But an `expire` may come from a node whose clock is a
+/// little ahead.
 pub(crate) fn rule(cover: &Cover, read_at: Millis, lifetime: Lifetime, now: Millis) -> Ruling {
     let by_age = match now.since(read_at) {
         None => Verdict::Refused,
@@ -28,7 +34,7 @@ pub(crate) fn rule(cover: &Cover, read_at: Millis, lifetime: Lifetime, now: Mill
     let by_marks = |reach: &Reach| match reach {
         Reach { removed: true, .. } => Verdict::Refused,
         Reach { expired: None, .. } => Verdict::Fresh,
-        Reach { expired: Some(at), .. } => match now.since(*at) {
+        Reach { expired: Some(at), .. } => match passed(*at, now) {
             Some(since) if since < lifetime.stale_window => Verdict::Stale,
             _ => Verdict::Refused,
         },
@@ -37,10 +43,14 @@ pub(crate) fn rule(cover: &Cover, read_at: Millis, lifetime: Lifetime, now: Mill
     Ruling { verdict: whole.max(by_marks(&cover.days)), dead: whole == Verdict::Refused }
 }
 
+/// The time since an `expire` was accepted, on this node or another.
+fn passed(at: Millis, now: Millis) -> Option<Duration> {
+    let ahead = || at.since(now).filter(|ahead| *ahead <= SKEW).map(|_| Duration::ZERO);
+    now.since(at).or_else(ahead)
+}
+
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     const HOUR: Lifetime =
@@ -68,7 +78,17 @@ mod tests {
         assert_eq!(verdict(cover, 1_010), Verdict::Stale);
         assert_eq!(verdict(cover, 1_059), Verdict::Stale);
         assert_eq!(verdict(cover, 1_060), Verdict::Refused);
-        assert_eq!(verdict(cover, 1_009), Verdict::Refused, "the clock has gone backwards");
+    }
+
+    #[test]
+    fn an_expire_of_a_node_whose_clock_is_a_little_ahead_leaves_its_window() {
+        let ahead = |by: i64| {
+            let expired = Reach { removed: false, expired: Some(Millis(1_000 + by)) };
+            verdict(Cover { whole: expired, ..Cover::default() }, 1_000)
+        };
+        assert_eq!(ahead(20), Verdict::Stale);
+        assert_eq!(ahead(1_000), Verdict::Stale);
+        assert_eq!(ahead(1_001), Verdict::Refused, "or the clock here has gone backwards");
     }
 
     #[test]

@@ -171,15 +171,16 @@ impl Scribe {
             return Ok(());
         }
         let mut frame = Frame::default();
-        for number in &released {
-            frame.record(0, *number, &[]);
-        }
         let base = self.book.length;
         let place = |append: &Append| {
             let at = frame.record(append.number, append.instead.unwrap_or(0), &append.bytes);
             (append.number, (base + at as u64, append.bytes.len()))
         };
         let places: Vec<_> = appends.iter().map(place).collect();
+        // Behind them: one of these may be done with before it is durable.
+        for number in &released {
+            frame.record(0, *number, &[]);
+        }
         let frame = frame.seal(self.book.header.salt, base);
         if let Err(error) = self.write(&frame) {
             self.released = released;
@@ -204,13 +205,13 @@ impl Scribe {
             }
             self.last = (appends.len(), self.clock.elapsed().saturating_sub(began));
         }
+        self.book.standing.extend(places);
         let instead = appends.iter().filter_map(|append| append.instead);
         for number in released.into_iter().chain(instead) {
             if let Some((_, length)) = self.book.standing.remove(&number) {
                 self.free(length);
             }
         }
-        self.book.standing.extend(places);
         self.early.extend(inbox.try_iter());
         for append in appends {
             (append.told)(Ok(append.number));

@@ -8,6 +8,7 @@ use std::time::Duration;
 use samovar_core::{Error, ErrorKind};
 
 use super::url;
+use crate::policy::LONGEST;
 
 /// A password: never shown, not even by `Debug`.
 ///
@@ -336,6 +337,12 @@ impl RedisSettings {
             .any(Duration::is_zero)
         {
             return invalid("connect_timeout, response_timeout, slow and retry_min are above 0");
+        }
+        let times = [self.connect_timeout, self.response_timeout, self.slow, self.retry_max];
+        if times.iter().any(|time| *time > LONGEST) {
+            return invalid(
+                "connect_timeout, response_timeout, slow and retry_max are at most 100 years",
+            );
         }
         if self.retry_max < self.retry_min {
             return invalid("retry_max is not below retry_min");

@@ -43,6 +43,7 @@ pub(super) fn open_parts(
     settings: &Settings,
     marker: &Marker,
     counters: &Arc<Counters>,
+    tasks: &Tasks,
 ) -> Result<Parts, Error> {
     let Settings { data_dir, clock, log, lower, marks_max, .. } = settings.clone();
     let is_own = log.is_none();
@@ -73,6 +74,8 @@ pub(super) fn open_parts(
                     None => own.clone(),
                     Some(wrap) => wrap(own.clone(), Arc::clone(&judge))?,
                 };
+                let around = |disk| guarded(disk, settings, counters, tasks);
+                let disk = disk.map(around).transpose()?;
                 let (writes, notices) = Writes::open(settings, held.clone())?;
                 notices.into_iter().for_each(|said| counters.say(clock.now(), said));
                 if let Some(directory) = data_dir.as_ref().filter(|_| !is_own)
@@ -109,6 +112,24 @@ pub(super) fn open_parts(
             Err(error)
         }
     }
+}
+
+/// A disk, or what stands in its place, that is left alone while it fails. It is not left alone for being slow: then it is
+/// busy, and nothing else knows what it holds.
+fn guarded(
+    disk: LowerTier,
+    settings: &Settings,
+    counters: &Arc<Counters>,
+    tasks: &Tasks,
+) -> Result<LowerTier, Error> {
+    let options = BreakerOptions {
+        failures_max: 5,
+        slow: Duration::MAX,
+        retry_min: Duration::from_millis(100),
+        retry_max: Duration::from_secs(10),
+    };
+    let (clock, counters) = (Arc::clone(&settings.clock), Arc::clone(counters));
+    Ok(Arc::new(Breaker::around(disk, options, clock, counters, tasks.apart())?))
 }
 
 /// The disk tier, if there is a directory for it. On a log that was `founded` now nothing that lies there is served.

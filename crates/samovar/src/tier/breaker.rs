@@ -29,6 +29,9 @@ pub(crate) struct BreakerOptions {
     pub(crate) retry_max: Duration,
 }
 
+/// Who gives a lookup up sooner than after this share of what counts as slow tells nothing of the tier.
+const SOON: u32 = 10;
+
 /// A tier that is passed over while it is out of order.
 pub(crate) struct Breaker<V: Clone + Send + Sync + 'static> {
     inner: Arc<Inner<V>>,
@@ -120,6 +123,37 @@ impl<V: Clone + Send + Sync + 'static> Breaker<V> {
     }
 }
 
+/// A lookup that is under way. Dropped before it has ended, as by who waits no longer, it counts as one that failed: a
+/// tier that hangs is not seen to by those who wait for its answer alone.
+struct Lookup<'a, V: Clone + Send + Sync + 'static> {
+    breaker: &'a Breaker<V>,
+    key: &'a Key,
+    began: Duration,
+    has_ended: bool,
+}
+
+impl<'a, V: Clone + Send + Sync + 'static> Lookup<'a, V> {
+    fn of(breaker: &'a Breaker<V>, key: &'a Key) -> Lookup<'a, V> {
+        Lookup { breaker, key, began: breaker.inner.clock.elapsed(), has_ended: false }
+    }
+
+    fn ended(mut self, problem: Option<&Error>) {
+        self.has_ended = true;
+        self.breaker.note(self.began, problem, self.key);
+    }
+}
+
+impl<V: Clone + Send + Sync + 'static> Drop for Lookup<'_, V> {
+    fn drop(&mut self) {
+        let Inner { clock, options, .. } = &*self.breaker.inner;
+        let took = clock.elapsed().saturating_sub(self.began);
+        if !self.has_ended && took >= options.slow / SOON {
+            let text = format!("it had not answered after {took:?}");
+            self.breaker.note(self.began, Some(&Error::new(ErrorKind::Timeout, text)), self.key);
+        }
+    }
+}
+
 impl<V: Clone + Send + Sync + 'static> Inner<V> {
     fn say(&self, what: &str) {
         self.counters.say(self.clock.now(), format!("{} {what}", self.tier.name()));
@@ -174,9 +208,9 @@ impl<V: Clone + Send + Sync + 'static> Tier for Breaker<V> {
             return Box::pin(ready(Ok(waiting)));
         }
         Box::pin(async move {
-            let began = self.inner.clock.elapsed();
+            let lookup = Lookup::of(self, key);
             let answer = self.inner.tier.get_for(key, need).await;
-            self.note(began, answer.as_ref().err(), key);
+            lookup.ended(answer.as_ref().err());
             answer
         })
     }
@@ -191,13 +225,13 @@ impl<V: Clone + Send + Sync + 'static> Tier for Breaker<V> {
         Box::pin(async move {
             let asks = |key: &Key| self.inner.tier.waiting(key).is_none();
             let asked: Vec<usize> = (0..keys.len()).filter(|at| asks(&keys[*at])).collect();
-            let began = self.inner.clock.elapsed();
+            let lookup = asked.first().map(|first| Lookup::of(self, &keys[*first]));
             let answers = self.inner.tier.get_many(keys, need).await;
             // While some servers answer it is of use.
             let problem = |at: &usize| answers.get(*at).and_then(|answer| answer.as_ref().err());
             let all_failed = asked.iter().all(|at| problem(at).is_some());
-            if let Some(first) = asked.first() {
-                self.note(began, problem(first).filter(|_| all_failed), &keys[*first]);
+            if let (Some(lookup), Some(first)) = (lookup, asked.first()) {
+                lookup.ended(problem(first).filter(|_| all_failed));
             }
             answers
         })

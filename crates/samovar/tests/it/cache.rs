@@ -457,6 +457,12 @@ fn a_tier_that_fails_is_counted_and_passed_over() {
     assert!(block_on(cache.remove("k")));
     assert!(block_on(samovar.flush()).is_err(), "nobody is told that it is durable");
     assert_eq!(samovar.counters().snapshot().count(Counted::TierError), 3);
+    for key in ["a", "b", "c", "d", "e"] {
+        assert!(get(&cache, key).is_none());
+    }
+    let counts = samovar.counters().snapshot();
+    assert!(counts.count(Counted::TierSkipped) > 0, "it is left alone for a while: {counts:?}");
+    assert!(counts.count(Counted::TierError) < 8, "{counts:?}");
 }
 
 /// A log that leaves out a number.

@@ -213,6 +213,28 @@ fn writes(node: &Node, cache: &Cache, value: &Value, key: &str) {
     assert_eq!(node.source(key), None, "{name}");
 }
 
+/// A cache that writes no database: what is put is in every tier when the call returns, or under write-back once it has left
+/// the journal, and hides what is computed until it is taken away.
+fn computed(node: &Node, cache: &Cache, value: &Value, key: &str) {
+    let (name, before) = (&cache.name, node.source(key));
+    assert_ne!(before.as_ref(), Some(value), "{name}");
+    assert_eq!(node.write(key, Some(value)), Ok(()), "{name}");
+    assert_eq!(node.get(key).0.as_ref(), Some(value), "{name}: at once");
+    if cache.policy.strategy == Strategy::WriteBack {
+        node.until_written();
+    }
+    let below = ReadOptions { skip_memory: true, ..ReadOptions::default() };
+    for (options, tier) in [(ReadOptions::default(), TierName::Memory), (below, TierName::Disk)] {
+        let answer = node.read(key, options).unwrap();
+        let found = answer.value.map(|value| Value::clone(&value));
+        assert_eq!((found.as_ref(), answer.tier), (Some(value), Some(tier)), "{name}");
+    }
+    assert_eq!(node.source(key), before, "{name}: nobody writes it");
+    assert_eq!(node.write(key, None), Ok(()), "{name}");
+    node.until_written();
+    assert_eq!(node.get(key).0, before, "{name}: it is computed again");
+}
+
 /// All of it for one cache.
 fn drive(cache: &Cache, erp: &Erp) {
     let (database, name) = (erp.open(), cache.name.as_str());
@@ -237,6 +259,8 @@ fn drive(cache: &Cache, erp: &Erp) {
 
     if cache.write.is_some() {
         writes(&node, cache, &example, missing);
+    } else {
+        computed(&node, cache, &example, there);
     }
     // What others write is seen once the cache is told.
     database.script(&change(name, 1)).unwrap();

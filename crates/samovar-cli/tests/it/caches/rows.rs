@@ -61,6 +61,7 @@ fn rows_of_the_database_are_documents() {
             (422, &json!("unwritable")),
             "{wrong}"
         );
+        assert_eq!(refused.header("Cache-Status"), "samovar; fwd=method; detail=unwritable");
     }
     assert_eq!(row(()).unwrap(), "Green tea599");
     assert_eq!(delete(&server, path).status, 200);

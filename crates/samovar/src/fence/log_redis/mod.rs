@@ -194,7 +194,7 @@ impl MarkLog for RedisLog {
                     return Ok(Next::Gap(stand.first));
                 }
                 let due = shared.seen.lock().there.unwrap_or_default() + shared.options.look_every;
-                let wait = due.saturating_sub(shared.clock.elapsed());
+                let wait = due.saturating_sub(shared.clock.since_boot());
                 match shared.read(after, wait).await {
                     // It is there: so what was read from is another server, as a primary that is none any more.
                     Ok(marks) if marks.is_empty() && stand.last > after => {

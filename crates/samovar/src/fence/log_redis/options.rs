@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use samovar_core::{Error, ErrorKind};
 
+use crate::policy::LONGEST;
+
 /// How a log over Redis behaves.
 ///
 /// ```
@@ -67,6 +69,10 @@ impl RedisLogOptions {
         }
         if self.look_every < Duration::from_millis(10) {
             return wrong("the log's look_every is at least 10 ms");
+        }
+        let times = [self.table_every, self.look_every, self.lease, self.margin];
+        if times.iter().any(|time| *time > LONGEST) {
+            return wrong("the log's times are at most 100 years");
         }
         Ok(())
     }

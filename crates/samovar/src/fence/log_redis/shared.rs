@@ -117,7 +117,7 @@ impl Shared {
         &self,
         known: Option<(&History, u64)>,
     ) -> Result<Option<Stand>, Error> {
-        let began = self.clock.elapsed();
+        let began = self.clock.since_boot();
         if let Some(stand) = self.scripts.look(known).await? {
             let mut seen = self.seen.lock();
             seen.there = Some(began);
@@ -145,7 +145,7 @@ impl Shared {
     pub(super) fn stand(&self) -> Option<Stand> {
         let seen = self.seen.lock();
         let due = seen.there? + self.options.look_every;
-        seen.stand.clone().filter(|_| self.clock.elapsed() < due)
+        seen.stand.clone().filter(|_| self.clock.since_boot() < due)
     }
 
     /// All that the log holds; `None` if it is gone, or became another meanwhile.

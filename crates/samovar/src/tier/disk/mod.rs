@@ -269,12 +269,12 @@ impl DiskTier {
         queue.last_serial += 1;
         let serial = queue.last_serial;
         let command = match &waiting {
-            Waiting::Put(entry) => Command::Put(key.clone(), serial, entry.clone()),
+            Waiting::Put(_) => Command::Put(key.clone(), serial),
             Waiting::Removed => Command::Remove(key.clone(), serial),
         };
         queue.bytes += waiting.bytes();
         if let Some((_, old)) = queue.waiting.insert(key.clone(), (serial, waiting)) {
-            // Its command still goes to the writer, but its bytes are not kept for readers any more.
+            // Its command still goes to the writer, which finds nothing to do.
             queue.bytes -= old.bytes();
         }
         // Under the lock, so that the queue and the channel have one order.
@@ -296,9 +296,12 @@ impl Shared {
         self.counters.say(self.clock.now(), text);
     }
 
-    /// Whether nothing was queued under the key since.
-    fn is_newest(&self, key: &Key, serial: u64) -> bool {
-        self.queue.lock().waiting.get(key).is_some_and(|(newest, _)| *newest == serial)
+    /// The entry of this serial, unless something was queued under the key since.
+    fn newest(&self, key: &Key, serial: u64) -> Option<Entry<Payload>> {
+        match self.queue.lock().waiting.get(key)? {
+            (newest, Waiting::Put(entry)) if *newest == serial => Some(entry.clone()),
+            _ => None,
+        }
     }
 
     /// What was queued under these serials is durable, or lost.

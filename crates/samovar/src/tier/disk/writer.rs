@@ -5,11 +5,10 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use futures_channel::oneshot;
-use samovar_core::{Entry, Error, ErrorKind, Key, Version};
+use samovar_core::{Error, ErrorKind, Key, Version};
 
 use super::store::{Fill, Tables};
 use super::{DiskOptions, Shared};
-use crate::codec::Payload;
 use crate::counters::Counted;
 use crate::file::{Trouble, guarded, trouble};
 
@@ -27,8 +26,8 @@ const SWEEP_SHARE: u32 = 10;
 pub(super) type Reply = oneshot::Sender<Result<(), Error>>;
 
 pub(super) enum Command {
-    /// `serial` names the entry in the queue.
-    Put(Key, u64, Entry<Payload>),
+    /// The serial names the entry in the queue: it stands there alone, so that what is put again and again is held once.
+    Put(Key, u64),
     Remove(Key, u64),
     /// A reader found a damaged frame.
     Drop(Key),
@@ -196,9 +195,9 @@ impl Writer {
     ) -> Result<(), Trouble> {
         let (shared, max_bytes) = (&*self.shared, self.options.max_bytes);
         match command {
-            // What is queued behind it takes its place anyway.
-            Command::Put(key, serial, _) if !shared.is_newest(&key, serial) => {}
-            Command::Put(key, serial, entry) => {
+            Command::Put(key, serial) => {
+                // What is queued behind it takes its place anyway.
+                let Some(entry) = shared.newest(&key, serial) else { return Ok(()) };
                 batch.bytes += entry.value.size() as u64;
                 batch.done.push((key.clone(), serial));
                 match tables.fill(&key, &entry, &*shared.judge, max_bytes, &shared.index)? {
