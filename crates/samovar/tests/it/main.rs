@@ -19,6 +19,7 @@ mod leases;
 mod loads;
 mod log_redis;
 mod model;
+mod processes;
 mod redis;
 mod restart;
 mod support;
