@@ -1,8 +1,9 @@
 //! The log's server, made up.
 
-use samovar_core::{Epoch, History, Mark, Next, Numbered, Scope, Snapshot, Version};
+use samovar_core::{Epoch, History, Mark, MarkId, Mode, Next, Numbered, Scope, Snapshot, Version};
 
-use super::mark;
+use samovar_testkit::log::mark;
+
 use crate::fence::state::FLOOR;
 
 /// The log's server: what it holds, and what it knows of epochs.
@@ -14,7 +15,11 @@ pub(super) struct Server {
     pub(super) history: Vec<(Epoch, u64)>,
     /// It is another server than before: the next script that runs there begins an epoch.
     pub(super) changed: bool,
-    pub(super) names: u64,
+    names: u64,
+    /// All marks that it ever took, whatever became of them.
+    taken: Vec<(Version, MarkId)>,
+    /// What a node knew, left beside the log.
+    pub(super) table: Option<Snapshot>,
     /// The replicas have all up to here.
     pub(super) confirmed: u64,
 }
@@ -28,6 +33,8 @@ impl Server {
             history: vec![(Epoch(1), 0)],
             changed: false,
             names: 1,
+            taken: Vec::new(),
+            table: None,
             confirmed: 0,
         }
     }
@@ -36,9 +43,16 @@ impl Server {
         self.marks.last().map_or(self.first, |last| last.version.seq)
     }
 
+    /// None comes twice, and they are in no order.
     pub(super) fn name(&mut self) -> Epoch {
         self.names += 1;
-        Epoch(self.names)
+        Epoch(self.names.wrapping_mul(0x9e37_79b9_7f4a_7c15))
+    }
+
+    /// The marks that whoever stands at a number of a history has applied.
+    pub(super) fn told(&self, history: &History, up_to: u64) -> impl Iterator<Item = MarkId> {
+        let on = move |at: &Version| at.seq <= up_to && history.holds(*at);
+        self.taken.iter().filter(move |(at, _)| on(at)).map(|(_, id)| *id)
     }
 
     /// What every script does first.
@@ -62,6 +76,7 @@ impl Server {
         for mark in marks {
             let version = Version { epoch, seq: self.last() + 1 };
             self.marks.push(Numbered { version, mark: mark.clone() });
+            self.taken.push((version, mark.id));
         }
         Some(Version { epoch, seq: self.last() })
     }
@@ -79,16 +94,25 @@ impl Server {
         (!marks.is_empty()).then(|| Next::Marks(marks.into()))
     }
 
-    /// For a node that joins: all that the log holds, and a floor where it begins.
+    /// For a node that joins: what somebody knew, and what the log holds after that; or all that it holds, and a floor where
+    /// it begins.
     pub(super) fn snapshot(&mut self) -> Snapshot {
         let history = self.look();
         let mut marks = Vec::new();
-        if let Some(floor) = history.at(self.first).filter(|floor| floor.seq > 0) {
-            let mark = mark(FLOOR.0, Scope::Everything);
+        let last = self.last();
+        let fits = |known: &&Snapshot| {
+            history.holds(known.head) && (self.first..=last).contains(&known.head.seq)
+        };
+        let table = self.table.as_ref().filter(fits);
+        let from = table.map_or(self.first, |known| known.head.seq);
+        if let Some(known) = table {
+            marks.extend(known.marks.iter().cloned());
+        } else if let Some(floor) = history.at(self.first).filter(|floor| floor.seq > 0) {
+            let mark = mark(FLOOR.0, Scope::Everything, Mode::Remove, 0);
             marks.push(Numbered { version: floor, mark });
         }
-        marks.extend(self.marks.iter().cloned());
-        let head = history.at(self.last()).unwrap();
+        marks.extend(self.marks.iter().filter(|m| m.version.seq > from).cloned());
+        let head = history.at(last).unwrap();
         Snapshot { history, marks, head, shared: true }
     }
 }
