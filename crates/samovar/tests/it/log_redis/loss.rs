@@ -1,6 +1,7 @@
 //! What Redis may lose of a log, and what it may be too full for.
 
 use samovar::Counted;
+use samovar_core::Verdict;
 
 use super::*;
 
@@ -82,6 +83,46 @@ fn nodes_that_have_forgotten_what_was_lost_send_one_mark_over_everything_for_all
     let mut marks = marked(&redis);
     marks.sort();
     assert_eq!(marks, ["3", "everything"]);
+}
+
+/// What becomes of the value that an `expire` covers.
+fn labelled(node: &Node, key: &str) -> Option<(Verdict, bool)> {
+    block_on(node.cache.get(key)).map(|found| (found.verdict, found.marked))
+}
+
+#[test]
+fn an_expire_that_redis_lost_is_sent_again_as_one() {
+    let server = Server::launch(&Setup::new().durable()).unwrap();
+    let values = Server::launch(&Setup::new()).unwrap();
+    let redis = alone(&server);
+    found(&redis);
+    let sharing = || Settings { redis: Some(alone(&values)), ..Settings::default() };
+    let [a, b] = [(); 2].map(|()| Node::with(&redis, sharing()));
+    let kept = a.mark("kept").unwrap();
+    until("both have applied it", || b.at() == kept);
+    for node in [&a, &b] {
+        node.put("k");
+        node.put("warm");
+        block_on(node.samovar.flush()).unwrap();
+        assert_eq!(labelled(node, "k"), Some((Verdict::Fresh, false)));
+    }
+    let older = server.snapshot().unwrap();
+    let scope = Scope::Key(Key::new("c", "k"));
+    let last = block_on(a.samovar.mark(vec![scope], Mode::Expire, "test")).unwrap();
+    until("both have applied it", || b.at() == last);
+    let newest = || block_on(open(&redis, HASTY).snapshot()).unwrap().marks.pop().unwrap().mark;
+    let sent = newest();
+
+    server.kill().unwrap();
+    server.start_from(&older).unwrap();
+    wait_for_all(&[&a, &b], last);
+    assert_eq!((newest(), sent.mode), (sent.clone(), Mode::Expire), "with its name and its time");
+    // Who joins now knows no more than the log and what lies in Redis.
+    let c = Node::with(&redis, sharing());
+    for node in [&a, &b, &c] {
+        assert_eq!(labelled(node, "k"), Some((Verdict::Stale, true)));
+        assert_eq!(labelled(node, "warm"), Some((Verdict::Fresh, false)));
+    }
 }
 
 #[test]
