@@ -46,15 +46,31 @@ fn found(settings: &RedisSettings) {
     block_on(open(settings, HASTY).snapshot()).unwrap();
 }
 
-#[test]
-fn it_keeps_the_contract() {
-    let server = Server::launch(&Setup::new()).unwrap();
+fn keeps_the_contract(redis: &RedisSettings) {
     let number = AtomicU64::new(0);
     log::suite(|| {
         let namespace = format!("{}:", number.fetch_add(1, Ordering::Relaxed));
-        let settings = RedisSettings { namespace, ..alone(&server) };
+        let settings = RedisSettings { namespace, ..redis.clone() };
         Arc::new(open(&settings, HASTY)) as Arc<dyn MarkLog>
     });
+}
+
+#[test]
+fn it_keeps_the_contract() {
+    let server = Server::launch(&Setup::new()).unwrap();
+    keeps_the_contract(&alone(&server));
+}
+
+#[test]
+fn it_keeps_the_contract_behind_sentinels() {
+    let servers = Sentinels::launch(&Setup::new()).unwrap();
+    keeps_the_contract(&RedisSettings::sentinel(servers.name(), servers.urls()).unwrap());
+}
+
+#[test]
+fn it_keeps_the_contract_on_a_cluster() {
+    let servers = Cluster::launch(&Setup::new()).unwrap();
+    keeps_the_contract(&RedisSettings::cluster(servers.urls()).unwrap());
 }
 
 #[test]
