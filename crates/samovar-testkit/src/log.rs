@@ -5,17 +5,20 @@
     reason = "a suite fails by panicking: its caller is a test"
 )]
 
+mod step;
+
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread;
 
-use futures_channel::oneshot;
 use futures_executor::block_on;
 use futures_util::FutureExt;
 use samovar_core::{
-    BoxFuture, Epoch, Error, ErrorKind, History, Key, Mark, MarkId, MarkLog, Millis, Mode, Next,
-    Numbered, Partition, Scope, Snapshot, Version,
+    Epoch, Error, Key, Mark, MarkId, MarkLog, Millis, Mode, Next, Numbered, Partition, Scope,
+    Snapshot, Version,
 };
+
+pub use step::StepLog;
 
 /// A mark for tests; its name is `id`.
 pub fn mark(id: u128, scope: Scope, mode: Mode, at: i64) -> Mark {
@@ -196,159 +199,5 @@ fn appends_from_many_threads_stay_whole(log: &Arc<dyn MarkLog>) {
             append.iter().zip(first..).all(|(numbered, id)| numbered.mark.id.0 == id),
             "not torn"
         );
-    }
-}
-
-/// A log that goes step by step: what is appended waits until the test commits it, and what is committed is
-/// yielded once the test shows it.
-///
-/// ```
-/// # use futures_executor::block_on;
-/// # use futures_util::FutureExt;
-/// # use samovar_core::{MarkLog, Mode, Next, Scope};
-/// # use samovar_testkit::log::{StepLog, mark};
-/// let log = StepLog::new();
-/// let history = block_on(log.snapshot()).unwrap().history;
-/// let mut append = log.append(vec![mark(1, Scope::Everything, Mode::Remove, 0)], None);
-/// assert!((&mut append).now_or_never().is_none());
-/// log.commit();
-/// assert_eq!(block_on(append).unwrap().map(|version| version.seq), Some(1));
-/// assert!(log.next(&history, 0).now_or_never().is_none());
-/// log.show();
-/// assert!(matches!(block_on(log.next(&history, 0)).unwrap(), Next::Marks(marks) if marks.len() == 1));
-/// ```
-#[derive(Debug)]
-pub struct StepLog {
-    epoch: Epoch,
-    state: Mutex<Steps>,
-}
-
-type Reply = oneshot::Sender<Result<Option<Version>, Error>>;
-
-#[derive(Debug, Default)]
-struct Steps {
-    waiting: Vec<(Vec<Mark>, Option<Version>, Reply)>,
-    committed: Vec<Numbered>,
-    shown: usize,
-    tails: Vec<oneshot::Sender<()>>,
-    at_once: bool,
-}
-
-impl StepLog {
-    /// An empty log.
-    pub fn new() -> Arc<StepLog> {
-        Arc::new(StepLog { epoch: Epoch(0x57e9), state: Mutex::default() })
-    }
-
-    /// A log that commits and shows at once.
-    pub fn at_once() -> Arc<StepLog> {
-        let log = StepLog::new();
-        log.set_at_once(true);
-        log
-    }
-
-    /// Whether appends are committed and shown at once, from now on.
-    pub fn set_at_once(&self, at_once: bool) {
-        self.state().at_once = at_once;
-    }
-
-    /// Makes durable what waits, and answers those who appended it.
-    pub fn commit(&self) {
-        let waiting = std::mem::take(&mut self.state().waiting);
-        for (marks, head, reply) in waiting {
-            let _ = reply.send(Ok(self.take(marks, head)));
-        }
-    }
-
-    /// Lets the tail see what was committed.
-    pub fn show(&self) {
-        let tails = {
-            let mut state = self.state();
-            state.shown = state.committed.len();
-            std::mem::take(&mut state.tails)
-        };
-        drop(tails);
-    }
-
-    /// Answers those who wait with an error. Their marks may be durable (`committed`) or not.
-    pub fn fail(&self, committed: bool) {
-        let waiting = std::mem::take(&mut self.state().waiting);
-        for (marks, head, reply) in waiting {
-            if committed {
-                self.take(marks, head);
-            }
-            let _ = reply.send(Err(Error::new(ErrorKind::Storage, "the test lets the log fail")));
-        }
-    }
-
-    fn take(&self, marks: Vec<Mark>, head: Option<Version>) -> Option<Version> {
-        let mut state = self.state();
-        let at = |seq: usize| Version { epoch: self.epoch, seq: seq as u64 };
-        if head.is_some_and(|head| head != at(state.committed.len())) {
-            return None;
-        }
-        for mark in marks {
-            let version = at(state.committed.len() + 1);
-            state.committed.push(Numbered { version, mark });
-        }
-        Some(at(state.committed.len()))
-    }
-
-    /// How many appends wait.
-    pub fn waiting(&self) -> usize {
-        self.state().waiting.len()
-    }
-
-    fn state(&self) -> MutexGuard<'_, Steps> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl MarkLog for StepLog {
-    fn snapshot(&self) -> BoxFuture<'_, Result<Snapshot, Error>> {
-        let state = self.state();
-        let head = Version { epoch: self.epoch, seq: state.committed.len() as u64 };
-        let history = History(vec![(self.epoch, 0)]);
-        let snapshot = Snapshot { history, marks: state.committed.clone(), head, shared: false };
-        Box::pin(std::future::ready(Ok(snapshot)))
-    }
-
-    fn append(
-        &self,
-        marks: Vec<Mark>,
-        head: Option<Version>,
-    ) -> BoxFuture<'static, Result<Option<Version>, Error>> {
-        let (reply, answer) = oneshot::channel();
-        let at_once = {
-            let mut state = self.state();
-            state.waiting.push((marks, head, reply));
-            state.at_once
-        };
-        if at_once {
-            self.commit();
-            self.show();
-        }
-        Box::pin(async move {
-            let gone = |_| Error::new(ErrorKind::Closed, "the test has dropped the append");
-            answer.await.map_err(gone)?
-        })
-    }
-
-    fn next<'a>(&'a self, _: &'a History, after: u64) -> BoxFuture<'a, Result<Next, Error>> {
-        Box::pin(async move {
-            loop {
-                let wait = {
-                    let mut state = self.state();
-                    let after = usize::try_from(after).unwrap_or(usize::MAX);
-                    if after < state.shown {
-                        return Ok(Next::Marks(state.committed[after..state.shown].into()));
-                    }
-                    let (send, wait) = oneshot::channel();
-                    state.tails.push(send);
-                    wait
-                };
-                let _ = wait.await;
-            }
-        })
     }
 }

@@ -2,12 +2,21 @@
 //! disk in the place of the shared tier.
 //!
 //! They are those that the executable model of the fence prints with `--break NAME` (two nodes in the model, of
-//! which the one that matters is played here; steps of the shared tier are the disk's):
+//! which often only the one that matters is played here; steps of the shared tier are the disk's). A test of the same
+//! name for each of its rules, with the bounds that print its history:
 //!
-//! * `late_token`, `late_promotion_token`, `pending_ignored`: with the bounds `--commits 2`;
-//! * `late_disk_fill`: with `--commits 1 --failovers 0`.
+//! | rule | bounds | test |
+//! |---|---|---|
+//! | `late_token`, `late_promotion_token`, `pending_ignored` | `--commits 2` | here |
+//! | `late_disk_fill`, `no_floor` | `--commits 1 --failovers 0` | here |
+//! | `numbers_only`, `lost_frames` | `--commits 2 --rollbacks 0 --trims 0` | `branches` |
+//! | `no_resend` | `--commits 1 --rollbacks 0 --trims 0` | `branches` |
+//! | `gap_ignored` | `--commits 1 --failovers 0 --rollbacks 0` | `branches` |
+//! | `reused_epochs` | `--commits 3 --failovers 2 --rollbacks 0 --trims 0 --walks 60000` | `log_redis::epochs`: Redis names them |
 //!
 //! In each the source holds 0, and the commit makes it 1.
+
+mod branches;
 
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -40,8 +49,11 @@ struct Load {
 }
 
 fn start() -> Node {
+    start_with(StepLog::new(), |settings| settings)
+}
+
+fn start_with(log: Arc<StepLog>, change: impl FnOnce(Settings) -> Settings) -> Node {
     let directory = tempdir().unwrap();
-    let log = StepLog::new();
     let gates: Arc<Mutex<Option<Arc<Gate<samovar::codec::Payload>>>>> = Arc::default();
     let made = Arc::clone(&gates);
     let wrap = move |disk: Option<LowerTier>, _| {
@@ -49,11 +61,11 @@ fn start() -> Node {
         *made.lock().unwrap() = Some(Arc::clone(&gate));
         Ok(Some(gate as Arc<dyn Tier<Value = samovar::codec::Payload>>))
     };
-    let samovar = block_on(Samovar::open(Settings {
+    let samovar = block_on(Samovar::open(change(Settings {
         log: Some(Arc::clone(&log) as _),
         lower: Some(Arc::new(wrap)),
         ..settings(Some(directory.path()), &FakeClock::at(START))
-    }))
+    })))
     .unwrap();
     let gate = gates.lock().unwrap().take().unwrap();
     let cache = samovar.cache(policy("c"));
@@ -99,6 +111,18 @@ impl Node {
         self.log.show();
         assert_eq!(mark.finish().unwrap().seq, self.source.load(Ordering::SeqCst));
         assert_eq!(self.samovar.fence().pending(), 0);
+    }
+
+    /// "forgets mark 1": for want of room, the oldest first.
+    fn forgets(&self) {
+        self.log.set_at_once(true);
+        for other in 0.. {
+            if self.samovar.fence().forgotten() > 0 {
+                return;
+            }
+            let scope = key("c", &other.to_string());
+            block_on(self.samovar.mark(vec![scope], Mode::Remove, "changed")).unwrap();
+        }
     }
 
     /// What I1 says: nobody who asks from now on is given what was read before the mark.
@@ -236,6 +260,39 @@ fn late_disk_fill_of_what_is_stale() {
         assert_eq!((found.verdict, found.marked), (Verdict::Stale, true), "from {}", found.tier);
         block_on(node.samovar.sweep()).unwrap();
     }
+}
+
+/// no_floor: what is older than a forgotten mark is still trusted.
+#[test]
+fn no_floor() {
+    let node = start_with(StepLog::new(), |settings| Settings { marks_max: 2, ..settings });
+    let read_before = whole(&node.samovar);
+    let load = node.loads_slowly();
+    let mark = node.commits();
+    node.applies(mark);
+    node.forgets();
+    // "fills the shared tier with 0"
+    load.ends_with("0");
+    node.serves_nothing_old();
+    node.cache.put_below("k", "0".to_owned(), Arc::clone(&read_before));
+    block_on(node.samovar.flush()).unwrap();
+    node.serves_nothing_old();
+    node.cache.put("k", "0".to_owned(), read_before);
+    node.serves_nothing_old();
+    node.loads_anew();
+}
+
+/// The same with the frame on disk before the mark, which no sweep takes out.
+#[test]
+fn what_lies_below_a_floor_is_refused() {
+    let node = start_with(StepLog::new(), |settings| Settings { marks_max: 2, ..settings });
+    node.cache.put_below("k", "0".to_owned(), whole(&node.samovar));
+    block_on(node.samovar.flush()).unwrap();
+    let mark = node.commits();
+    node.applies(mark);
+    node.forgets();
+    node.serves_nothing_old();
+    node.loads_anew();
 }
 
 /// late_promotion_token: a promoted value gets a token taken after the lower tier was read. Here the lower tier has

@@ -2,6 +2,7 @@
 
 mod away;
 mod entries;
+mod epochs;
 mod loss;
 mod starts;
 mod writes;
