@@ -125,6 +125,23 @@ fn gated(bench: &Bench, options: Options) -> (Journal, mpsc::Receiver<()>, mpsc:
 }
 
 #[test]
+fn what_is_done_with_before_it_is_durable_does_not_stand() {
+    let bench = Bench::new();
+    let (journal, entered, go) = gated(&bench, Options::new(KIND, 1 << 20, None));
+    let (first, answer) = hand_over(&journal, b"a", None);
+    entered.recv().unwrap();
+    // Both are in the next frame.
+    let (second, told) = hand_over(&journal, b"b", None);
+    journal.release(vec![second]);
+    drop(go);
+    for answer in [answer, told] {
+        block_on(answer).unwrap().unwrap();
+    }
+    close(&journal);
+    assert_eq!(texts(&bench.open().records), [(first, "a".into())]);
+}
+
+#[test]
 fn many_are_made_durable_by_one_sync() {
     let bench = Bench::new();
     let (journal, entered, go) = gated(&bench, Options::new(KIND, 1 << 20, None));
