@@ -128,7 +128,6 @@ impl Node {
                 self.expected.lock().unwrap().push(expected);
             }
             "raise" => self.raise(key(), number(2)),
-            "floor" => return self.floors[key()].load(Ordering::SeqCst).to_string(),
             "floors" => return join(self.floors.iter().map(|floor| floor.load(Ordering::SeqCst))),
             "at" => {
                 let fence = self.samovar.fence();

@@ -290,11 +290,10 @@ impl World {
 
     /// Raises a key that is set aside, and marks it on a node; returns once all that run have applied that.
     pub(super) fn mark_aside(&self, key: usize, by: usize) -> u64 {
-        let (number, _) = self.mark(&mut self.calm(), key, by);
-        until("all have applied it", || {
-            let floor = |node: &Node| node.ask(&format!("floor {key}")).parse::<u64>().unwrap();
-            self.running().all(|(_, node)| floor(&node) >= number)
-        });
+        let mut turn = self.calm();
+        let (number, _) = self.mark(&mut turn, key, by);
+        until("all have applied it", || self.rest().is_some());
+        self.running().for_each(|(_, node)| drop(node.ask(&format!("raise {key} {number}"))));
         number
     }
 
