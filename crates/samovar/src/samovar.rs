@@ -1,5 +1,6 @@
 //! One process's cache: log, fence and tiers put together.
 
+mod lag;
 mod marks;
 mod parts;
 
@@ -31,7 +32,7 @@ use crate::tier::stack::Stack;
 use crate::tier::{MemoryTier, leave_in_time};
 use crate::value::Value;
 use crate::write::{self, Writes};
-use parts::{open_parts, open_redis};
+use parts::{Parts, open_parts, open_redis};
 
 /// How long closing waits for invalidations that are on their way to a shared log.
 const LAST: Duration = Duration::from_secs(5);
@@ -80,6 +81,7 @@ pub(crate) struct Inner {
     pub(crate) tasks: Tasks,
     tail: Tail,
     log_patience: Duration,
+    replica_lag: Duration,
     data_dir: Option<PathBuf>,
     /// Last: let go of after everything above.
     held: Mutex<Option<Held>>,
@@ -145,7 +147,7 @@ impl Samovar {
         let (redis, leases) = open_redis(&settings, &counters, &tasks)?.unzip();
         let marker = Arc::new(Marker::new(Arc::clone(&settings.clock))?);
         let (makes, runs) = (Arc::clone(&marker), tasks.clone());
-        let (held, log, fence, disk, founded, writes) =
+        let Parts { held, log, fence, disk, founded, writes, recent } =
             off_thread("samovar-open", move || open_parts(&chosen, &makes, &said, &runs)).await?;
         let log_patience = settings.log_patience;
         // What Redis holds nobody knows; what stands there by this log was read before. A log that is shared has been
@@ -183,12 +185,15 @@ impl Samovar {
             tasks,
             tail,
             log_patience,
+            replica_lag: settings.replica_lag,
             data_dir: settings.data_dir,
             held: Mutex::new(held),
         };
         let samovar = Samovar { inner: Arc::new(inner) };
+        samovar.repeat_recent(recent);
         if restarted {
-            samovar.mark(vec![Scope::Everything], Mode::Expire, "restart").await?;
+            let old = MarkOptions { mode: Mode::Expire, ..MarkOptions::because("restart") };
+            samovar.marked_once(vec![Scope::Everything], old).await?;
         }
         write::recover(&samovar.inner).await;
         Ok(samovar)

@@ -62,6 +62,10 @@ pub struct Settings {
     pub seed: Option<u64>,
     /// A mark log of one's own in place of the local one, such as one that nodes share: `fence::RedisLog`.
     pub log: Option<Arc<dyn MarkLog>>,
+    /// How far what loaders read may be behind the source, as replicas are, at most 100 years: every invalidation is repeated
+    /// after so long, since what was loaded meanwhile may be from before the change. So what a write-through keeps is read
+    /// anew then, too. Zero: loaders read what was committed.
+    pub replica_lag: Duration,
     /// How long an invalidation waits for a log that is shared, before it is put into the journal of the data
     /// directory, or fails if there is none.
     pub log_patience: Duration,
@@ -211,6 +215,7 @@ impl Default for Settings {
             clock: Arc::new(SystemClock::new()),
             seed: None,
             log: None,
+            replica_lag: Duration::ZERO,
             log_patience: Duration::from_secs(5),
             max_blind: Duration::from_secs(600),
             serve_while_away: false,
@@ -231,6 +236,7 @@ impl fmt::Debug for Settings {
             .field("sweep_after", &self.sweep_after)
             .field("marks_max", &self.marks_max)
             .field("seed", &self.seed)
+            .field("replica_lag", &self.replica_lag)
             .field("log_patience", &self.log_patience)
             .field("max_blind", &self.max_blind)
             .field("serve_while_away", &self.serve_while_away)

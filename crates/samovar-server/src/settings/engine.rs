@@ -25,6 +25,7 @@ impl Settings {
             journal_max_bytes: self.journal.max_bytes,
             letters_max_bytes: self.journal.letters_max_bytes,
             redis: self.redis.clone(),
+            replica_lag: self.source.replica_lag,
             log_patience: self.log.patience,
             max_blind: self.log.max_blind,
             serve_while_away: self.log.serve_while_away,

@@ -23,6 +23,8 @@ pub struct SourceSettings {
     pub timeout: Duration,
     /// After so long the database commits no write that was begun.
     pub write_deadline: Duration,
+    /// How far what is read may be behind what was committed, as a replica is; zero if it is not.
+    pub replica_lag: Duration,
     /// No query gives more rows.
     pub max_rows: u64,
     /// Background work keeps connections busy for so many seconds each second, on average; 1 is no bound.
@@ -63,6 +65,7 @@ pub(super) fn source(reader: &mut Reader, mut table: Table, directory: &Path) ->
         ),
         max_rows: table.number(reader, "max_rows", 1_000_000, 1..=i64::MAX) as u64,
         max_source_share: table.share(reader, "max_source_share", 0.5, 0.01..=1.0),
+        replica_lag: table.window(reader, "replica_lag", Duration::ZERO),
         event_grace: table.duration(reader, "event_grace", Duration::from_secs(2)),
     };
     table.finish(reader);

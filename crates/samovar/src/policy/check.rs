@@ -84,6 +84,10 @@ fn of_settings(settings: &Settings) -> Vec<Problem> {
         let text = "found more than 100 years, allowed is less, or none".to_owned();
         problems.push(Problem { cache: None, field: "sweep_after", text });
     }
+    if settings.replica_lag > LONGEST {
+        let text = "found more than 100 years, allowed is less".to_owned();
+        problems.push(Problem { cache: None, field: "replica_lag", text });
+    }
     if let Some(Err(wrong)) = settings.redis.as_ref().map(RedisSettings::check) {
         problems.push(Problem { cache: None, field: "redis", text: wrong.to_string() });
     }

@@ -154,6 +154,11 @@ impl Samovar {
         scopes: Vec<Scope>,
         options: MarkOptions,
     ) -> Result<Version, Error> {
+        if options.priority > Mark::PRIORITY_MAX {
+            let text =
+                format!("the priority of an invalidation is at most 100, not {}", options.priority);
+            return Err(Error::new(ErrorKind::Invalid, text));
+        }
         self.marked(scopes, options).await.map(|marked| marked.version)
     }
 
@@ -163,11 +168,17 @@ impl Samovar {
         scopes: Vec<Scope>,
         options: MarkOptions,
     ) -> Result<Marked, Error> {
+        self.repeat(&scopes, &options);
+        self.marked_once(scopes, options).await
+    }
+
+    /// As [`Samovar::marked`], but not to be repeated for a source that lags.
+    pub(super) async fn marked_once(
+        &self,
+        scopes: Vec<Scope>,
+        options: MarkOptions,
+    ) -> Result<Marked, Error> {
         let MarkOptions { mode, reason, priority } = options;
-        if priority > Mark::PRIORITY_MAX {
-            let text = format!("the priority of an invalidation is at most 100, not {priority}");
-            return Err(Error::new(ErrorKind::Invalid, text));
-        }
         if scopes.is_empty() {
             let (ids, token) = (Vec::new(), self.inner.fence.token());
             return Ok(Marked { version: token.version, is_numbered: true, token, ids });

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_executor::block_on;
-use samovar_core::{Error, ErrorKind, Judge, MarkLog, Tier};
+use samovar_core::{Error, ErrorKind, Judge, Mark, MarkLog, Tier};
 
+use super::lag;
 use crate::background::Tasks;
 use crate::counters::Counters;
 use crate::directory::{self, Held};
@@ -36,9 +37,20 @@ pub(super) fn open_redis(
     Ok(Some((Arc::new(tier), leases)))
 }
 
-/// Hold, log, fence, the disk, whether the log is new, and what is to be written. Blocks.
-pub(super) type Parts = (Option<Held>, Arc<dyn MarkLog>, Fence, Option<LowerTier>, bool, Writes);
+/// What a cache is made of.
+pub(super) struct Parts {
+    pub(super) held: Option<Held>,
+    pub(super) log: Arc<dyn MarkLog>,
+    pub(super) fence: Fence,
+    pub(super) disk: Option<LowerTier>,
+    /// The log is new.
+    pub(super) founded: bool,
+    pub(super) writes: Writes,
+    /// The marks that are to be repeated for a source that lags.
+    pub(super) recent: Vec<Mark>,
+}
 
+/// Opens them. Blocks.
 pub(super) fn open_parts(
     settings: &Settings,
     marker: &Marker,
@@ -65,7 +77,7 @@ pub(super) fn open_parts(
         }
     };
     let open = || {
-        let fence = open_fence(&*log, is_own, settings, marker, held.as_ref(), counters)?;
+        let (fence, recent) = open_fence(&*log, is_own, settings, marker, held.as_ref(), counters)?;
         let judge: Arc<dyn Judge> = Arc::new(fence.clone());
         let rest = || {
             let own = open_disk(settings, &judge, founded, counters)?;
@@ -94,7 +106,7 @@ pub(super) fn open_parts(
             })
         };
         match rest() {
-            Ok((disk, writes)) => Ok((fence, disk, writes)),
+            Ok((disk, writes)) => Ok((fence, recent, disk, writes)),
             Err(error) => {
                 // As below: its thread holds the directory.
                 if let Some(journal) = fence.journal() {
@@ -105,7 +117,9 @@ pub(super) fn open_parts(
         }
     };
     match open() {
-        Ok((fence, disk, writes)) => Ok((held, log, fence, disk, founded, writes)),
+        Ok((fence, recent, disk, writes)) => {
+            Ok(Parts { held, log, fence, disk, founded, writes, recent })
+        }
         Err(error) => {
             // So that who tries again does not find its file still held.
             let _ = block_on(log.close());
@@ -165,8 +179,8 @@ fn open_fence(
     marker: &Marker,
     held: Option<&Held>,
     counters: &Arc<Counters>,
-) -> Result<Fence, Error> {
-    let Settings { clock, marks_max, data_dir, .. } = settings;
+) -> Result<(Fence, Vec<Mark>), Error> {
+    let Settings { clock, marks_max, data_dir, replica_lag, .. } = settings;
     let say = |text: String| counters.say(clock.now(), text);
     let began = clock.since_boot();
     let (known, problem) = match block_on(log.snapshot()) {
@@ -174,6 +188,10 @@ fn open_fence(
         Err(away) if away.kind() == ErrorKind::Away => (None, Some(away)),
         Err(error) => return Err(error),
     };
+    let mut recent = Vec::new();
+    if let Some(known) = &known {
+        recent = lag::recent(known, *replica_lag, clock.now());
+    }
     let mut before = None;
     if let Some(directory) = data_dir.as_ref().filter(|_| !is_own) {
         before = saved::read(directory)?;
@@ -223,5 +241,5 @@ fn open_fence(
         fence.set_journal(Arc::new(journal));
         fence.restore(marks, known.as_ref());
     }
-    Ok(fence)
+    Ok((fence, recent))
 }

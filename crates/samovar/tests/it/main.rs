@@ -14,6 +14,7 @@ mod forget;
 mod frames;
 mod histories;
 mod kill;
+mod lag;
 mod late;
 mod leases;
 mod loads;

@@ -50,6 +50,8 @@ fn log(redis: &RedisSettings, lease: Duration) -> RedisLog {
         look_every: Duration::from_millis(50),
         lease,
         margin: lease / 5,
+        // Never here: the marks of a table that is left beside the log no longer say why they were made.
+        table_every: Duration::from_secs(86_400),
         ..RedisLogOptions::default()
     };
     RedisLog::new(redis, options, Arc::new(SystemClock::new())).unwrap()
@@ -209,8 +211,8 @@ fn is_paused(world: &World, server: &Server) {
         server.pause().unwrap();
         until("all leases are over", || world.counts("connected") == [0; NODES]);
         for at in 0..NODES {
-            let (_, outcome, _) = world.read(at, "read", WARM.start);
-            assert_eq!(outcome, "Stale", "it is labelled");
+            // A lease may lapse on a busy machine and be renewed by an answer from before the pause.
+            until("it is labelled", || world.read(at, "read", WARM.start).1 == "Stale");
         }
         world.goes_on(10);
         until("it is counted", || world.counts("cuts").iter().all(|cuts| *cuts > 0));
