@@ -30,6 +30,7 @@ pub(super) fn open_redis(
         slow: redis.slow,
         retry_min: redis.retry_min,
         retry_max: redis.retry_max,
+        keeps_writing: false,
     };
     let (clock, counters) = (Arc::clone(clock), Arc::clone(counters));
     let tier = Breaker::around(tier, options, Arc::clone(&clock), counters, tasks.apart())?;
@@ -128,7 +129,7 @@ pub(super) fn open_parts(
     }
 }
 
-/// A disk, or what stands in its place, that is left alone while it fails. It is not left alone for being slow: then it is
+/// A disk, or what stands in its place, of which nothing is asked while it fails. It is not left alone for being slow: then it is
 /// busy, and nothing else knows what it holds.
 fn guarded(
     disk: LowerTier,
@@ -141,6 +142,7 @@ fn guarded(
         slow: Duration::MAX,
         retry_min: Duration::from_millis(100),
         retry_max: Duration::from_secs(10),
+        keeps_writing: true,
     };
     let (clock, counters) = (Arc::clone(&settings.clock), Arc::clone(counters));
     Ok(Arc::new(Breaker::around(disk, options, clock, counters, tasks.apart())?))

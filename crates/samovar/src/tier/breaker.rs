@@ -27,6 +27,8 @@ pub(crate) struct BreakerOptions {
     pub(crate) retry_min: Duration,
     /// … and at last this often.
     pub(crate) retry_max: Duration,
+    /// It is written to all the same: what is acknowledged rests on it, and nobody waits for its queue.
+    pub(crate) keeps_writing: bool,
 }
 
 /// Who gives a lookup up sooner than after this share of what counts as slow tells nothing of the tier.
@@ -95,6 +97,11 @@ impl<V: Clone + Send + Sync + 'static> Breaker<V> {
             self.inner.counters.count(Counted::TierSkipped, 1);
         }
         open
+    }
+
+    /// Whether nothing is handed to the tier now.
+    fn skips_writes(&self) -> bool {
+        !self.inner.options.keeps_writing && self.skips()
     }
 
     fn away(&self) -> Error {
@@ -246,13 +253,13 @@ impl<V: Clone + Send + Sync + 'static> Tier for Breaker<V> {
     }
 
     fn put(&self, key: &Key, entry: Entry<V>) {
-        if !self.skips() {
+        if !self.skips_writes() {
             self.inner.tier.put(key, entry);
         }
     }
 
     fn remove<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<bool, Error>> {
-        match self.skips() {
+        match self.skips_writes() {
             true => Box::pin(ready(Err(self.away()))),
             false => self.inner.tier.remove(key),
         }
@@ -263,7 +270,7 @@ impl<V: Clone + Send + Sync + 'static> Tier for Breaker<V> {
     }
 
     fn room(&self) -> BoxFuture<'_, Result<(), Error>> {
-        match self.inner.health.open.load(Ordering::Relaxed) {
+        match !self.inner.options.keeps_writing && self.inner.health.open.load(Ordering::Relaxed) {
             // Nothing is handed to it now.
             true => Box::pin(ready(Ok(()))),
             false => self.inner.tier.room(),

@@ -254,8 +254,7 @@ impl MarkLog for RedisLog {
     fn hazard(&self) -> BoxFuture<'_, Result<Option<String>, Error>> {
         let scripts = &self.shared.scripts;
         Box::pin(async move {
-            let evicting = scripts.eviction().await.map_err(away)?;
-            Ok(evicting.filter(|policy| policy.starts_with("allkeys-")).map(|policy| {
+            Ok(scripts.evicts_all().await.map_err(away)?.map(|policy| {
                 format!(
                     "redis: under its maxmemory-policy {policy} it may evict the log of invalidations itself, which costs \
                      warmth: choose noeviction, or one of volatile-*"

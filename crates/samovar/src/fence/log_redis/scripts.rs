@@ -225,15 +225,14 @@ impl Scripts {
         plain(self.connection.one(&set).await?).map(|_| true)
     }
 
-    /// What the server gives up when it is full, if it says so: of several the first that may give up the log.
-    pub(super) async fn eviction(&self) -> Result<Option<String>, Error> {
+    /// The policy by which a server that is full may give up the log, too, if one says so.
+    pub(super) async fn evicts_all(&self) -> Result<Option<String>, Error> {
         let mut info = cmd("INFO");
         info.arg("memory");
         let mut policies = Vec::new();
         // Who may not ask is told nothing.
         read_policies(&self.connection.one(&info).await?, &mut policies);
-        let at = policies.iter().position(|policy| policy.starts_with("allkeys-")).unwrap_or(0);
-        Ok((at < policies.len()).then(|| policies.swap_remove(at)))
+        Ok(policies.into_iter().find(|policy| policy.starts_with("allkeys-")))
     }
 
     /// The answer to a command, once as many replicas have what it wrote as are to.

@@ -78,14 +78,23 @@ struct World {
 }
 
 fn world() -> World {
+    world_of(false)
+}
+
+fn world_of(keeps_writing: bool) -> World {
     let clock = FakeClock::at(Millis(0));
     let (asked, put) = (AtomicU32::new(0), AtomicU32::new(0));
     let mood = Mutex::new(Mood::Well);
     let queues = AtomicBool::new(false);
     let tier = Arc::new(Moody { clock: Arc::clone(&clock), mood, asked, put, queues });
     let counters = Arc::new(Counters::default());
-    let options =
-        BreakerOptions { failures_max: 3, slow: SECOND, retry_min: SECOND, retry_max: 4 * SECOND };
+    let options = BreakerOptions {
+        failures_max: 3,
+        slow: SECOND,
+        retry_min: SECOND,
+        retry_max: 4 * SECOND,
+        keeps_writing,
+    };
     let breaker = Breaker::around(
         Arc::clone(&tier) as Arc<dyn Tier<Value = u8>>,
         options,
@@ -98,6 +107,13 @@ fn world() -> World {
 
 fn key(id: u8) -> Key {
     Key::new("c", id.to_string())
+}
+
+fn entry() -> Entry<u8> {
+    let stamp =
+        Stamp { version: Version { epoch: Epoch(1), seq: 0 }, tick: Tick(0), read_at: Millis(0) };
+    let lifetime = Lifetime { ttl: SECOND, stale_window: SECOND };
+    Entry::whole(1, stamp, lifetime)
 }
 
 impl World {
@@ -146,10 +162,7 @@ fn failures_in_a_row_open_it_and_a_probe_closes_it() {
     world.mood(Mood::Fails);
     assert_eq!([world.get(), world.get(), world.get()], [FAILED; 3]);
     assert_eq!([world.get(), world.get()], [SKIPPED; 2]);
-    let stamp =
-        Stamp { version: Version { epoch: Epoch(1), seq: 0 }, tick: Tick(0), read_at: Millis(0) };
-    let lifetime = Lifetime { ttl: SECOND, stale_window: SECOND };
-    world.breaker.put(&key(0), Entry::whole(1, stamp, lifetime));
+    world.breaker.put(&key(0), entry());
     assert_eq!(world.tier.put.load(Ordering::SeqCst), 0);
     assert_eq!(block_on(world.breaker.remove(&key(0))).unwrap_err().kind(), ErrorKind::Away);
     let many = block_on(world.breaker.get_many(&[key(0), key(1)], Need::Now));
@@ -241,4 +254,32 @@ fn it_lets_go_of_a_tier_that_is_dropped() {
     while clock.sleepers() > 0 || Arc::strong_count(&tier) > 1 {
         std::thread::yield_now();
     }
+}
+
+#[test]
+fn what_is_acknowledged_on_a_tier_is_written_to_it_though_nothing_is_asked_of_it() {
+    for (keeps_writing, written) in [(true, 1), (false, 0)] {
+        let world = world_of(keeps_writing);
+        world.mood(Mood::Fails);
+        assert_eq!([world.get(), world.get(), world.get()], [FAILED; 3]);
+        assert!(!world.get().0, "nothing is asked of it");
+        world.breaker.put(&key(1), entry());
+        assert_eq!(world.tier.put.load(Ordering::SeqCst), written);
+        assert_eq!(block_on(world.breaker.remove(&key(1))).is_ok(), keeps_writing);
+    }
+}
+
+#[test]
+fn lookups_that_are_given_up_count_once_they_have_lasted() {
+    let world = world();
+    let lookup = |lasts: Duration| {
+        let key = key(0);
+        let lookup = Lookup::of(&world.breaker, &key);
+        world.clock.advance(lasts);
+        drop(lookup);
+    };
+    (0..10).for_each(|_| lookup(SECOND / 20));
+    assert!(world.get().0, "so soon they tell nothing");
+    (0..3).for_each(|_| lookup(SECOND / 10));
+    assert!(!world.get().0, "it is left alone");
 }
