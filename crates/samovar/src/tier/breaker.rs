@@ -272,7 +272,7 @@ impl<V: Clone + Send + Sync + 'static> Tier for Breaker<V> {
     fn room(&self) -> BoxFuture<'_, Result<(), Error>> {
         match !self.inner.options.keeps_writing && self.inner.health.open.load(Ordering::Relaxed) {
             // Nothing is handed to it now.
-            true => Box::pin(ready(Ok(()))),
+            true => Box::pin(ready(Err(self.away()))),
             false => self.inner.tier.room(),
         }
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures_util::FutureExt;
 use samovar_core::{
     BoxFuture, Clock, Entry, Error, ErrorKind, Got, Key, Tick, Tier, TierName, Usage, Verdict,
 };
@@ -211,8 +212,35 @@ impl Stack {
         self.each(|tier| tier.flush()).await
     }
 
+    /// Waits while a tier is behind. Not for one that is out of order: it is handed nothing.
     pub(crate) async fn room(&self) -> Result<(), Error> {
-        self.each(|tier| tier.room()).await
+        let unless_away = |room: Result<(), Error>| match room {
+            Err(error) if error.kind() == ErrorKind::Away => Ok(()),
+            room => room,
+        };
+        self.each(|tier| Box::pin(tier.room().map(unless_away))).await
+    }
+
+    /// Returns when what was put before rests where a policy keeps it: in every tier below memory that it names. A Redis
+    /// that is out of order is passed over if another tier holds it, or who `is_held` already.
+    ///
+    /// # Errors
+    /// If no tier holds it, or the disk has failed.
+    pub(crate) async fn kept(&self, policy: &CachePolicy, is_held: bool) -> Result<(), Error> {
+        let (mut is_held, mut problem) = (is_held, None);
+        for tier in self.lower(policy) {
+            // One that is left alone was handed nothing, has nothing to write, and says that it is away if it is asked for room.
+            let outcome = match tier.flush().await {
+                Ok(()) => tier.room().await,
+                failed => failed,
+            };
+            match outcome {
+                Ok(()) => is_held = true,
+                Err(error) if tier.name() == TierName::Disk => return Err(error),
+                Err(error) => problem = Some(error),
+            }
+        }
+        problem.filter(|_| !is_held).map_or(Ok(()), Err)
     }
 
     pub(crate) async fn sweep(&self) -> Result<(), Error> {

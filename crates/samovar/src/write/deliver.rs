@@ -81,7 +81,10 @@ impl<V: Value> Cache<V> {
             inner.stack.room().await?;
             self.keep_or_remove(&write.key, value.clone(), &options(write), &marked).await;
         }
-        inner.stack.flush().await?;
+        // The journal outlives the process: memory is enough where the policy names no other tier.
+        if batch.iter().any(|ready| ready.value.is_some()) {
+            inner.stack.kept(&self.policy, false).await?;
+        }
         self.settle(unwritten, batch);
         Ok(())
     }

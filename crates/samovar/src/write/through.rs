@@ -134,8 +134,18 @@ impl<V: Value> Cache<V> {
         let (inner, id) = (&self.inner, self.inner.writes.passing());
         inner.stack.room().await?;
         let marked = self.mark_written(key).await?;
+        let is_deleted = value.is_none();
         self.keep_or_remove(key, value, &options, &marked).await;
-        inner.stack.flush().await?;
+        if !is_deleted {
+            let kept = match marked.is_numbered || self.policy.memory {
+                true => inner.stack.kept(&self.policy, self.policy.memory).await,
+                false => Err(Error::new(ErrorKind::Away, "its mark has no version yet")),
+            };
+            kept.map_err(|error| {
+                let text = format!("{}:{key}: no tier holds what was written", self.policy.name);
+                Error::new(error.kind(), text).because(error)
+            })?;
+        }
         Ok(Written { id, version: Some(marked.version) })
     }
 

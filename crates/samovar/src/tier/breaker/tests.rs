@@ -266,6 +266,8 @@ fn what_is_acknowledged_on_a_tier_is_written_to_it_though_nothing_is_asked_of_it
         world.breaker.put(&key(1), entry());
         assert_eq!(world.tier.put.load(Ordering::SeqCst), written);
         assert_eq!(block_on(world.breaker.remove(&key(1))).is_ok(), keeps_writing);
+        let room = block_on(world.breaker.room()).map_err(|error| error.kind());
+        assert_eq!(room, if keeps_writing { Ok(()) } else { Err(ErrorKind::Away) });
     }
 }
 

@@ -1,11 +1,11 @@
 //! The contract suite on every kind of Redis, and what only Redis promises.
 
 use samovar::redis::{RedisServers, RedisSettings};
-use samovar_core::{Key, Tier};
+use samovar_core::{Key, Need, Tier};
 use samovar_testkit::redis::{Cluster, Sentinels, Server, Setup};
 use samovar_testkit::tier as suite;
 
-use super::{at, authority, launch, patient, subject, tier, until};
+use super::{at, authority, calls, launch, patient, subject, tier, until};
 use crate::support::block_on;
 
 /// The suite, in a namespace of its own for each tier.
@@ -63,6 +63,41 @@ fn as_a_cluster() {
     keeps_the_contract(&patient(RedisSettings::cluster(cluster.urls()).unwrap()));
     for shard in 0..3 {
         assert_ne!(cluster.node(shard).cli(&["DBSIZE"]).unwrap(), "0", "keys spread over all");
+    }
+}
+
+/// How often a server has read from its clients' sockets.
+fn reads(server: &Server) -> u64 {
+    let told = server.cli(&["INFO", "stats"]).unwrap();
+    let line = told.lines().find_map(|line| line.strip_prefix("total_reads_processed:"));
+    line.expect("it tells").trim().parse().unwrap()
+}
+
+#[test]
+fn of_a_batch_no_question_waits_for_the_answer_to_another_on_a_cluster() {
+    let cluster = Cluster::launch(&Setup::new()).unwrap();
+    let settings = patient(RedisSettings::cluster(cluster.urls()).unwrap());
+    let (tier, _) = tier(&settings);
+    let keys: Vec<Key> = (0..300).map(|id| Key::new("c", id.to_string())).collect();
+    for key in &keys {
+        tier.put(key, subject().entry(b"v"));
+    }
+    block_on(tier.flush()).unwrap();
+    let nodes = [0, 1, 2].map(|at| cluster.node(at));
+    let asking = nodes.map(|node| {
+        let before = reads(node);
+        reads(node) - before
+    });
+    let before = nodes.map(reads);
+    let found = block_on(tier.get_many(&keys, Need::Now));
+    assert!(found.iter().all(|found| matches!(found, Ok(Some(_)))));
+    for (at, node) in nodes.iter().enumerate() {
+        let [put, got] = ["set", "get"].map(|command| calls(node, command));
+        assert!(put > 50 && put == got, "{at}: {got} of {put}");
+        // Who waited for an answer before the next question would have it read once for each. How many travel in one
+        // packet is for the system to say.
+        let reads = reads(node) - before[at] - asking[at];
+        assert!(2 * reads < got, "{at}: {got} questions came in {reads} parts");
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use samovar::codec::Payload;
 use samovar::redis::RedisSettings;
 use samovar::tier::RedisTier;
-use samovar::{Cache, CachePolicy, Counted, Samovar, Settings};
+use samovar::{Cache, CachePolicy, Counted, Samovar, Settings, Strategy};
 use samovar_core::{Clock, Entry, Error, ErrorKind, Key, SystemClock, Tier, TierName};
 use samovar_testkit::redis::{Cluster, Sentinels, Server, Setup};
 use samovar_testkit::tier::Subject;
@@ -326,4 +326,66 @@ fn a_queue_that_nobody_takes_is_given_up_and_said() {
     assert!(block_on(tier.flush()).is_ok(), "it is told once");
     assert_eq!(counters.snapshot().count(Counted::RedisError), 1);
     assert!(block_on(tier.get(&Key::new("c", "k"))).is_err(), "not from the queue for ever");
+}
+
+/// Asks a Redis that is away until it is left alone.
+fn left_alone(samovar: &Samovar) {
+    let redis = cache(samovar, false);
+    let skipped = || samovar.counters().snapshot().count(Counted::TierSkipped);
+    until("it to be left alone", || {
+        assert!(block_on(redis.get("k")).is_none());
+        skipped() > 0
+    });
+}
+
+fn documents(samovar: &Samovar, strategy: Strategy, memory: bool, disk: bool) -> Cache<String> {
+    samovar.cache(CachePolicy { strategy, memory, disk, ..CachePolicy::named("documents") })
+}
+
+#[test]
+fn a_document_is_acknowledged_only_where_a_tier_holds_it() {
+    let (server, directory) = (launch(), tempdir().unwrap());
+    let samovar = real(at(&server), Some(directory.path()));
+    let written = |memory, disk, value: &str| {
+        let cache = documents(&samovar, Strategy::WriteThrough, memory, disk);
+        let written = block_on(cache.write("42", value.to_owned()));
+        let found = || block_on(cache.get("42")).map(|found| found.value().to_string());
+        (written.map(drop).map_err(|error| error.kind()), found())
+    };
+    let text = |text: &str| Some(text.to_owned());
+    assert_eq!(written(false, false, "one"), (Ok(()), text("one")));
+    server.kill().unwrap();
+    let failed = written(false, false, "two");
+    assert!(failed.0.is_err(), "it is not known yet that it is away");
+    assert_eq!(failed.1, None, "what was there before is gone");
+    assert_eq!(written(true, false, "three"), (Ok(()), text("three")));
+    left_alone(&samovar);
+    assert_eq!(written(false, false, "four"), (Err(ErrorKind::Away), None));
+    assert_eq!(written(true, false, "five"), (Ok(()), text("five")));
+    assert_eq!(written(false, true, "six"), (Ok(()), text("six")));
+    let redis = documents(&samovar, Strategy::WriteThrough, false, false);
+    block_on(redis.delete("42")).expect("the mark is enough");
+    server.start_empty().unwrap();
+    until("it to be used again", || written(false, false, "seven") == (Ok(()), text("seven")));
+    block_on(samovar.close()).unwrap();
+}
+
+#[test]
+fn a_document_stays_in_the_journal_until_a_tier_below_memory_holds_it() {
+    let (server, directory) = (launch(), tempdir().unwrap());
+    let samovar = real(at(&server), Some(directory.path()));
+    server.kill().unwrap();
+    left_alone(&samovar);
+    let cache = documents(&samovar, Strategy::WriteBack, true, false);
+    block_on(cache.write("42", "four".to_owned())).unwrap();
+    let said = |what: &str| samovar.counters().notices().iter().any(|one| one.text.contains(what));
+    until("the replay to find no tier", || said("writes of documents wait"));
+    assert_eq!(cache.unwritten(), 1);
+    assert_eq!(*block_on(cache.get("42")).unwrap().value(), "four");
+    server.start_empty().unwrap();
+    until("it has left the journal", || cache.unwritten() == 0);
+    let redis = documents(&samovar, Strategy::WriteBack, false, false);
+    let found = block_on(redis.get("42")).expect("Redis holds it");
+    assert_eq!((found.value().as_str(), found.tier), ("four", TierName::Redis));
+    block_on(samovar.close()).unwrap();
 }

@@ -5,6 +5,7 @@ mod back;
 mod bad;
 mod batches;
 mod full;
+mod intents;
 mod kept;
 mod kills;
 mod letters;
