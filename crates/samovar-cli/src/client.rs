@@ -85,7 +85,7 @@ impl Client {
 
     /// Asks without a body.
     pub(crate) fn ask(&self, method: Method, path: &str) -> Result<Vec<u8>, Failure> {
-        self.run(method, path, ())
+        self.run(method, path, (), &[])
     }
 
     /// Asks with a body of JSON.
@@ -95,7 +95,17 @@ impl Client {
         path: &str,
         body: impl Into<Vec<u8>>,
     ) -> Result<Vec<u8>, Failure> {
-        self.run(method, path, body.into())
+        self.run(method, path, body.into(), &[])
+    }
+
+    /// Puts a document that bears these tags.
+    pub(crate) fn put(
+        &self,
+        path: &str,
+        document: Vec<u8>,
+        tags: &[String],
+    ) -> Result<Vec<u8>, Failure> {
+        self.run(Method::PUT, path, document, tags)
     }
 
     fn run(
@@ -103,6 +113,7 @@ impl Client {
         method: Method,
         path: &str,
         body: impl ureq::AsSendBody,
+        tags: &[String],
     ) -> Result<Vec<u8>, Failure> {
         let server = &self.server;
         let mut request = Request::builder()
@@ -112,8 +123,14 @@ impl Client {
         if let Some(token) = &self.token {
             request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
         }
-        let request =
-            request.body(body).map_err(|wrong| Failure(format!("--server or --token: {wrong}")))?;
+        for tag in tags {
+            request = request.header("Cache-Tag", tag);
+        }
+        let wrong = |wrong| match tags {
+            [] => Failure(format!("--server or --token: {wrong}")),
+            _ => Failure(format!("--server, --token or --tag: {wrong}")),
+        };
+        let request = request.body(body).map_err(wrong)?;
         let away = |failed: ureq::Error| {
             Failure(format!(
                 "cannot ask {server}: {failed}; is `samovar serve` running there? --server or SAMOVAR_SERVER names \

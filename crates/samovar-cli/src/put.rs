@@ -3,7 +3,6 @@
 use std::io::Read;
 
 use clap::Args;
-use ureq::http::Method;
 
 use crate::client::{Client, End, ServerArgs, done, encoded};
 use crate::host::Failure;
@@ -13,7 +12,8 @@ use crate::host::Failure;
 #[command(after_help = "Examples:
   samovar put notes 42 '{\"text\": \"tea\"}'
   samovar put notes 42 '\"a text is JSON in quotes\"'
-  samovar put notes 42 - < note.json")]
+  samovar put notes 42 - < note.json
+  samovar put notes 42 '{\"text\": \"tea\"}' --tag season:summer --tag supplier:7")]
 pub(crate) struct PutArgs {
     /// The cache
     cache: String,
@@ -21,6 +21,9 @@ pub(crate) struct PutArgs {
     key: String,
     /// The document; `-`, or nothing: what comes from standard input
     value: Option<String>,
+    /// A tag that it bears, for `samovar invalidate --tag`; may be given several times
+    #[arg(long = "tag", value_name = "TAG")]
+    tags: Vec<String>,
     /// Print the answer as one JSON object
     #[arg(long)]
     json: bool,
@@ -40,6 +43,6 @@ pub(crate) fn put(args: &PutArgs) -> Result<End, Failure> {
     let client = Client::new(&args.server)?;
     let (cache, key) = (&args.cache, &args.key);
     let path = format!("/api/cache/{}/{}", encoded(cache), encoded(key));
-    let answer = client.send(Method::PUT, &path, document)?;
+    let answer = client.put(&path, document, &args.tags)?;
     done(&answer, args.json, &format!("{cache}:{key} is put"))
 }

@@ -34,7 +34,7 @@ use axum::routing::{MethodRouter, delete, get, post};
 use tower::util::MapResponseLayer;
 
 pub use app::{App, Labels, Tokens};
-pub use caches::{Backing, Caches, Document, Loader};
+pub use caches::{Backing, Caches, Document, Loader, TagPattern};
 pub use settings::{
     CacheSettings, DISK_MAX_BYTES, DatasetSettings, Environment, JournalSettings, LogSettings,
     MEMORY_MAX_BYTES, Place, Problem, Settings, SourceSettings, is_token,

@@ -13,6 +13,7 @@ mod commands;
 mod letters;
 mod rows;
 mod settings;
+mod tags;
 
 const TOKEN: (&str, &str) = ("Authorization", "Bearer open-sesame");
 

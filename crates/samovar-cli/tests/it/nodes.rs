@@ -2,6 +2,8 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
 
 use rusqlite::Connection;
 use samovar_testkit::redis::{Server as Redis, Setup};
@@ -93,6 +95,70 @@ fn two_servers_share_warm_metrics_and_every_event() {
     assert_eq!(told.status, 200, "{}", told.text());
     assert_eq!(sales(&second), truth());
     poll("the other to obey", || (sales(&first) == truth()).then_some(()));
+}
+
+/// Fails if a read fails, until it is told to stop.
+fn keeps_reading(server: &Server, reads: &AtomicU64, stop: &AtomicBool) {
+    while !stop.load(Ordering::Relaxed) {
+        let answer = server.get(ALL);
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        reads.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Stops readers also where the test fails.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn while_redis_is_killed_under_two_servers_no_read_fails_and_no_event_is_lost() {
+    let redis = Redis::launch(&Setup::new().durable()).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let shop = shop(directory.path());
+    let servers =
+        ["first", "second"].map(|name| start(&config(directory.path(), name, &redis.url())));
+    let reads = [AtomicU64::new(0), AtomicU64::new(0)];
+    let stop = AtomicBool::new(false);
+    let mut truth = sales(&servers[0]);
+    thread::scope(|threads| {
+        for (server, reads) in servers.iter().zip(&reads) {
+            let stop = &stop;
+            threads.spawn(move || keeps_reading(server, reads, stop));
+        }
+        let _stop = Stop(&stop);
+        let both_go_on = || {
+            for reads in &reads {
+                let before = reads.load(Ordering::Relaxed);
+                poll("reads", || (reads.load(Ordering::Relaxed) > before + 20).then_some(()));
+            }
+        };
+        // It comes back as it was, and with nothing.
+        for round in 0..4 {
+            both_go_on();
+            redis.kill().unwrap();
+            both_go_on();
+            let (told, other) = (&servers[round % 2], &servers[1 - round % 2]);
+            let change =
+                "UPDATE orders SET amount = amount + 1 WHERE shop = 3 AND day = '2026-01-05'";
+            truth += shop.execute(change, []).unwrap() as f64;
+            let event = json!({ "partitions": [{ "store_id": "3", "date": "2026-01-05" }] });
+            let answer = told.post("/api/events/orders_changed", &event);
+            assert_eq!(answer.status, 200, "round {round}: {}", answer.text());
+            assert_eq!(sales(told), truth, "round {round}: it obeys though Redis is away");
+            if round < 2 {
+                redis.start().unwrap();
+            } else {
+                redis.start_empty().unwrap();
+            }
+            poll("the other to obey", || (sales(other) == truth).then_some(()));
+            assert_eq!(sales(told), truth, "round {round}");
+        }
+    });
 }
 
 #[test]

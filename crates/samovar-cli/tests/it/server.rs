@@ -74,7 +74,7 @@ pub(crate) struct Server {
     child: Child,
     /// Host and port.
     pub(crate) host: String,
-    lines: Receiver<String>,
+    lines: Mutex<Receiver<String>>,
     err: Arc<Mutex<String>>,
     reader: Option<JoinHandle<()>>,
 }
@@ -95,8 +95,10 @@ impl Server {
                 told.lock().unwrap().push_str(&String::from_utf8_lossy(&piece[..n]));
             }
         });
+        let line = lines.recv_timeout(PATIENCE);
+        let lines = Mutex::new(lines);
         let mut server = Server { child, host: String::new(), lines, err, reader: Some(reader) };
-        let Ok(line) = server.lines.recv_timeout(PATIENCE) else {
+        let Ok(line) = line else {
             panic!("it does not say where it is: {}", server.told());
         };
         let host = line.strip_prefix("Samovar is on http://");
@@ -168,7 +170,7 @@ impl Server {
         if let Some(reader) = self.reader.take() {
             reader.join().unwrap();
         }
-        (status, self.lines.iter().collect())
+        (status, self.lines.get_mut().unwrap().iter().collect())
     }
 }
 

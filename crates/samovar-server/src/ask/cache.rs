@@ -3,17 +3,17 @@
 use axum::body::Bytes;
 use axum::extract::Path;
 use axum::extract::rejection::PathRejection;
-use axum::http::Uri;
+use axum::http::{HeaderMap, Uri};
 use samovar::MarkOptions;
-use samovar_core::{Key, Mark, Mode, Pattern, Scope};
+use samovar_core::{Key, Mark, Mode, Pattern, Scope, Tags};
 use serde::Deserialize;
 use serde::de::Deserializer;
 
 use super::{escaped, json};
-use crate::caches::Document;
+use crate::caches::{Document, LONGEST_TAG};
 use crate::error::Refusal;
 
-/// The most characters of a key, a pattern or a reason; a tag has a quarter.
+/// The most characters of a key, a pattern or a reason.
 const LONGEST: usize = 256;
 /// The most keys of one request.
 const MAX_KEYS: usize = 1_000;
@@ -69,6 +69,34 @@ pub(crate) fn document(body: Bytes) -> Result<Document, Refusal> {
         let why = format!("the body is no JSON document: {wrong}; a text stands in double quotes");
         Refusal::Body(why)
     })
+}
+
+/// The header that says which tags a document bears that is put.
+pub(crate) const CACHE_TAG: &str = "Cache-Tag";
+
+/// Reads the tags of a PUT: `Cache-Tag: season:summer, supplier:7`.
+pub(crate) fn tags(headers: &HeaderMap) -> Result<Tags, Refusal> {
+    let refused = |found: &str| {
+        let allowed = format!(
+            "up to 64 tags with commas between them, each of 1 to {LONGEST_TAG} characters other than *"
+        );
+        Refusal::field(CACHE_TAG, found, allowed)
+    };
+    let mut tags = Vec::new();
+    for line in headers.get_all(CACHE_TAG) {
+        let line = std::str::from_utf8(line.as_bytes()).map_err(|_| refused("no text in UTF-8"))?;
+        tags.extend(line.split(',').map(str::trim));
+    }
+    match tags.iter().find(|tag| !is_tag(tag)) {
+        Some(wrong) => Err(refused(wrong)),
+        None => Tags::new(tags).map_err(|_| refused("more of them")),
+    }
+}
+
+fn is_tag(tag: &str) -> bool {
+    (1..=LONGEST_TAG).contains(&tag.chars().count())
+        && !tag.chars().any(char::is_control)
+        && tag != "*"
 }
 
 #[derive(Deserialize)]
@@ -150,8 +178,8 @@ pub(crate) fn invalidate(body: &[u8], known: &[&str]) -> Result<Invalidation, Re
             Scope::Pattern(Pattern::parse(&pattern)?)
         }
         (None, None, Some(tag), None, None) => {
-            if tag.is_empty() || tag.chars().count() > LONGEST / 4 {
-                let allowed = format!("1 to {} characters", LONGEST / 4);
+            if !(1..=LONGEST_TAG).contains(&tag.chars().count()) {
+                let allowed = format!("1 to {LONGEST_TAG} characters");
                 return Err(Refusal::field("tag", &tag, allowed));
             }
             Scope::Tag(tag.into())

@@ -49,6 +49,12 @@ impl Document {
         }
     }
 
+    /// What it says; numbers as near as a float comes.
+    pub(crate) fn value(&self) -> Json {
+        // As above.
+        serde_json::from_slice(self.bytes()).unwrap_or_default()
+    }
+
     /// 128 bits over its bytes.
     pub(crate) fn tag(&self) -> u128 {
         self.0.tag

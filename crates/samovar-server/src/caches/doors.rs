@@ -164,9 +164,9 @@ pub(crate) async fn put(
     let (cache, key) = ask::cached(asked, &address)?;
     unconditional(&headers)?;
     let named = app.caches()?.of(&cache)?;
-    let document = ask::document(body?)?;
+    let (document, tags) = (ask::document(body?)?, ask::tags(&headers)?);
     let tag = etag(document.tag());
-    let version = match named.put(&key, document).await {
+    let version = match named.put(&key, document, tags).await {
         Ok(version) => version,
         Err(failed) => return Ok(unwritten(failed)),
     };

@@ -5,19 +5,22 @@ mod doors;
 mod many;
 mod rows;
 mod status;
+mod tags;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use samovar::{Cache, Loaded, Samovar, Strategy};
-use samovar_core::{BoxFuture, Error, Version, Writer};
+use samovar::{Cache, Loaded, Samovar, Strategy, WriteOptions};
+use samovar_core::{BoxFuture, Error, Tags, Version, Writer};
 
 pub use document::Document;
 pub(crate) use doors::{delete, get, put};
 pub(crate) use many::get_many;
 pub(crate) use rows::{Database, RowWriter};
 pub(crate) use status::{CACHE_STATUS, level as level_status};
+pub use tags::TagPattern;
+pub(crate) use tags::{LONGEST_TAG, tags_of};
 
 use crate::error::Refusal;
 use crate::settings::CacheSettings;
@@ -39,12 +42,14 @@ pub(crate) struct Named {
     samovar: Samovar,
     cache: Cache<Document>,
     loader: Option<Loader>,
+    /// What its documents bear.
+    tags: Vec<TagPattern>,
 }
 
 /// What a cache has beside its entries.
 #[derive(Default)]
 pub struct Backing {
-    /// Loads what is not there.
+    /// Loads what is not there, with the tags that it bears: [`CacheSettings::tags`] are for what is put.
     pub loader: Option<Loader>,
     /// Writes what is put.
     pub writer: Option<Arc<dyn Writer<Document>>>,
@@ -76,7 +81,7 @@ impl Caches {
                     samovar.cache(policy)
                 }
             };
-            let named = Named { samovar: samovar.clone(), cache, loader };
+            let named = Named { samovar: samovar.clone(), cache, loader, tags: one.tags.clone() };
             (Arc::clone(&one.policy.name), named)
         });
         Caches(Arc::new(named.collect()))
@@ -94,9 +99,19 @@ impl Caches {
 
 impl Named {
     /// Puts a document in place of what is there, by the cache's strategy. Returns when that is durable, with the version of
-    /// its mark, if it has one yet.
-    async fn put(&self, key: &str, document: Document) -> Result<Option<Version>, Error> {
-        Ok(self.cache.write(key, document).await?.version)
+    /// its mark, if it has one yet. It bears these tags beside those that its fields tell.
+    async fn put(
+        &self,
+        key: &str,
+        document: Document,
+        tags: Tags,
+    ) -> Result<Option<Version>, Error> {
+        let tags = match &*self.tags {
+            [] => tags,
+            patterns => tags_of(patterns, &document.value(), &tags),
+        };
+        let options = WriteOptions { tags, ..WriteOptions::default() };
+        Ok(self.cache.write_with(key, document, options).await?.version)
     }
 
     /// Takes away what is there, by the cache's strategy. Returns as [`Named::put`] does.

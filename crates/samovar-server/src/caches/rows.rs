@@ -6,12 +6,12 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use samovar::Loaded;
 use samovar_core::{BoxFuture, Clock, Error, ErrorKind, Fate, SystemClock};
-use samovar_core::{Write, WriteError, Writer};
+use samovar_core::{Tags, Write, WriteError, Writer};
 use samovar_source::rows::{LoadSql, RowDatabase, RowOptions, SqlLoader, SqlWriter, WriteSql};
 use samovar_source::{SourceError, SourceErrorKind};
 use serde_json::Value;
 
-use super::{Document, Loader};
+use super::{Document, Loader, TagPattern, tags_of};
 use crate::late::Late;
 use crate::settings::Place;
 
@@ -46,16 +46,21 @@ impl Database {
 }
 
 impl Late<SqlLoader> {
-    /// As caches load by it.
-    pub(crate) fn into_loader(self) -> Loader {
+    /// As caches load by it whose documents bear these tags.
+    pub(crate) fn into_loader(self, tags: &[TagPattern]) -> Loader {
+        let tags = Arc::<[TagPattern]>::from(tags);
         Arc::new(move |keys| {
-            let late = self.clone();
+            let (late, tags) = (self.clone(), Arc::clone(&tags));
             async move {
                 let failed = |wrong| source_failed("the rows could not be read", wrong);
                 let loader = late.get().await.map_err(failed)?;
                 let rows = loader.load(&keys).await.map_err(failed)?;
                 let loaded = |row: Result<Option<Value>, SourceError>| match row {
-                    Ok(row) => Loaded::from(row.as_ref().map(Document::from)),
+                    Ok(Some(row)) => {
+                        let tags = tags_of(&tags, &row, &Tags::NONE);
+                        Loaded::from(Document::from(&row)).tags(tags)
+                    }
+                    Ok(None) => Loaded::absent(),
                     // The others are there all the same.
                     Err(wrong) => Loaded::failed(failed(wrong)),
                 };

@@ -7,9 +7,12 @@ use samovar_source::rows::{LoadSql, WriteSql};
 
 use super::raw::{Reader, Table};
 use super::rows;
+use crate::caches::TagPattern;
 
 /// There are no more of them.
 const MAX_CACHES: usize = 200;
+/// A document bears no more of them by its fields.
+const MAX_TAGS: usize = 16;
 /// The most characters of a name.
 const LONGEST_NAME: usize = 64;
 /// Names that doors have.
@@ -24,6 +27,8 @@ pub struct CacheSettings {
     pub load: Option<LoadSql>,
     /// What writes them.
     pub write: Option<WriteSql>,
+    /// The tags that its documents bear, put together of their fields.
+    pub tags: Vec<TagPattern>,
 }
 
 pub(super) fn caches(reader: &mut Reader, mut all: Table) -> Vec<CacheSettings> {
@@ -86,7 +91,7 @@ fn agree(reader: &mut Reader, caches: &[CacheSettings]) {
 fn cache(reader: &mut Reader, mut table: Table, name: &str) -> CacheSettings {
     let own = CachePolicy::named(name);
     let (load, write) = (rows::load(reader, &mut table), rows::write(reader, &mut table));
-    let version = version(reader, &mut table);
+    let (tags, version) = (tags(reader, &mut table), version(reader, &mut table));
     let compression = compression(reader, &mut table);
     let number = |table: &mut Table, reader: &mut Reader, field: &str| {
         let given = table.has(field);
@@ -132,7 +137,24 @@ fn cache(reader: &mut Reader, mut table: Table, name: &str) -> CacheSettings {
         reader.problem(&table.path(""), "a cache that is kept nowhere", allowed);
     }
     table.finish(reader);
-    CacheSettings { policy, load, write }
+    CacheSettings { policy, load, write, tags }
+}
+
+/// `tags = ["category:{category_id}"]`
+fn tags(reader: &mut Reader, table: &mut Table) -> Vec<TagPattern> {
+    let allowed = "a list of up to 16 tags, which may have fields of the document in them, as \"category:{category_id}\"";
+    let words = table.any_words(reader, "tags", allowed);
+    if words.len() > MAX_TAGS {
+        reader.problem(&table.path("tags"), &format!("{} tags", words.len()), allowed);
+    }
+    let mut tags = Vec::new();
+    for word in &words {
+        match word.parse::<TagPattern>() {
+            Ok(tag) => tags.push(tag),
+            Err(wrong) => reader.problem(&table.path("tags"), &wrong, allowed),
+        }
+    }
+    tags
 }
 
 fn strategy(reader: &mut Reader, table: &mut Table) -> Strategy {

@@ -15,6 +15,20 @@ fn read(caches: &str, variables: &[(&str, &str)]) -> Result<Vec<CacheSettings>, 
 }
 
 #[test]
+fn tags_have_fields_in_them() {
+    let caches = read("[caches.c]\ntags = ['category:{category}', 'all']", &[]).unwrap();
+    let told: Vec<String> = caches[0].tags.iter().map(ToString::to_string).collect();
+    assert_eq!(told, ["category:{category}", "all"]);
+    let many = format!("[caches.c]\ntags = {:?}", vec!["t"; 17]);
+    for wrong in ["[caches.c]\ntags = ['{', 'fine']", "[caches.c]\ntags = 'all'", &many] {
+        let problems = read(wrong, &[]).unwrap_err();
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        let said = problems[0].to_string();
+        assert!(said.contains("line 2") && said.contains("caches.c.tags"), "{said}");
+    }
+}
+
+#[test]
 fn a_table_is_a_policy() {
     let caches = read(
         "[caches.product_info]\nkey_prefix = 'product:'\nversion = 3\nttl = '5m'\nmemory_ttl = '30s'\n\

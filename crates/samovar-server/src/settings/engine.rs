@@ -13,7 +13,6 @@ use samovar_source::{
 use super::awaited::Awaited;
 use super::{Place, Settings};
 use crate::caches::{Backing, Caches, Database, RowWriter};
-use crate::late::Late;
 
 impl Settings {
     /// What the tiers are opened with, but for the log that is shared where there is a Redis.
@@ -97,7 +96,7 @@ impl Settings {
             }
             let row_writer = |(late, write)| Arc::new(RowWriter::new(late, write, options)) as _;
             let writer = writer.map(row_writer);
-            Backing { loader: loader.map(Late::into_loader), writer }
+            Backing { loader: loader.map(|loader| loader.into_loader(&cache.tags)), writer }
         });
         if let Some(unreachable) = unreachable {
             away(&unreachable);
