@@ -3,14 +3,18 @@
 //!
 //! * [`Worker`]: a thread of its own, for what blocks (files).
 //! * [`Tasks`]: futures that nobody waits for, on the caller's runtime where there is one: what a loader, a writer or a
-//!   connection needs of a runtime is then what it needs anywhere else in the caller's program.
+//!   connection needs of a runtime is then what it needs anywhere else in the caller's program. Where that runtime ends
+//!   first, as one of a test does, what is to go on for as long as the cache goes on: on a runtime of our own.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, ready};
 use std::thread::JoinHandle;
 
 use futures_channel::oneshot;
+use futures_util::FutureExt;
 use parking_lot::Mutex;
 use samovar_core::{Error, ErrorKind};
 use tokio::runtime::{Builder, Handle, Runtime};
@@ -189,18 +193,27 @@ impl Tasks {
 
     /// The runtime that they run on.
     fn handle(&self) -> &Handle {
-        let is_gone = |canary: &Canary| canary.is_dead.load(Ordering::Relaxed);
-        if self.home.canary.as_ref().is_none_or(|canary| !is_gone(canary)) {
+        if !self.have_moved() {
             return &self.handle;
         }
+        // Where the system gives no thread, nothing can go on in the background.
+        self.own().unwrap_or(&self.handle)
+    }
+
+    /// Whether the caller's runtime has ended: what needs it is of no use any more.
+    pub(crate) fn have_moved(&self) -> bool {
+        self.home.canary.as_ref().is_some_and(|canary| canary.is_dead.load(Ordering::Relaxed))
+    }
+
+    /// The runtime of our own, if one can be had.
+    fn own(&self) -> Option<&Handle> {
         if self.home.own.get().is_none()
             && let Ok(own) = Own::new()
         {
             // Of two that come at once, one has theirs.
             let _ = self.home.own.set(own);
         }
-        // Where the system gives no thread, nothing can go on in the background.
-        self.home.own.get().map_or(&self.handle, |own| &own.handle)
+        self.home.own.get().map(|own| &own.handle)
     }
 
     /// Runs a future to its end, or until the tasks are closed: it is then dropped where it waits. What it is for
@@ -211,6 +224,18 @@ impl Tasks {
             let _ = stop.run_until_cancelled_owned(task).await;
         };
         self.running.spawn_on(task, self.handle());
+    }
+
+    /// Runs a future as [`Tasks::spawn`] does. Where the caller's runtime ends under it, it is dropped, and another is
+    /// made and run on the runtime of our own: what it had taken up by then it must give back.
+    pub(crate) fn keep<F>(&self, make: impl Fn() -> F + Send + Sync + 'static)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let make: Make = Box::new(move || Box::pin(make()));
+        let is_last = self.home.canary.is_none();
+        let again = Again { tasks: self.clone(), make: Some(make), is_last };
+        again.run(self.handle());
     }
 
     /// The runtime that they run on, for what has to be polled in its context.
@@ -235,6 +260,55 @@ impl Tasks {
     pub(crate) async fn close(&self) {
         self.stop();
         self.running.wait().await;
+    }
+}
+
+type Running = Pin<Box<dyn Future<Output = ()> + Send>>;
+type Make = Box<dyn Fn() -> Running + Send + Sync>;
+
+/// A future, and how to make the next. In this order: it is gone before the next is made.
+struct Kept {
+    running: Running,
+    again: Again,
+}
+
+/// Makes a future anew if it is dropped with the caller's runtime.
+struct Again {
+    tasks: Tasks,
+    /// `None`: it has come to its end.
+    make: Option<Make>,
+    /// It runs on the runtime of our own, behind which there is none.
+    is_last: bool,
+}
+
+impl Again {
+    fn run(self, handle: &Handle) {
+        let Some(make) = &self.make else { return };
+        let (tracker, stop) = (self.tasks.running.clone(), self.tasks.stop.clone());
+        let running = Box::pin(stop.run_until_cancelled_owned(make()).map(drop));
+        tracker.spawn_on(Kept { running, again: self }, handle);
+    }
+}
+
+impl Future for Kept {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        ready!(self.running.as_mut().poll(context));
+        self.again.make = None;
+        Poll::Ready(())
+    }
+}
+
+impl Drop for Again {
+    fn drop(&mut self) {
+        // What panics would panic again.
+        let is_over = self.is_last || std::thread::panicking() || self.tasks.stop.is_cancelled();
+        let Some(make) = self.make.take().filter(|_| !is_over) else { return };
+        if let Some(own) = self.tasks.own() {
+            let again = Again { tasks: self.tasks.clone(), make: Some(make), is_last: true };
+            again.run(own);
+        }
     }
 }
 
@@ -310,6 +384,57 @@ mod tests {
         assert_eq!(block_on(does_its_work(&tasks)), Ok(true), "on a runtime of our own");
         assert_eq!(block_on(does_its_work(&tasks.apart())), Ok(true));
         block_on(tasks.close());
+    }
+
+    #[test]
+    fn what_is_kept_goes_on_where_the_callers_runtime_ends() {
+        for runtime in [Builder::new_current_thread(), Builder::new_multi_thread()] {
+            let runtime = { runtime }.build().unwrap();
+            let tasks = {
+                let _context = runtime.enter();
+                Tasks::new().unwrap()
+            };
+            let (begun, begins) = std::sync::mpsc::channel();
+            let (ended, ends) = std::sync::mpsc::channel();
+            struct Says(std::sync::mpsc::Sender<()>);
+            impl Drop for Says {
+                fn drop(&mut self) {
+                    let _ = self.0.send(());
+                }
+            }
+            tasks.keep(move || {
+                let (begun, says) = (begun.clone(), Says(ended.clone()));
+                async move {
+                    let _says = says;
+                    let _ = begun.send(());
+                    std::future::pending::<()>().await;
+                }
+            });
+            runtime.block_on(tokio::task::yield_now());
+            begins.recv().unwrap();
+            drop(runtime);
+            ends.recv().expect("the first is gone before the next begins");
+            begins.recv().expect("the next");
+            block_on(tasks.close());
+            ends.recv().expect("it ends with the tasks");
+            assert!(begins.recv().is_err() && ends.recv().is_err(), "and is made no more");
+        }
+    }
+
+    #[test]
+    fn what_is_kept_and_comes_to_its_end_or_panics_is_not_made_again() {
+        for panics in [false, true] {
+            let tasks = Tasks::new().unwrap();
+            let (begun, begins) = std::sync::mpsc::channel();
+            tasks.keep(move || {
+                let begun = begun.clone();
+                async move {
+                    begun.send(()).unwrap();
+                    assert!(!panics, "as told");
+                }
+            });
+            assert!(begins.recv().is_ok() && begins.recv().is_err());
+        }
     }
 
     #[test]

@@ -161,15 +161,21 @@ impl Samovar {
         let (of, said) = (fence.clone(), Arc::clone(&counters));
         let tail =
             Tail::start(Arc::clone(&log), of, Arc::clone(&marker), said, Arc::clone(&clock))?;
-        let (of, said) = (fence.clone(), Arc::clone(&counters));
-        tasks.spawn(keep_lease(of, Arc::clone(&log), said, Arc::clone(&clock)));
         let (of, to) = (fence.clone(), Arc::clone(&log));
-        tasks.spawn(leave_tables(of, to, Arc::clone(&clock), Arc::clone(&jitter)));
+        let (said, time) = (Arc::clone(&counters), Arc::clone(&clock));
+        tasks.keep(move || {
+            keep_lease(of.clone(), Arc::clone(&to), Arc::clone(&said), Arc::clone(&time))
+        });
+        let (of, to) = (fence.clone(), Arc::clone(&log));
+        let (time, spread) = (Arc::clone(&clock), Arc::clone(&jitter));
+        tasks.keep(move || {
+            leave_tables(of.clone(), Arc::clone(&to), Arc::clone(&time), Arc::clone(&spread))
+        });
         let (of, to) = (fence.clone(), Arc::clone(&log));
         let courier = Courier::start(of, to, tasks.clone(), clock, Arc::clone(&jitter));
         let memory = Arc::new(MemoryTier::new(settings.memory_max_bytes));
-        let leaving = leave_in_time(Arc::downgrade(&memory), Arc::clone(&settings.clock));
-        tasks.spawn(leaving);
+        let (weak, time) = (Arc::downgrade(&memory), Arc::clone(&settings.clock));
+        tasks.keep(move || leave_in_time(weak.clone(), Arc::clone(&time)));
         let inner = Inner {
             clock: settings.clock,
             fence,

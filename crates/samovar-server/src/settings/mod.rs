@@ -59,6 +59,8 @@ impl fmt::Display for Problem {
     }
 }
 
+impl std::error::Error for Problem {}
+
 /// What the source's columns mean.
 #[derive(Clone, Debug)]
 pub struct DatasetSettings {

@@ -16,8 +16,8 @@ use crate::jitter::{Jitter, back_off};
 const AT_ONCE: usize = 1_000;
 /// How long to wait after the log has failed; twice as long each time …
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
-/// … up to here.
-const LAST_PAUSE: Duration = Duration::from_secs(5);
+/// … up to here: so long after the log is back the other nodes may not have heard of it.
+const LAST_PAUSE: Duration = Duration::from_secs(1);
 /// About how long to wait where another node was faster: until then what it sent has mostly come here.
 const GONE_ON: Duration = Duration::from_millis(20);
 /// After so many times in a row they are sent wherever the log stands.
@@ -42,7 +42,10 @@ impl Courier {
     ) -> Courier {
         let courier = Courier { fence, log, tasks };
         let own = courier.clone();
-        courier.tasks.spawn(async move { own.send_again(&*clock, &jitter).await });
+        courier.tasks.keep(move || {
+            let (own, clock, jitter) = (own.clone(), Arc::clone(&clock), Arc::clone(&jitter));
+            async move { own.send_again(&*clock, &jitter).await }
+        });
         courier
     }
 
@@ -53,17 +56,17 @@ impl Courier {
         let mut marks = marks.into_iter().peekable();
         while marks.peek().is_some() {
             let marks: Vec<Mark> = marks.by_ref().take(AT_ONCE).collect();
-            let ids = marks.iter().map(|mark| mark.id).collect();
-            under_way.push_back((ids, self.log.append(marks, None)));
+            let out = Out::of(self, marks.iter().map(|mark| mark.id).collect());
+            under_way.push_back((out, self.log.append(marks, None)));
         }
-        Handed { courier: self.clone(), under_way }
+        Handed { tasks: self.tasks.clone(), under_way }
     }
 
     async fn send_again(&self, clock: &dyn Clock, jitter: &Jitter) {
         let (mut failures, mut refused) = (0_u32, 0);
         loop {
             let (marks, head) = self.fence.unsent(AT_ONCE).await;
-            let ids: Vec<MarkId> = marks.iter().map(|mark| mark.id).collect();
+            let out = Out::of(self, marks.iter().map(|mark| mark.id).collect());
             // Where others append without a pause nobody has ever read up to the head. A mark that comes twice does no
             // harm.
             let head = Some(head).filter(|_| refused < REFUSED_MAX);
@@ -76,7 +79,7 @@ impl Courier {
             };
             failures = if answer.is_err() { failures.saturating_add(1) } else { 0 };
             let closed = matches!(&answer, Err(error) if error.kind() == ErrorKind::Closed);
-            self.take(&ids, answer.ok().flatten());
+            out.answered(answer.ok().flatten());
             if closed {
                 return;
             }
@@ -85,11 +88,36 @@ impl Courier {
             }
         }
     }
+}
 
-    /// Tells the fence what the log answered.
-    fn take(&self, ids: &[MarkId], version: Option<Version>) {
-        if !self.fence.answered(ids, version) {
-            self.log.look();
+/// Marks that were handed to the log. However whoever waits for the answer ends, the fence is told: without one it has
+/// them sent again.
+struct Out {
+    courier: Courier,
+    ids: Vec<MarkId>,
+}
+
+impl Out {
+    fn of(courier: &Courier, ids: Vec<MarkId>) -> Out {
+        Out { courier: courier.clone(), ids }
+    }
+
+    fn answered(mut self, version: Option<Version>) {
+        self.take(version);
+        self.ids.clear();
+    }
+
+    fn take(&self, version: Option<Version>) {
+        if !self.courier.fence.answered(&self.ids, version) {
+            self.courier.log.look();
+        }
+    }
+}
+
+impl Drop for Out {
+    fn drop(&mut self) {
+        if !self.ids.is_empty() {
+            self.take(None);
         }
     }
 }
@@ -104,9 +132,9 @@ type Durable = BoxFuture<'static, Result<Option<Version>, Error>>;
 
 /// Marks on their way to the log. Dropped before the answers are there, they go on without whoever waited.
 pub(crate) struct Handed {
-    courier: Courier,
+    tasks: Tasks,
     /// In order.
-    under_way: VecDeque<(Vec<MarkId>, Durable)>,
+    under_way: VecDeque<(Out, Durable)>,
 }
 
 impl Handed {
@@ -116,10 +144,11 @@ impl Handed {
     /// If the log fails: whether they are durable is then not known. They are sent again.
     pub(crate) async fn answered(&mut self) -> Result<Version, Error> {
         let mut last = Ok(None);
-        while let Some((ids, durable)) = self.under_way.front_mut() {
+        while let Some((_, durable)) = self.under_way.front_mut() {
             let answer = durable.await;
-            self.courier.take(ids, answer.as_ref().ok().copied().flatten());
-            self.under_way.pop_front();
+            if let Some((out, _)) = self.under_way.pop_front() {
+                out.answered(answer.as_ref().ok().copied().flatten());
+            }
             last = last.and(answer);
         }
         let refused = || {
@@ -131,12 +160,8 @@ impl Handed {
 
 impl Drop for Handed {
     fn drop(&mut self) {
-        for (ids, durable) in self.under_way.drain(..) {
-            let courier = self.courier.clone();
-            self.courier.tasks.spawn(async move {
-                let version = durable.await.ok().flatten();
-                courier.take(&ids, version);
-            });
+        for (out, durable) in self.under_way.drain(..) {
+            self.tasks.spawn(async move { out.answered(durable.await.ok().flatten()) });
         }
     }
 }

@@ -183,7 +183,7 @@ pub(super) fn scan(file: &[u8], salt: u64) -> Scan {
 }
 
 /// The body of the frame that stands at a place, if one does.
-fn frame(file: &[u8], at: usize, salt: u64) -> Option<Range<usize>> {
+pub(super) fn frame(file: &[u8], at: usize, salt: u64) -> Option<Range<usize>> {
     if !file[at..].starts_with(&SIGN) {
         return None;
     }

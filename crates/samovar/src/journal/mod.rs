@@ -122,13 +122,14 @@ impl Journal {
             .map_err(|e| failed(path, "making the journal anew", e))?;
         let bytes = Arc::new(AtomicU64::new(book.bytes()));
         let (send, inbox) = channel();
-        let scribe = Scribe::new(path.to_owned(), book, Arc::clone(&bytes), clock, faults);
+        let mut scribe = Scribe::new(path.to_owned(), book, Arc::clone(&bytes), clock, faults);
         let broken = Arc::new(OnceLock::new());
         let said = Arc::clone(&broken);
         let run = move || {
-            let ended = scribe.run(&inbox);
-            drop(held);
-            ended.inspect_err(|error| drop(said.set(error.clone())))
+            // Those who wait are let go with the scribe, and ask why.
+            let ended = scribe.run(&inbox).inspect_err(|error| drop(said.set(error.clone())));
+            drop((scribe, held));
+            ended
         };
         let worker = Worker::spawn("samovar-journal", run, |_| {})?;
         let (path, node) = (path.to_owned(), header.node);

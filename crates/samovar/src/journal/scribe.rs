@@ -24,6 +24,8 @@ const ROOM_MIN: u64 = 64 << 10;
 const ROOM_MAX: u64 = 4 << 20;
 /// The file may be so much longer than twice what stands.
 const SLACK: u64 = 8 << 20;
+/// No sync is taken to last longer, for those who wait for company: a disk that stood still once is not a slow one.
+const SYNC_MAX: Duration = Duration::from_millis(20);
 /// What was released is made durable after so long without anything else to do.
 const IDLE: Duration = Duration::from_millis(200);
 
@@ -100,7 +102,7 @@ impl Scribe {
         Scribe { path, book, bytes, clock, faults, released, dirty, last, early, shorten_at }
     }
 
-    pub(super) fn run(mut self, inbox: &Receiver<Command>) -> Result<(), Error> {
+    pub(super) fn run(&mut self, inbox: &Receiver<Command>) -> Result<(), Error> {
         loop {
             // What could not be released since the disk was full is tried again, though nobody asks for anything.
             let first = match self.dirty || !self.released.is_empty() {
@@ -143,7 +145,7 @@ impl Scribe {
         {
             batch.take(early);
         }
-        let (told, took) = self.last;
+        let (told, took) = (self.last.0, self.last.1.min(SYNC_MAX));
         let expected = batch.appends.len() + told;
         first.into_iter().for_each(|command| batch.take(command));
         let until = self.clock.elapsed() + took / 4;

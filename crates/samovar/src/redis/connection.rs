@@ -49,6 +49,8 @@ struct State {
     link: Option<(u64, Link)>,
     /// Of the newest link.
     number: u64,
+    /// Links are made on the runtime of our own: the caller's has ended.
+    has_moved: bool,
     /// Resolves when the attempt that is under way has ended.
     connecting: Option<Shared<oneshot::Receiver<()>>>,
     /// Attempts that failed in a row, why the last did, and until when there is no other.
@@ -213,6 +215,9 @@ impl Connection {
         let mut attempt = None;
         let connecting = {
             let mut state = self.inner.state.lock();
+            if self.inner.tasks.have_moved() && !state.has_moved {
+                (state.link, state.has_moved) = (None, true);
+            }
             if let Some(link) = &state.link {
                 return Ok(link.clone());
             }

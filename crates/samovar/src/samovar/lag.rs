@@ -40,17 +40,22 @@ impl Samovar {
 
     fn repeat_after(&self, wait: Duration, scopes: Vec<Scope>, options: MarkOptions) {
         let (weak, clock) = (Arc::downgrade(&self.inner), Arc::clone(&self.inner.clock));
-        self.inner.tasks.spawn(async move {
-            clock.sleep(wait).await;
-            let Some(inner) = weak.upgrade() else { return };
-            let samovar = Samovar::of(inner);
-            match samovar.marked_once(scopes, options).await {
-                Err(failed) if failed.kind() != ErrorKind::Closed => {
-                    let text =
-                        format!("an invalidation was to be repeated after replica_lag: {failed}");
-                    samovar.inner.counters.say(clock.now(), text);
+        self.inner.tasks.keep(move || {
+            let (weak, clock) = (weak.clone(), Arc::clone(&clock));
+            let (scopes, options) = (scopes.clone(), options.clone());
+            async move {
+                clock.sleep(wait).await;
+                let Some(inner) = weak.upgrade() else { return };
+                let samovar = Samovar::of(inner);
+                match samovar.marked_once(scopes, options).await {
+                    Err(failed) if failed.kind() != ErrorKind::Closed => {
+                        let text = format!(
+                            "an invalidation was to be repeated after replica_lag: {failed}"
+                        );
+                        samovar.inner.counters.say(clock.now(), text);
+                    }
+                    _ => {}
                 }
-                _ => {}
             }
         });
     }

@@ -125,7 +125,8 @@ impl<V: Clone + Send + Sync + 'static> Breaker<V> {
         {
             let why = problem.map_or_else(|| format!("it took {took:?}"), Error::to_string);
             inner.say(&format!("is left alone after {failures} failures in a row: {why}"));
-            self.tasks.spawn(probe(Arc::downgrade(inner), key.clone()));
+            let (weak, key) = (Arc::downgrade(inner), key.clone());
+            self.tasks.keep(move || probe(weak.clone(), key.clone()));
         }
     }
 }

@@ -151,6 +151,9 @@ impl<V: Value> Cache<V> {
             value: value.clone(),
         };
         let writes: Vec<_> = part.iter().map(of).collect();
+        // Before they are: should this be dropped on the way, nobody knows what became of them.
+        let sent_before: Vec<bool> =
+            part.iter().map(|ready| ready.write.sent.swap(true, Ordering::Relaxed)).collect();
         let answers = send(self, writer, &writes).await;
         let is_bare = |answer: &Result<(), WriteError>| {
             answer.as_ref().is_err_and(|error| error.fate != Fate::Refused)
@@ -159,9 +162,8 @@ impl<V: Value> Cache<V> {
         // A refused write fails a transaction too, and the others with it for no reason of their own.
         let is_own = part.len() == 1 || answers.iter().any(Result::is_ok);
         let mut ended = Ended { done: vec![], dead: vec![], unknown: vec![], has_failed };
-        for (ready, answer) in part.iter().zip(answers) {
+        for ((ready, was_sent), answer) in part.iter().zip(sent_before).zip(answers) {
             let write = &ready.write;
-            let was_sent = write.sent.swap(true, Ordering::Relaxed);
             let Err(WriteError { fate, error }) = answer else {
                 ended.done.push((ready, was_sent));
                 continue;

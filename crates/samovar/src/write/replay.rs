@@ -10,6 +10,7 @@
 
 use std::pin::pin;
 use std::slice;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -45,23 +46,32 @@ pub(super) fn see_to<V: Value>(cache: &Cache<V>) {
     for writer in ways.into_iter().take(1 + usize::from(cache.writer.is_some())) {
         if inner.writes.claim(&cache.policy.name, writer.is_some()) {
             let (weak, unwritten) = (Arc::downgrade(inner), Arc::clone(unwritten));
-            tasks.spawn(replay(weak, unwritten, cache.policy().clone(), writer));
+            let (policy, is_again) = (cache.policy().clone(), AtomicBool::new(false));
+            tasks.keep(move || {
+                // What the one before had sent may still be committed.
+                let may_be_sent =
+                    is_again.swap(true, Ordering::Relaxed) || unwritten.has_inherited();
+                let (weak, unwritten) = (weak.clone(), Arc::clone(&unwritten));
+                replay(weak, unwritten, policy.clone(), writer.clone(), may_be_sent)
+            });
         }
     }
 }
 
-/// Replays those writes of a cache that are for a writer, or those that are not, for as long as it is open.
+/// Replays those writes of a cache that are for a writer, or those that are not, for as long as it is open. Of some it
+/// `may_be_sent` that they were sent before.
 async fn replay<V: Value>(
     weak: Weak<Inner>,
     unwritten: Arc<Unwritten>,
     policy: CachePolicy,
     writer: Option<Arc<dyn Writer<V>>>,
+    may_be_sent: bool,
 ) {
     let has_writer = writer.is_some();
     let (mut failures, mut pace, mut course) = (0, Pace::default(), Course::default());
     let Some(clock) = weak.upgrade().map(|inner| Arc::clone(&inner.clock)) else { return };
     if let Some(writer) = writer.as_ref().filter(|writer| !writer.remembers())
-        && unwritten.has_inherited()
+        && may_be_sent
     {
         clock.sleep(writer.deadline()).await;
     }

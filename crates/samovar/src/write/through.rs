@@ -71,6 +71,7 @@ impl<V: Value> Cache<V> {
         let deadline = writer.deadline();
         let intent = if is_through { self.intend(&place, deadline).await? } else { None };
         let id = intent.unwrap_or_else(|| inner.writes.passing());
+        let under_way = UnderWay { inner, place: Some(place.clone()), deadline, intent };
 
         let token = inner.fence.token();
         let read_at = inner.clock.now();
@@ -89,6 +90,7 @@ impl<V: Value> Cache<V> {
                 self.keep_written(&stored, value, &options, stamp);
             }
         }
+        under_way.ended();
         let over = began.saturating_add(deadline).saturating_sub(inner.clock.elapsed());
         match (is_known, &marked) {
             (true, Ok(_)) => inner.writes.release(intent.iter().map(|id| id.number).collect()),
@@ -277,6 +279,30 @@ impl Acted {
     }
 }
 
+/// A write that the source has, or will have, before it is marked. Dropped on the way, as with the runtime on which it runs,
+/// it is marked once the source can no longer commit it.
+struct UnderWay<'a> {
+    inner: &'a Arc<Inner>,
+    /// `None`: it has ended.
+    place: Option<Place>,
+    deadline: Duration,
+    intent: Option<WriteId>,
+}
+
+impl UnderWay<'_> {
+    fn ended(mut self) {
+        self.place = None;
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        if let Some(place) = self.place.take() {
+            repeat(self.inner, place, self.deadline, self.intent);
+        }
+    }
+}
+
 /// Marks keys that were written.
 pub(super) async fn mark(inner: &Arc<Inner>, places: &[Place]) -> Result<Marked, Error> {
     let scopes = places.iter().map(|place| Scope::Key(place.to_key())).collect();
@@ -287,13 +313,15 @@ pub(super) async fn mark(inner: &Arc<Inner>, places: &[Place]) -> Result<Marked,
 fn repeat(inner: &Arc<Inner>, place: Place, after: Duration, intent: Option<WriteId>) {
     let clock = Arc::clone(&inner.clock);
     let weak = Arc::downgrade(inner);
-    let tasks = &inner.tasks;
-    tasks.spawn(async move {
-        clock.sleep(after).await;
-        if until_marked(&weak, std::slice::from_ref(&place)).await
-            && let Some(inner) = weak.upgrade()
-        {
-            inner.writes.release(intent.iter().map(|id| id.number).collect());
+    inner.tasks.keep(move || {
+        let (weak, clock, place) = (weak.clone(), Arc::clone(&clock), place.clone());
+        async move {
+            clock.sleep(after).await;
+            if until_marked(&weak, std::slice::from_ref(&place)).await
+                && let Some(inner) = weak.upgrade()
+            {
+                inner.writes.release(intent.iter().map(|id| id.number).collect());
+            }
         }
     });
 }
@@ -334,13 +362,16 @@ pub(crate) async fn recover(inner: &Arc<Inner>) {
     // They act here at once; that they become durable, the second ones see to.
     let _ = mark(inner, &places).await;
     let (weak, clock) = (Arc::downgrade(inner), Arc::clone(&inner.clock));
-    let tasks = &inner.tasks;
-    tasks.spawn(async move {
-        clock.sleep(deadline).await;
-        if until_marked(&weak, &places).await
-            && let Some(inner) = weak.upgrade()
-        {
-            inner.writes.release(numbers);
+    inner.tasks.keep(move || {
+        let (weak, clock) = (weak.clone(), Arc::clone(&clock));
+        let (places, numbers) = (places.clone(), numbers.clone());
+        async move {
+            clock.sleep(deadline).await;
+            if until_marked(&weak, &places).await
+                && let Some(inner) = weak.upgrade()
+            {
+                inner.writes.release(numbers);
+            }
         }
     });
 }

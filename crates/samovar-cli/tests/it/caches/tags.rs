@@ -10,9 +10,9 @@ const PRODUCTS: &str = "
 [caches.things]
 strategy = 'write-through'
 tags = ['maker:{maker}', 'catalogue']
-[caches.products.load]
+[caches.things.load]
 sql = 'SELECT name, maker FROM products WHERE id = :key'
-[caches.products.write]
+[caches.things.write]
 upsert = 'INSERT OR REPLACE INTO products (id, name, maker) VALUES (:key, :name, :maker)'
 [caches.products_of]
 tags = ['maker:{maker}']

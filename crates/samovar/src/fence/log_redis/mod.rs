@@ -133,10 +133,10 @@ impl RedisLog {
         let sent = Mutex::new(Some(sent));
         let shared = Arc::new(Shared { scripts, reading, leasing, options, clock, seen, sent });
         let (requests, inbox) = mpsc::unbounded();
-        let own = Arc::clone(&shared);
-        tasks.spawn(async move {
-            let _sending = sending;
-            own.send(inbox).await;
+        let (own, inbox) = (Arc::clone(&shared), Arc::new(tokio::sync::Mutex::new(inbox)));
+        tasks.keep(move || {
+            let (own, inbox, _sending) = (Arc::clone(&own), Arc::clone(&inbox), &sending);
+            async move { own.send(&mut *inbox.lock().await).await }
         });
         Ok(RedisLog { shared, requests, tasks })
     }
@@ -162,17 +162,25 @@ impl MarkLog for RedisLog {
         head: Option<Version>,
     ) -> BoxFuture<'static, Result<Option<Version>, Error>> {
         let (reply, answer) = oneshot::channel();
-        // If the task is gone the request is dropped, and with it the reply's sender.
+        // If the task is gone the request is dropped, and with it the reply's sender; as it is if the runtime ends under
+        // the task, which then goes on elsewhere.
         let _ = self.requests.unbounded_send(Request { marks, head, reply });
-        Box::pin(async move { answer.await.unwrap_or_else(|_| Err(closed())) })
+        let requests = self.requests.clone();
+        let dropped = move || match requests.is_closed() {
+            true => closed(),
+            false => Error::new(ErrorKind::Away, "redis: the runtime has ended under an append"),
+        };
+        Box::pin(async move { answer.await.unwrap_or_else(|_| Err(dropped())) })
     }
 
     fn next<'a>(&'a self, history: &'a History, after: u64) -> BoxFuture<'a, Result<Next, Error>> {
         let shared = &self.shared;
         Box::pin(async move {
             // Something did not fit: nothing that was seen before counts.
-            let (mut doubt, mut doubted) = (false, false);
+            let (mut doubt, mut doubted, mut tell) = (false, false, false);
             loop {
+                // Before the look: what was seen until then is not what was asked for.
+                tell |= std::mem::take(&mut shared.seen.lock().tell);
                 let stand = match shared.stand().filter(|_| !doubt) {
                     Some(stand) => stand,
                     None => match shared.look(Some((history, after))).await {
@@ -186,7 +194,6 @@ impl MarkLog for RedisLog {
                     },
                 };
                 doubt = false;
-                let tell = std::mem::take(&mut shared.seen.lock().tell);
                 if tell || stand.history != *history {
                     return Ok(Next::History(stand.history));
                 }

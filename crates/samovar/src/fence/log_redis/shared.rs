@@ -53,7 +53,7 @@ pub(super) struct Seen {
 
 impl Shared {
     /// Sends what is handed over, in its order. What waits meanwhile goes together.
-    pub(super) async fn send(&self, mut inbox: mpsc::UnboundedReceiver<Request>) {
+    pub(super) async fn send(&self, inbox: &mut mpsc::UnboundedReceiver<Request>) {
         let mut next = None;
         loop {
             let first = match next.take() {

@@ -186,7 +186,9 @@ impl<'t> Tables<'t> {
             return Ok(Fill::Refused);
         };
         // Asked here as well, where nothing can be written in between.
-        if index.lock().get(key).is_some() && self.stays(key, &entry.parts, judge)? {
+        // The lock is let go of before the file is read.
+        let is_there = index.lock().get(key).is_some();
+        if is_there && self.stays(key, &entry.parts, judge)? {
             return Ok(Fill::Refused);
         }
         let id = index.lock().new_id();

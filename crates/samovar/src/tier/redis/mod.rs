@@ -143,7 +143,7 @@ impl RedisTier {
             counters,
             said: Default::default(),
         });
-        tasks.spawn(writer::run(Arc::clone(&shared)));
+        writer::start(&tasks, Arc::clone(&shared));
         Ok(RedisTier { shared, tasks })
     }
 }

@@ -1,5 +1,6 @@
 //! The one task that writes: what waits travels in batches, one after the other, so that the order is kept.
 
+use std::mem;
 use std::sync::Arc;
 
 use ::redis::{Value, cmd};
@@ -7,13 +8,18 @@ use samovar_core::{Error, ErrorKind};
 
 use super::queue::{Batch, Write};
 use super::{Shared, life};
+use crate::background::Tasks;
 use crate::codec::write_entry;
 use crate::counters::Counted;
 use crate::redis::{Request, plain};
 
-/// Writes what waits until it is told to stop.
-pub(super) async fn run(shared: Arc<Shared>) {
-    let end = End(shared);
+/// Writes what waits, by a task of these, until it is told to stop.
+pub(super) fn start(tasks: &Tasks, shared: Arc<Shared>) {
+    let end = Arc::new(End(shared));
+    tasks.keep(move || run(Arc::clone(&end)));
+}
+
+async fn run(end: Arc<End>) {
     let shared = &*end.0;
     let mut writer = Writer { shared, unsaid: None, failing: false };
     loop {
@@ -25,13 +31,49 @@ pub(super) async fn run(shared: Arc<Shared>) {
     }
 }
 
-/// However the task ends, nobody waits for it in vain.
+/// However it ends, nobody waits for it in vain.
 struct End(Arc<Shared>);
 
 impl Drop for End {
     fn drop(&mut self) {
         let ended = self.0.queue.lock().end();
         drop(ended);
+    }
+}
+
+/// A batch under way. Should the runtime end under it, it counts as answered: whether it was written nobody knows.
+struct Aboard<'a> {
+    shared: &'a Shared,
+    batch: Batch,
+}
+
+impl Aboard<'_> {
+    /// Redis is asked for what is in it from now on.
+    fn answered(mut self) -> Batch {
+        self.leave()
+    }
+
+    fn leave(&mut self) -> Batch {
+        let batch = mem::take(&mut self.batch);
+        let mut queue = self.shared.queue.lock();
+        let waiters: Vec<_> = batch.writes.iter().map(|write| queue.done(write)).collect();
+        drop(queue);
+        drop(waiters);
+        batch
+    }
+}
+
+impl Drop for Aboard<'_> {
+    fn drop(&mut self) {
+        let Batch { writes, flushes, .. } = self.leave();
+        let text = "redis: the runtime has ended under what was being written";
+        let error = Error::new(ErrorKind::Storage, text);
+        for reply in writes.into_iter().filter_map(|write| write.reply) {
+            let _ = reply.send(Err(error.clone()));
+        }
+        for reply in flushes {
+            let _ = reply.send(Err(error.clone()));
+        }
     }
 }
 
@@ -45,19 +87,19 @@ struct Writer<'a> {
 
 impl Writer<'_> {
     async fn write(&mut self, batch: Batch) {
-        let requests = batch.writes.iter().map(|write| self.request(write)).collect();
-        let answers = match batch.writes.is_empty() {
+        let requests: Vec<_> = batch.writes.iter().map(|write| self.request(write)).collect();
+        let aboard = Aboard { shared: self.shared, batch };
+        let answers = match requests.is_empty() {
             true => Vec::new(),
             false => self.shared.connection.ask(requests).await,
         };
+        let Batch { writes, flushes, .. } = aboard.answered();
         let mut failed = None;
-        for (write, answer) in batch.writes.into_iter().zip(answers) {
+        for (write, answer) in writes.into_iter().zip(answers) {
             let outcome = answer.and_then(|values| match values.into_iter().next() {
                 Some(value) => plain(value),
                 None => Err(Error::new(ErrorKind::Storage, "redis: an answer is missing")),
             });
-            let waiters = self.shared.queue.lock().done(&write);
-            drop(waiters);
             if let Err(error) = &outcome {
                 self.shared.counters.count(Counted::RedisError, 1);
                 failed = Some(error.clone());
@@ -74,7 +116,7 @@ impl Writer<'_> {
         }
         self.failing = failed.is_some();
         self.unsaid = failed.or(self.unsaid.take());
-        for reply in batch.flushes {
+        for reply in flushes {
             let _ = reply.send(self.unsaid.take().map_or(Ok(()), Err));
         }
     }

@@ -7,7 +7,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -21,17 +21,22 @@ use super::{log, settings};
 use crate::support::block_on;
 
 pub(super) const NODES: usize = 3;
-/// How long anything may take that is waited for.
+/// How long anything may take that is waited for …
 const PATIENCE: Duration = Duration::from_secs(60);
+/// … by looks that count as no more than this, however long they take: a machine that stands still is not to be blamed on
+/// the nodes.
+const LOOK: Duration = Duration::from_millis(100);
 /// Between two marks of the writer, and between two looks at what is waited for.
 const PAUSE: Duration = Duration::from_millis(2);
 
 /// Waits until something is so.
 pub(super) fn until(what: &str, mut is: impl FnMut() -> bool) {
-    let begun = Instant::now();
+    let mut waited = Duration::ZERO;
     while !is() {
-        assert!(begun.elapsed() < PATIENCE, "it never came to this: {what}");
+        assert!(waited < PATIENCE, "it never came to this: {what}");
+        let begun = Instant::now();
         thread::sleep(PAUSE);
+        waited += begun.elapsed().min(LOOK);
     }
 }
 
@@ -79,7 +84,20 @@ impl Node {
         let (sender, answer) = channel();
         self.waiting.lock().unwrap().insert(number, sender);
         writeln!(self.says.lock().unwrap(), "{number} {what}").unwrap();
-        answer.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("no answer to {what:?}"))
+        let mut waited = Duration::ZERO;
+        loop {
+            match answer.recv_timeout(LOOK) {
+                Ok(answer) => return answer,
+                Err(RecvTimeoutError::Disconnected) => {
+                    panic!(
+                        "the node has ended, asked {what:?}: {:?}",
+                        self.process.lock().unwrap().wait()
+                    )
+                }
+                Err(RecvTimeoutError::Timeout) => waited += LOOK,
+            }
+            assert!(waited < PATIENCE, "no answer to {what:?}");
+        }
     }
 
     fn count(&self, what: &str) -> u64 {

@@ -10,6 +10,7 @@ mod kept;
 mod kills;
 mod letters;
 mod model;
+mod runtimes;
 mod through;
 
 use std::collections::{BTreeMap, VecDeque};
