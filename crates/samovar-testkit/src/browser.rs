@@ -27,6 +27,16 @@ use wire::Wire;
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What went wrong in the browser, in words fit for the output of a failed test.
+///
+/// ```no_run
+/// # use samovar_testkit::browser::{Browser, BrowserError};
+/// # fn main() -> Result<(), BrowserError> {
+/// let mut page = Browser::launch()?;
+/// let wrong = page.press("Entre").expect_err("there is no such key");
+/// assert!(wrong.to_string().starts_with("no key `Entre`"));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct BrowserError(String);
 
@@ -47,6 +57,18 @@ impl std::error::Error for BrowserError {}
 type Result<T> = std::result::Result<T, BrowserError>;
 
 /// The colours the reader's system asks for.
+///
+/// ```no_run
+/// # use samovar_testkit::browser::{Browser, BrowserError, Motion, Scheme};
+/// # fn main() -> Result<(), BrowserError> {
+/// let mut page = Browser::launch()?;
+/// for (scheme, dark) in [(Scheme::Light, false), (Scheme::Dark, true)] {
+///     page.emulate(scheme, Motion::Full)?;
+///     assert_eq!(page.eval("matchMedia('(prefers-color-scheme: dark)').matches")?, dark);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scheme {
     /// Dark text on light ground.
@@ -56,6 +78,18 @@ pub enum Scheme {
 }
 
 /// How much movement the reader's system asks for.
+///
+/// ```no_run
+/// # use samovar_testkit::browser::{Browser, BrowserError, Motion, Scheme};
+/// # fn main() -> Result<(), BrowserError> {
+/// let mut page = Browser::launch()?;
+/// for (motion, reduced) in [(Motion::Full, false), (Motion::Reduced, true)] {
+///     page.emulate(Scheme::Light, motion)?;
+///     assert_eq!(page.eval("matchMedia('(prefers-reduced-motion)').matches")?, reduced);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Motion {
     /// No preference: animations run.
@@ -93,6 +127,16 @@ impl Browser {
     ///
     /// # Errors
     /// If there is no Chromium (the message says how to install it) or it does not start.
+    ///
+    /// ```no_run
+    /// # use samovar_testkit::browser::{Browser, BrowserError};
+    /// # fn main() -> Result<(), BrowserError> {
+    /// let mut page = Browser::launch()?;
+    /// assert_eq!(page.eval("innerWidth")?, 1280);
+    /// assert_eq!(page.eval("navigator.language")?, "en-US");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn launch() -> Result<Self> {
         let mut browser = Self { wire: Wire::launch(&find::find().map_err(BrowserError)?)? };
         browser.viewport(1280, 800)?;
@@ -104,6 +148,17 @@ impl Browser {
     ///
     /// # Errors
     /// If the address cannot be reached, or its `load` event stays away for [`PATIENCE`].
+    ///
+    /// ```no_run
+    /// # use samovar_testkit::browser::{Browser, BrowserError};
+    /// # fn main() -> Result<(), BrowserError> {
+    /// let mut page = Browser::launch()?;
+    /// page.open("data:text/html,<title>Tea</title>")?;
+    /// assert_eq!(page.eval("document.title")?, "Tea");
+    /// assert!(page.open("http://127.0.0.1:1/").is_err(), "nobody listens there");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn open(&mut self, url: &str) -> Result<()> {
         let deadline = Instant::now() + PATIENCE;
         self.wire.console.clear();
@@ -120,6 +175,19 @@ impl Browser {
     ///
     /// # Errors
     /// If none is after `patience`; the message quotes what the page shows instead.
+    ///
+    /// ```no_run
+    /// # use std::time::Duration;
+    /// # use samovar_testkit::browser::{Browser, BrowserError};
+    /// # fn main() -> Result<(), BrowserError> {
+    /// let mut page = Browser::launch()?;
+    /// page.open("data:text/html,<h1>Tea</h1>")?;
+    /// page.wait_for("h1", Duration::from_secs(5))?;
+    /// let wrong = page.wait_for("h2", Duration::ZERO).expect_err("there is none");
+    /// assert!(wrong.to_string().contains("Tea"), "this is what it shows");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn wait_for(&mut self, css: &str, patience: Duration) -> Result<()> {
         let seen = format!("{VISIBLE}({})", quote(css));
         self.poll(&seen, patience, &format!("`{css}` to be visible")).map(drop)
@@ -130,6 +198,17 @@ impl Browser {
     ///
     /// # Errors
     /// If it is not after `patience`; the message quotes what the page shows instead.
+    ///
+    /// ```no_run
+    /// # use std::time::Duration;
+    /// # use samovar_testkit::browser::{Browser, BrowserError};
+    /// # fn main() -> Result<(), BrowserError> {
+    /// let mut page = Browser::launch()?;
+    /// page.open("data:text/html,<script>setTimeout(() => document.title = 'fresh')</script>")?;
+    /// page.wait_until("document.title === 'fresh'", Duration::from_secs(5))?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn wait_until(&mut self, predicate: &str, patience: Duration) -> Result<()> {
         self.poll(&format!("Boolean({predicate})"), patience, &format!("`{predicate}`")).map(drop)
     }
@@ -139,6 +218,17 @@ impl Browser {
     ///
     /// # Errors
     /// If that does not come true within [`PATIENCE`].
+    ///
+    /// ```no_run
+    /// # use samovar_testkit::browser::{Browser, BrowserError};
+    /// # fn main() -> Result<(), BrowserError> {
+    /// let mut page = Browser::launch()?;
+    /// page.open("data:text/html,<button onclick='this.innerText = `poured`'>Pour</button>")?;
+    /// page.click("button")?;
+    /// assert_eq!(page.text("button")?, "poured");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn click(&mut self, css: &str) -> Result<()> {
         let point = format!(
             "(() => {{
@@ -173,6 +263,19 @@ impl Browser {
     /// # Errors
     /// If the element does not become visible and enabled within [`PATIENCE`], or does not accept
     /// this value.
+    ///
+    /// ```no_run
+    /// # use samovar_testkit::browser::{Browser, BrowserError};
+    /// # fn main() -> Result<(), BrowserError> {
+    /// let mut page = Browser::launch()?;
+    /// page.open("data:text/html,<input id=tea><input id=day type=date>")?;
+    /// page.fill("#tea", "green")?;
+    /// page.fill("#day", "2026-02-03")?;
+    /// assert_eq!(page.eval("tea.value + day.value")?, "green2026-02-03");
+    /// assert!(page.fill("#day", "tomorrow").is_err(), "that is no date");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn fill(&mut self, css: &str, text: &str) -> Result<()> {
         let selected = format!(
             "(() => {{
@@ -222,6 +325,19 @@ impl Browser {
     ///
     /// # Errors
     /// If no such key is known.
+    ///
+    /// ```no_run
+    /// # use samovar_testkit::browser::{Browser, BrowserError};
+    /// # fn main() -> Result<(), BrowserError> {
+    /// let mut page = Browser::launch()?;
+    /// page.open("data:text/html,<input>")?;
+    /// page.fill("input", "Tea")?;
+    /// page.press("Shift+ArrowLeft")?; // selects the last letter
+    /// page.press("n")?;
+    /// assert_eq!(page.eval("document.activeElement.value")?, "Ten");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn press(&mut self, key: &str) -> Result<()> {
         for event in keys::events(key)? {
             self.wire.call("Input.dispatchKeyEvent", event)?;
@@ -234,6 +350,16 @@ impl Browser {
     ///
     /// # Errors
     /// If there is none within [`PATIENCE`].
+    ///
+    /// ```no_run
+    /// # use samovar_testkit::browser::{Browser, BrowserError};
+    /// # fn main() -> Result<(), BrowserError> {
+    /// let mut page = Browser::launch()?;
+    /// page.open("data:text/html,<p hidden>Cup</p><p>Tea <b hidden>cold</b></p>")?;
+    /// assert_eq!(page.text("p")?, "Tea");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn text(&mut self, css: &str) -> Result<String> {
         // The text travels inside a list, because an empty one is falsy.
         let text = format!(
@@ -249,6 +375,17 @@ impl Browser {
     ///
     /// # Errors
     /// If it throws, or its promise is rejected.
+    ///
+    /// ```no_run
+    /// # use samovar_testkit::browser::{Browser, BrowserError};
+    /// # fn main() -> Result<(), BrowserError> {
+    /// let mut page = Browser::launch()?;
+    /// assert_eq!(page.eval("[1, 2].map((n) => n * 2)")?, serde_json::json!([2, 4]));
+    /// assert_eq!(page.eval("Promise.resolve('Tea')")?, "Tea");
+    /// assert!(page.eval("null.cup").is_err());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn eval(&mut self, js: &str) -> Result<Value> {
         self.wire.evaluate(js, PATIENCE)
     }
@@ -258,6 +395,17 @@ impl Browser {
     ///
     /// # Errors
     /// If the browser has gone away.
+    ///
+    /// ```no_run
+    /// # use samovar_testkit::browser::{Browser, BrowserError};
+    /// # fn main() -> Result<(), BrowserError> {
+    /// let mut page = Browser::launch()?;
+    /// page.viewport(390, 844)?;
+    /// page.open("data:text/html,<meta name=viewport content='width=device-width'>")?;
+    /// assert_eq!(page.eval("[innerWidth, innerHeight]")?, serde_json::json!([390, 844]));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn viewport(&mut self, width: u32, height: u32) -> Result<()> {
         let metrics = json!({ "width": width, "height": height, "deviceScaleFactor": 1,
                               "mobile": width < 600 });
@@ -268,6 +416,17 @@ impl Browser {
     ///
     /// # Errors
     /// If the browser has gone away.
+    ///
+    /// ```no_run
+    /// # use samovar_testkit::browser::{Browser, BrowserError, Motion, Scheme};
+    /// # fn main() -> Result<(), BrowserError> {
+    /// let mut page = Browser::launch()?;
+    /// page.emulate(Scheme::Dark, Motion::Reduced)?;
+    /// assert_eq!(page.eval("matchMedia('(prefers-color-scheme: dark)').matches")?, true);
+    /// assert_eq!(page.eval("matchMedia('(prefers-reduced-motion)').matches")?, true);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn emulate(&mut self, scheme: Scheme, motion: Motion) -> Result<()> {
         let scheme = if scheme == Scheme::Dark { "dark" } else { "light" };
         let motion = if motion == Motion::Reduced { "reduce" } else { "no-preference" };
@@ -282,6 +441,18 @@ impl Browser {
     ///
     /// # Errors
     /// If the browser has gone away.
+    ///
+    /// ```no_run
+    /// # use samovar_testkit::browser::{Browser, BrowserError};
+    /// # fn main() -> Result<(), BrowserError> {
+    /// let mut page = Browser::launch()?;
+    /// page.locale("de-DE")?;
+    /// page.open("data:text/html,<h1>Tee</h1>")?;
+    /// assert_eq!(page.eval("navigator.language")?, "de-DE");
+    /// assert_eq!(page.eval("(1.5).toLocaleString()")?, "1,5");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn locale(&mut self, locale: &str) -> Result<()> {
         let agent = self.eval("navigator.userAgent")?;
         let agent = json!({ "userAgent": agent, "acceptLanguage": locale });
@@ -294,6 +465,18 @@ impl Browser {
     ///
     /// # Errors
     /// If the browser has gone away.
+    ///
+    /// ```no_run
+    /// # use samovar_testkit::browser::{Browser, BrowserError};
+    /// # fn main() -> Result<(), BrowserError> {
+    /// let mut page = Browser::launch()?;
+    /// page.open("data:text/html,<script>console.error('spilt'); null.cup</script>")?;
+    /// assert_eq!(page.console_errors()?.len(), 2);
+    /// page.open("data:text/html,<h1>Tea</h1>")?;
+    /// assert!(page.console_errors()?.is_empty());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn console_errors(&mut self) -> Result<Vec<String>> {
         // One round trip: what the page did before it is reported before its answer.
         self.eval("null")?;
@@ -304,6 +487,18 @@ impl Browser {
     ///
     /// # Errors
     /// If the file cannot be written.
+    ///
+    /// ```no_run
+    /// # use samovar_testkit::browser::Browser;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut page = Browser::launch()?;
+    /// page.open("data:text/html,<h1>Tea</h1>")?;
+    /// let picture = page.profile().join("shots/tea.png");
+    /// page.screenshot(&picture)?;
+    /// assert!(std::fs::read(&picture)?.starts_with(b"\x89PNG"));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn screenshot(&mut self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
         let shot = self.wire.call("Page.captureScreenshot", json!({ "format": "png" }))?;
@@ -320,6 +515,18 @@ impl Browser {
     }
 
     /// The folder with the browser's profile, which is removed when the browser is dropped.
+    ///
+    /// ```no_run
+    /// # use samovar_testkit::browser::{Browser, BrowserError};
+    /// # fn main() -> Result<(), BrowserError> {
+    /// let page = Browser::launch()?;
+    /// let profile = page.profile().to_owned();
+    /// assert!(profile.is_dir());
+    /// drop(page);
+    /// assert!(!profile.exists());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn profile(&self) -> &Path {
         self.wire.profile.path()
     }

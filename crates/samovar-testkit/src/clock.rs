@@ -32,6 +32,15 @@ pub struct FakeClock {
 
 impl FakeClock {
     /// A clock at this time.
+    ///
+    /// ```
+    /// # use samovar_core::{Clock, Millis};
+    /// # use samovar_testkit::clock::FakeClock;
+    /// # use std::time::Duration;
+    /// let clock = FakeClock::at(Millis(1_790_000_000_000));
+    /// assert_eq!(clock.now(), Millis(1_790_000_000_000));
+    /// assert_eq!((clock.elapsed(), clock.since_boot()), (Duration::ZERO, Duration::ZERO));
+    /// ```
     pub fn at(now: Millis) -> Arc<FakeClock> {
         Arc::new(FakeClock {
             now: AtomicI64::new(now.0),
@@ -42,6 +51,15 @@ impl FakeClock {
     }
 
     /// Lets time pass.
+    ///
+    /// ```
+    /// # use samovar_core::{Clock, Millis};
+    /// # use samovar_testkit::clock::FakeClock;
+    /// # use std::time::Duration;
+    /// let clock = FakeClock::at(Millis(0));
+    /// clock.advance(Duration::from_millis(1_500));
+    /// assert_eq!((clock.now(), clock.elapsed()), (Millis(1_500), Duration::from_millis(1_500)));
+    /// ```
     pub fn advance(&self, by: Duration) {
         let millis = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
         self.now.fetch_add(i64::try_from(millis).unwrap_or(i64::MAX), Ordering::SeqCst);
@@ -76,6 +94,18 @@ impl FakeClock {
     }
 
     /// Lets the machine sleep for so long: nobody wakes by it, and only the wall clock and [`Clock::since_boot`] go on.
+    ///
+    /// ```
+    /// # use samovar_core::{Clock, Millis};
+    /// # use samovar_testkit::clock::FakeClock;
+    /// # use std::time::Duration;
+    /// let clock = FakeClock::at(Millis(0));
+    /// let _nap = clock.sleep(Duration::from_secs(1));
+    /// clock.suspend(Duration::from_secs(60));
+    /// assert_eq!(clock.sleepers(), 1, "who sleeps by the clock sleeps on");
+    /// assert_eq!((clock.now(), clock.since_boot()), (Millis(60_000), Duration::from_secs(60)));
+    /// assert_eq!(clock.elapsed(), Duration::ZERO);
+    /// ```
     pub fn suspend(&self, by: Duration) {
         let millis = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
         self.slept.fetch_add(millis, Ordering::SeqCst);
@@ -83,6 +113,15 @@ impl FakeClock {
     }
 
     /// Sets the wall clock, forwards or back; no time passes.
+    ///
+    /// ```
+    /// # use samovar_core::{Clock, Millis};
+    /// # use samovar_testkit::clock::FakeClock;
+    /// # use std::time::Duration;
+    /// let clock = FakeClock::at(Millis(10_000));
+    /// clock.set(Millis(4_000)); // put back by six seconds
+    /// assert_eq!((clock.now(), clock.elapsed()), (Millis(4_000), Duration::ZERO));
+    /// ```
     pub fn set(&self, now: Millis) {
         self.now.store(now.0, Ordering::SeqCst);
     }

@@ -7,6 +7,28 @@ use futures_channel::oneshot;
 use samovar_core::{BoxFuture, Entry, Error, Key, Need, Tier, TierName, Usage};
 
 /// Where an operation waits while the door is shut.
+///
+/// A `get` that the tier has answered already finds what stood there then:
+///
+/// ```
+#[doc = include_str!("tier/example.txt")]
+/// # use std::sync::Arc;
+/// # use futures_executor::block_on;
+/// # use futures_util::FutureExt;
+/// # use samovar_core::{Key, Tier};
+/// use samovar_testkit::gate::{Door, Gate};
+///
+/// # fn main() -> Result<(), samovar_core::Error> {
+/// let (gate, key) = (Gate::new(Arc::new(Table::default())), Key::new("names", "42"));
+/// gate.shut(Door::AfterGet);
+/// let mut get = gate.get(&key);
+/// assert!((&mut get).now_or_never().is_none());
+/// gate.put(&key, subject().entry(b"Tea"));
+/// gate.open(Door::AfterGet);
+/// assert!(block_on(get)?.is_none(), "it looked before the put");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Door {
     /// A `get` before it asks the tier.
@@ -18,6 +40,27 @@ pub enum Door {
 }
 
 /// A tier behind doors. All are open at first.
+///
+/// A tier whose puts are late:
+///
+/// ```
+#[doc = include_str!("tier/example.txt")]
+/// # use std::sync::Arc;
+/// # use futures_executor::block_on;
+/// # use samovar_core::{Key, Tier};
+/// use samovar_testkit::gate::{Door, Gate};
+///
+/// # fn main() -> Result<(), samovar_core::Error> {
+/// // `Table` is a tier; who is tested is handed the gate in its place.
+/// let (gate, key) = (Gate::new(Arc::new(Table::default())), Key::new("names", "42"));
+/// gate.shut(Door::Put);
+/// gate.put(&key, subject().entry(b"Tea"));
+/// assert!(block_on(gate.get(&key))?.is_none(), "it waits at the door");
+/// gate.open(Door::Put);
+/// assert!(block_on(gate.get(&key))?.is_some());
+/// # Ok(())
+/// # }
+/// ```
 pub struct Gate<V: Clone + Send + Sync + 'static> {
     inner: Arc<dyn Tier<Value = V>>,
     state: Mutex<State<V>>,
@@ -31,17 +74,62 @@ struct State<V> {
 
 impl<V: Clone + Send + Sync + 'static> Gate<V> {
     /// Doors before a tier.
+    ///
+    /// ```
+    #[doc = include_str!("tier/example.txt")]
+    /// # use std::sync::Arc;
+    /// # use futures_executor::block_on;
+    /// # use samovar_core::{Key, Tier};
+    /// # use samovar_testkit::gate::Gate;
+    /// # fn main() -> Result<(), samovar_core::Error> {
+    /// let (table, key) = (Arc::new(Table::default()), Key::new("names", "42"));
+    /// let gate = Gate::new(table.clone());
+    /// gate.put(&key, subject().entry(b"Tea"));
+    /// assert!(block_on(table.get(&key))?.is_some(), "all doors are open");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn new(inner: Arc<dyn Tier<Value = V>>) -> Arc<Gate<V>> {
         let state = State { shut: Vec::new(), waiting: Vec::new(), puts: VecDeque::new() };
         Arc::new(Gate { inner, state: Mutex::new(state) })
     }
 
     /// Shuts a door: who comes waits.
+    ///
+    /// ```
+    #[doc = include_str!("tier/example.txt")]
+    /// # use std::sync::Arc;
+    /// # use futures_util::FutureExt;
+    /// # use samovar_core::{Key, Tier};
+    /// # use samovar_testkit::gate::{Door, Gate};
+    /// let (gate, key) = (Gate::new(Arc::new(Table::default())), Key::new("names", "42"));
+    /// gate.shut(Door::BeforeGet);
+    /// assert!(gate.get(&key).now_or_never().is_none(), "it waits");
+    /// assert!(gate.remove(&key).now_or_never().is_some(), "for this there is no door");
+    /// ```
     pub fn shut(&self, door: Door) {
         self.state().shut.push(door);
     }
 
     /// Opens a door: who waited goes on, in the order of coming.
+    ///
+    /// ```
+    #[doc = include_str!("tier/example.txt")]
+    /// # use std::sync::Arc;
+    /// # use futures_executor::block_on;
+    /// # use samovar_core::{Key, Tier};
+    /// # use samovar_testkit::gate::{Door, Gate};
+    /// # fn main() -> Result<(), samovar_core::Error> {
+    /// let (gate, key) = (Gate::new(Arc::new(Table::default())), Key::new("names", "42"));
+    /// gate.shut(Door::Put);
+    /// gate.put(&key, subject().entry(b"Tea"));
+    /// gate.put(&key, subject().entry(b"Green tea"));
+    /// gate.open(Door::Put);
+    /// let found = block_on(gate.get(&key))?;
+    /// assert_eq!(found.as_ref().map(|entry| &*entry.value), Some(&b"Green tea"[..]));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn open(&self, door: Door) {
         let mut state = self.state();
         state.shut.retain(|shut| *shut != door);
@@ -61,6 +149,21 @@ impl<V: Clone + Send + Sync + 'static> Gate<V> {
     }
 
     /// How many operations wait at a door.
+    ///
+    /// ```
+    #[doc = include_str!("tier/example.txt")]
+    /// # use std::sync::Arc;
+    /// # use futures_util::FutureExt;
+    /// # use samovar_core::{Key, Tier};
+    /// # use samovar_testkit::gate::{Door, Gate};
+    /// let (gate, key) = (Gate::new(Arc::new(Table::default())), Key::new("names", "42"));
+    /// gate.shut(Door::BeforeGet);
+    /// let mut get = gate.get(&key);
+    /// assert!((&mut get).now_or_never().is_none());
+    /// assert_eq!(gate.waiting(Door::BeforeGet), 1);
+    /// drop(get);
+    /// assert_eq!(gate.waiting(Door::BeforeGet), 0, "who has left does not count");
+    /// ```
     pub fn waiting(&self, door: Door) -> usize {
         let state = self.state();
         match door {

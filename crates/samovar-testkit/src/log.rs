@@ -21,17 +21,49 @@ use samovar_core::{
 pub use step::StepLog;
 
 /// A mark for tests; its name is `id`.
+///
+/// ```
+/// # use samovar_core::{Mark, Millis, Mode, Scope};
+/// # use samovar_testkit::log::mark;
+/// let removed = mark(1, Scope::Cache("prices".into()), Mode::Remove, 1_000);
+/// assert_eq!((removed.at, removed.priority), (Millis(1_000), Mark::PRIORITY));
+/// ```
 pub fn mark(id: u128, scope: Scope, mode: Mode, at: i64) -> Mark {
     let priority = Mark::PRIORITY;
     Mark { id: MarkId(id), scope, mode, at: Millis(at), reason: "test".into(), priority }
 }
 
 /// Appends marks, wherever the log stands. The version of the last.
+///
+/// ```
+/// # use samovar_core::{Mode, Scope};
+/// # use samovar_testkit::log::{StepLog, append, mark};
+/// # fn main() -> Result<(), samovar_core::Error> {
+/// let log = StepLog::at_once();
+/// let marks = [1, 2].map(|id| mark(id, Scope::Everything, Mode::Expire, 0));
+/// assert_eq!(append(&*log, marks.into())?.seq, 2);
+/// # Ok(())
+/// # }
+/// ```
 pub fn append(log: &dyn MarkLog, marks: Vec<Mark>) -> Result<Version, Error> {
     Ok(block_on(log.append(marks, None))?.expect("no head was named that it could differ from"))
 }
 
 /// Some marks after a number, at least one.
+///
+/// ```
+/// # use samovar_core::{MarkId, Mode, Scope};
+/// # use samovar_testkit::log::{StepLog, append, mark, marks_after};
+/// # fn main() -> Result<(), samovar_core::Error> {
+/// let log = StepLog::at_once();
+/// for id in 1..=3 {
+///     append(&*log, vec![mark(id, Scope::Everything, Mode::Expire, 0)])?;
+/// }
+/// let ids: Vec<MarkId> = marks_after(&*log, 1).iter().map(|there| there.mark.id).collect();
+/// assert_eq!(ids, [MarkId(2), MarkId(3)]);
+/// # Ok(())
+/// # }
+/// ```
 pub fn marks_after(log: &dyn MarkLog, after: u64) -> Arc<[Numbered]> {
     let history = block_on(log.snapshot()).unwrap().history;
     match block_on(log.next(&history, after)).unwrap() {
@@ -53,6 +85,14 @@ fn some_scopes() -> Vec<Scope> {
 }
 
 /// What every mark log promises. `fresh` makes an empty one.
+///
+/// As a test, with a log of one's own in place of this one:
+///
+/// ```
+/// use samovar_testkit::log::{StepLog, suite};
+///
+/// suite(|| StepLog::at_once());
+/// ```
 pub fn suite(fresh: impl Fn() -> Arc<dyn MarkLog>) {
     // Who opens a log looks at what it holds before anything else.
     let fresh = || {
@@ -69,6 +109,51 @@ pub fn suite(fresh: impl Fn() -> Arc<dyn MarkLog>) {
 }
 
 /// What a durable log promises beside that. `open` opens the same log, again and again; it is empty at first.
+///
+/// What was appended is there for whoever opens the log next, and who has closed it appends no
+/// more:
+///
+/// ```
+/// use std::future::ready;
+/// use std::sync::Arc;
+/// use std::sync::atomic::{AtomicBool, Ordering};
+///
+/// use samovar_core::{BoxFuture, Error, ErrorKind, Mark, MarkLog, Version};
+/// use samovar_testkit::log::{StepLog, durable_suite};
+/// # use samovar_core::{History, Next, Snapshot};
+///
+/// struct Opened {
+///     log: Arc<StepLog>, // stands for a file
+///     closed: AtomicBool,
+/// }
+///
+/// impl MarkLog for Opened {
+///     fn append(
+///         &self,
+///         marks: Vec<Mark>,
+///         head: Option<Version>,
+///     ) -> BoxFuture<'static, Result<Option<Version>, Error>> {
+///         if self.closed.load(Ordering::SeqCst) {
+///             return Box::pin(ready(Err(Error::new(ErrorKind::Closed, "the log is closed"))));
+///         }
+///         self.log.append(marks, head)
+///     }
+///     fn close(&self) -> BoxFuture<'_, Result<(), Error>> {
+///         self.closed.store(true, Ordering::SeqCst);
+///         Box::pin(ready(Ok(())))
+///     }
+///     // … and the rest as any log has it.
+/// #     fn snapshot(&self) -> BoxFuture<'_, Result<Snapshot, Error>> {
+/// #         self.log.snapshot()
+/// #     }
+/// #     fn next<'a>(&'a self, of: &'a History, after: u64) -> BoxFuture<'a, Result<Next, Error>> {
+/// #         self.log.next(of, after)
+/// #     }
+/// }
+///
+/// let log = StepLog::at_once();
+/// durable_suite(|| Arc::new(Opened { log: log.clone(), closed: AtomicBool::new(false) }));
+/// ```
 pub fn durable_suite(open: impl Fn() -> Arc<dyn MarkLog>) {
     let mut last = None;
     for round in 0..4u128 {

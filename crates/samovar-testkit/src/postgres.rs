@@ -31,6 +31,12 @@ const WHO_MAY: &str =
     "local all all trust\nhost all guarded all scram-sha-256\nhost all all all trust\n";
 
 /// What went wrong with PostgreSQL, in words fit for the output of a failed test.
+///
+/// ```
+/// # use samovar_testkit::postgres::Server;
+/// let wrong = Server::start(&[("no_such_setting", "1")], &[]).expect_err("there is none");
+/// assert!(wrong.to_string().contains("no_such_setting"), "{wrong}");
+/// ```
 #[derive(Debug)]
 pub struct PostgresError(String);
 
@@ -76,6 +82,14 @@ impl Server {
     ///
     /// # Errors
     /// If there is no PostgreSQL (the message says how to install it) or it does not start.
+    ///
+    /// ```no_run
+    /// # use samovar_testkit::postgres::{PostgresError, Server};
+    /// # fn main() -> Result<(), PostgresError> {
+    /// assert_eq!(Server::shared()?.port(), Server::shared()?.port());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn shared() -> Result<&'static Server> {
         static SHARED: OnceLock<std::result::Result<Server, String>> = OnceLock::new();
         let shared = SHARED.get_or_init(|| Server::start(&[], &[]).map_err(|e| e.to_string()));
@@ -86,6 +100,18 @@ impl Server {
     ///
     /// # Errors
     /// If there is no PostgreSQL (the message says how to install it) or it does not start.
+    ///
+    /// ```
+    /// # use samovar_testkit::postgres::{PostgresError, Server};
+    /// # fn main() -> Result<(), PostgresError> {
+    /// let server = Server::start(
+    ///     &[("max_connections", "7"), ("hba_file", "data/anybody.conf")],
+    ///     &[("anybody.conf", "host all all all trust\n")],
+    /// )?;
+    /// assert_eq!(server.database()?.run("SHOW max_connections")?, "7");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn start(settings: &[(&str, &str)], files: &[(&str, &str)]) -> Result<Server> {
         let programs = find::find().map_err(PostgresError)?;
         let folder = tempfile::Builder::new()
@@ -106,11 +132,30 @@ impl Server {
     }
 
     /// The port on 127.0.0.1.
+    ///
+    /// ```no_run
+    /// # use samovar_testkit::postgres::Server;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let server = Server::shared()?;
+    /// let client = std::net::TcpStream::connect(("127.0.0.1", server.port()))?;
+    /// assert_eq!(client.peer_addr()?.port(), server.port());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn port(&self) -> u16 {
         self.port
     }
 
     /// The folder of the server's socket, for those who connect by it.
+    ///
+    /// ```no_run
+    /// # use samovar_testkit::postgres::{PostgresError, Server};
+    /// # fn main() -> Result<(), PostgresError> {
+    /// let server = Server::shared()?;
+    /// assert!(server.socket().join(format!(".s.PGSQL.{}", server.port())).exists());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn socket(&self) -> &Path {
         &self.folder
     }
@@ -119,6 +164,16 @@ impl Server {
     ///
     /// # Errors
     /// If PostgreSQL refuses.
+    ///
+    /// ```no_run
+    /// # use samovar_testkit::postgres::{PostgresError, Server};
+    /// # fn main() -> Result<(), PostgresError> {
+    /// let (one, other) = (Server::shared()?.database()?, Server::shared()?.database()?);
+    /// one.run("CREATE TABLE orders (store integer)")?;
+    /// assert!(other.run("SELECT count(*) FROM orders").is_err(), "each is alone");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn database(&self) -> Result<Database<'_>> {
         let name = format!("test_{}", self.databases.fetch_add(1, Ordering::Relaxed));
         let all = Database { server: self, name: "postgres".into() };
@@ -135,6 +190,16 @@ impl Drop for Server {
 }
 
 /// A database of a server.
+///
+/// ```
+/// # use samovar_testkit::postgres::{PostgresError, Server};
+/// # fn main() -> Result<(), PostgresError> {
+/// let database = Server::shared()?.database()?;
+/// database.run("CREATE TABLE orders (store integer); INSERT INTO orders VALUES (7), (12)")?;
+/// assert_eq!(database.run("SELECT store, store + 1 FROM orders")?, "7|8\n12|13");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Database<'a> {
     server: &'a Server,
@@ -143,11 +208,31 @@ pub struct Database<'a> {
 
 impl Database<'_> {
     /// Its address, for a user that may do anything.
+    ///
+    /// ```no_run
+    /// # use samovar_testkit::postgres::{PostgresError, Server};
+    /// # fn main() -> Result<(), PostgresError> {
+    /// let server = Server::shared()?;
+    /// let (port, database) = (server.port(), server.database()?);
+    /// let name = database.name();
+    /// assert_eq!(database.url(), format!("postgres://postgres@127.0.0.1:{port}/{name}"));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn url(&self) -> String {
         format!("postgres://postgres@127.0.0.1:{}/{}", self.server.port, self.name)
     }
 
     /// Its name.
+    ///
+    /// ```no_run
+    /// # use samovar_testkit::postgres::{PostgresError, Server};
+    /// # fn main() -> Result<(), PostgresError> {
+    /// let database = Server::shared()?.database()?;
+    /// assert_eq!(database.run("SELECT current_database()")?, database.name());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -156,6 +241,17 @@ impl Database<'_> {
     ///
     /// # Errors
     /// If PostgreSQL refuses, with what it says.
+    ///
+    /// ```no_run
+    /// # use samovar_testkit::postgres::{PostgresError, Server};
+    /// # fn main() -> Result<(), PostgresError> {
+    /// let database = Server::shared()?.database()?;
+    /// assert_eq!(database.run("SELECT 'a', 1; SELECT NULL, 2")?, "a|1\n|2");
+    /// let wrong = database.run("SELECT nothing FROM nowhere").expect_err("it is not there");
+    /// assert!(wrong.to_string().contains("nowhere"), "{wrong}");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn run(&self, script: &str) -> Result<String> {
         let mut psql = Command::new(self.server.programs.join("psql"))
             .args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-f", "-", "-d"])
@@ -183,6 +279,19 @@ impl Database<'_> {
     ///
     /// # Errors
     /// If it has not after a while, with its last answer.
+    ///
+    /// ```no_run
+    /// # use samovar_testkit::postgres::{PostgresError, Server};
+    /// # fn main() -> Result<(), PostgresError> {
+    /// let database = Server::shared()?.database()?;
+    /// database.run("CREATE TABLE orders (store integer)")?;
+    /// std::thread::scope(|scope| {
+    ///     let late = scope.spawn(|| database.run("INSERT INTO orders VALUES (7)"));
+    ///     database.wait_until("SELECT store FROM orders", "7")?;
+    ///     late.join().expect("it does not panic").map(drop)
+    /// })
+    /// # }
+    /// ```
     pub fn wait_until(&self, query: &str, answer: &str) -> Result<()> {
         let deadline = Instant::now() + Duration::from_secs(20);
         loop {

@@ -31,6 +31,13 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const TRIES: usize = 3;
 
 /// What went wrong with Redis, in words fit for the output of a failed test.
+///
+/// ```
+/// # use samovar_testkit::redis::{Server, Setup};
+/// let setup = Setup::new().user("ann smith", "geheim");
+/// let wrong = Server::launch(&setup).expect_err("a name has no blanks");
+/// assert!(wrong.to_string().contains("not \"ann smith\""), "{wrong}");
+/// ```
 #[derive(Debug)]
 pub struct RedisError(String);
 
@@ -50,7 +57,7 @@ fn wrong(what: &str) -> impl Fn(std::io::Error) -> RedisError + '_ {
 
 /// A server. It is killed, and its data removed, when this is dropped or the process ends.
 ///
-/// ```no_run
+/// ```
 /// use samovar_testkit::redis::{RedisError, Server, Setup};
 ///
 /// fn forgets() -> Result<(), RedisError> {
@@ -74,6 +81,7 @@ fn wrong(what: &str) -> impl Fn(std::io::Error) -> RedisError + '_ {
 ///     server.resume()?;
 ///     server.flush()
 /// }
+/// # forgets().expect("Redis does what it is told");
 /// ```
 #[derive(Debug)]
 pub struct Server {
@@ -96,7 +104,7 @@ enum State {
 
 /// The data of a [`Server`] as they were once; kept as long as the server is.
 ///
-/// ```no_run
+/// ```
 /// use samovar_testkit::redis::{RedisError, Server, Snapshot};
 ///
 /// /// Makes the server lose what was written since, as an old backup does.
@@ -104,6 +112,14 @@ enum State {
 ///     server.kill()?;
 ///     server.start_from(to)
 /// }
+/// # fn main() -> Result<(), RedisError> {
+/// # let server = Server::launch(&samovar_testkit::redis::Setup::new().durable())?;
+/// # let empty = server.snapshot()?;
+/// # server.cli(&["SET", "tea", "green"])?;
+/// # go_back(&server, &empty)?;
+/// # assert_eq!(server.cli(&["DBSIZE"])?, "0");
+/// # Ok(())
+/// # }
 /// ```
 #[derive(Debug)]
 pub struct Snapshot(PathBuf);
@@ -113,6 +129,15 @@ impl Server {
     ///
     /// # Errors
     /// If there is no Redis (the message says how to install it) or it does not start.
+    ///
+    /// ```
+    /// # use samovar_testkit::redis::{RedisError, Server, Setup};
+    /// # fn main() -> Result<(), RedisError> {
+    /// let server = Server::launch(&Setup::new().set("maxmemory", "2mb"))?;
+    /// assert_eq!(server.cli(&["CONFIG", "GET", "maxmemory"])?, "maxmemory\n2097152");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn launch(setup: &Setup) -> Result<Server> {
         Server::begin(false, || Ok(setup.clone()))
     }
@@ -139,11 +164,30 @@ impl Server {
     }
 
     /// The port on 127.0.0.1, the same for all its life.
+    ///
+    /// ```
+    /// # use samovar_testkit::redis::{Server, Setup};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let server = Server::launch(&Setup::new())?;
+    /// let client = std::net::TcpStream::connect(("127.0.0.1", server.port()))?;
+    /// assert_eq!(client.peer_addr()?.port(), server.port());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn port(&self) -> u16 {
         self.port
     }
 
     /// Its address, with the user and the password that it wants: `redis://…`, by TLS `rediss://…`.
+    ///
+    /// ```
+    /// # use samovar_testkit::redis::{RedisError, Server, Setup};
+    /// # fn main() -> Result<(), RedisError> {
+    /// let server = Server::launch(&Setup::new().user("ann", "geheim"))?;
+    /// assert_eq!(server.url(), format!("redis://ann:geheim@127.0.0.1:{}", server.port()));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn url(&self) -> String {
         let user = self.setup.user.as_ref();
         let user = user.map(|(name, password)| format!("{name}:{password}@")).unwrap_or_default();
@@ -151,6 +195,21 @@ impl Server {
     }
 
     /// The server's socket, for those who connect by it: without TLS, whatever its port speaks.
+    ///
+    /// ```
+    /// # use std::io::{Read, Write};
+    /// # use std::os::unix::net::UnixStream;
+    /// # use samovar_testkit::redis::{Server, Setup};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let server = Server::launch(&Setup::new().tls()?)?;
+    /// let mut client = UnixStream::connect(server.socket())?;
+    /// client.write_all(b"PING\r\n")?;
+    /// let mut answer = [0; 5];
+    /// client.read_exact(&mut answer)?;
+    /// assert_eq!(&answer, b"+PONG");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn socket(&self) -> PathBuf {
         self.folder.join("socket")
     }
@@ -159,6 +218,17 @@ impl Server {
     ///
     /// # Errors
     /// If it is down already.
+    ///
+    /// ```
+    /// # use samovar_testkit::redis::{RedisError, Server, Setup};
+    /// # fn main() -> Result<(), RedisError> {
+    /// let server = Server::launch(&Setup::new())?;
+    /// server.kill()?;
+    /// assert!(server.cli(&["PING"]).is_err());
+    /// assert!(server.kill().is_err(), "it is down");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn kill(&self) -> Result<()> {
         let mut state = self.state();
         if matches!(*state, State::Down) {
@@ -172,6 +242,18 @@ impl Server {
     ///
     /// # Errors
     /// If it is up, or does not start, with its log.
+    ///
+    /// ```
+    /// # use samovar_testkit::redis::{RedisError, Server, Setup};
+    /// # fn main() -> Result<(), RedisError> {
+    /// let server = Server::launch(&Setup::new().durable())?;
+    /// server.cli(&["SET", "tea", "green"])?;
+    /// server.kill()?;
+    /// server.start()?;
+    /// assert_eq!(server.cli(&["GET", "tea"])?, "green");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn start(&self) -> Result<()> {
         let mut state = self.down()?;
         // While it was down, somebody may have got its port for a moment.
@@ -202,6 +284,18 @@ impl Server {
     ///
     /// # Errors
     /// If it is up, or does not start, with its log.
+    ///
+    /// ```
+    /// # use samovar_testkit::redis::{RedisError, Server, Setup};
+    /// # fn main() -> Result<(), RedisError> {
+    /// let server = Server::launch(&Setup::new().durable())?;
+    /// server.cli(&["SET", "tea", "green"])?;
+    /// server.kill()?;
+    /// server.start_empty()?;
+    /// assert_eq!(server.cli(&["EXISTS", "tea"])?, "0", "however durable it was");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn start_empty(&self) -> Result<()> {
         self.replace_data(None)?;
         self.start()
@@ -211,6 +305,20 @@ impl Server {
     ///
     /// # Errors
     /// If it is up, or does not start, with its log.
+    ///
+    /// ```
+    /// # use samovar_testkit::redis::{RedisError, Server, Setup};
+    /// # fn main() -> Result<(), RedisError> {
+    /// let server = Server::launch(&Setup::new().durable())?;
+    /// server.cli(&["SET", "tea", "green"])?;
+    /// let older = server.snapshot()?;
+    /// server.cli(&["SET", "tea", "black"])?;
+    /// server.kill()?;
+    /// server.start_from(&older)?;
+    /// assert_eq!(server.cli(&["GET", "tea"])?, "green");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn start_from(&self, snapshot: &Snapshot) -> Result<()> {
         self.replace_data(Some(&snapshot.0))?;
         self.start()
@@ -230,6 +338,18 @@ impl Server {
     ///
     /// # Errors
     /// If the server is not durable, or the copy fails.
+    ///
+    /// ```
+    /// # use samovar_testkit::redis::{RedisError, Server, Setup};
+    /// # fn main() -> Result<(), RedisError> {
+    /// let server = Server::launch(&Setup::new().durable())?;
+    /// let _empty = server.snapshot()?;
+    /// assert_eq!(server.cli(&["PING"])?, "PONG", "it goes on");
+    /// let forgetful = Server::launch(&Setup::new())?;
+    /// assert!(forgetful.snapshot().is_err(), "it keeps no data");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn snapshot(&self) -> Result<Snapshot> {
         if !self.setup.is_durable() {
             return Err(RedisError("nothing to keep: the setup is not durable".into()));
@@ -251,6 +371,22 @@ impl Server {
     ///
     /// # Errors
     /// If it is not up.
+    ///
+    /// ```
+    /// # use std::io::{Read, Write};
+    /// # use std::net::TcpStream;
+    /// # use std::time::Duration;
+    /// # use samovar_testkit::redis::{Server, Setup};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let server = Server::launch(&Setup::new())?;
+    /// server.pause()?;
+    /// let mut client = TcpStream::connect(("127.0.0.1", server.port()))?;
+    /// client.write_all(b"PING\r\n")?;
+    /// client.set_read_timeout(Some(Duration::from_millis(20)))?;
+    /// assert!(client.read(&mut [0; 5]).is_err(), "no answer in time");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn pause(&self) -> Result<()> {
         let mut state = self.state();
         match std::mem::replace(&mut *state, State::Down) {
@@ -269,6 +405,23 @@ impl Server {
     ///
     /// # Errors
     /// If it is not paused.
+    ///
+    /// ```
+    /// # use std::io::{Read, Write};
+    /// # use std::net::TcpStream;
+    /// # use samovar_testkit::redis::{Server, Setup};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let server = Server::launch(&Setup::new())?;
+    /// server.pause()?;
+    /// let mut client = TcpStream::connect(("127.0.0.1", server.port()))?;
+    /// client.write_all(b"PING\r\n")?;
+    /// server.resume()?;
+    /// let mut answer = [0; 5];
+    /// client.read_exact(&mut answer)?;
+    /// assert_eq!(&answer, b"+PONG");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn resume(&self) -> Result<()> {
         let mut state = self.state();
         match std::mem::replace(&mut *state, State::Down) {

@@ -13,19 +13,104 @@ use samovar_source::rows::{
 use serde_json::{Value, json};
 
 /// A database of one's own, without tables.
+///
+/// A database of a PostgreSQL server:
+///
+/// ```
+/// use samovar_source::PostgresOptions;
+/// use samovar_source::rows::{RowDatabase, RowOptions};
+/// use samovar_testkit::postgres::{Database, Server};
+/// use samovar_testkit::rows::Place;
+///
+/// struct Shop(Database<'static>);
+///
+/// impl Place for Shop {
+///     fn open(&self, options: RowOptions) -> RowDatabase {
+///         let server = PostgresOptions::new(self.0.url());
+///         RowDatabase::postgres(&server, options).expect("the address is one")
+///     }
+///     fn run(&self, script: &str) -> String {
+///         self.0.run(script).expect("the suite's scripts are right")
+///     }
+///     fn slow(&self) -> &'static str {
+///         "(SELECT count(pg_sleep(1000)))"
+///     }
+/// }
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let shop = Shop(Server::shared()?.database()?);
+/// shop.open(RowOptions::default()).script("CREATE TABLE products (sku text)")?;
+/// assert_eq!(shop.run("INSERT INTO products VALUES ('T-1') RETURNING sku, 1"), "T-1|1");
+/// # Ok(())
+/// # }
+/// ```
 pub trait Place {
     /// Opens it.
+    ///
+    /// ```no_run
+    #[doc = include_str!("rows/example.txt")]
+    /// use samovar_source::rows::RowOptions;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// // A place of one's own, such as that of `Place`'s example.
+    /// let shop = Shop(Server::shared()?.database()?);
+    /// let database = shop.open(RowOptions { connections: 1, ..RowOptions::default() });
+    /// database.reach()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     fn open(&self, options: RowOptions) -> RowDatabase;
 
     /// Runs a script by a connection of its own, and gives what the last query gives: a line for each row, the values with
     /// bars between.
+    ///
+    /// ```
+    #[doc = include_str!("rows/example.txt")]
+    /// # fn main() -> Result<(), samovar_testkit::postgres::PostgresError> {
+    /// let shop = Shop(Server::shared()?.database()?);
+    /// shop.run("CREATE TABLE products (sku TEXT, stock BIGINT);");
+    /// shop.run("INSERT INTO products VALUES ('T-1', 3), ('T-2', 0);");
+    /// assert_eq!(shop.run("SELECT sku, stock FROM products ORDER BY sku;"), "T-1|3\nT-2|0");
+    /// # Ok(())
+    /// # }
+    /// ```
     fn run(&self, script: &str) -> String;
 
     /// An expression that takes very long, and is a number.
+    ///
+    /// ```no_run
+    #[doc = include_str!("rows/example.txt")]
+    /// # use std::time::Duration;
+    /// # use samovar_source::SourceErrorKind;
+    /// # use samovar_source::rows::{LoadSql, RowOptions, Rows};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let shop = Shop(Server::shared()?.database()?);
+    /// let database =
+    ///     shop.open(RowOptions { timeout: Duration::from_millis(100), ..RowOptions::default() });
+    /// let select = format!("SELECT :key AS k, {} AS n", shop.slow());
+    /// let loader = database.loader("waits", &LoadSql::new(select, Rows::One))?;
+    /// let wrong = futures_executor::block_on(loader.load_one("7")).expect_err("it is too slow");
+    /// assert_eq!(wrong.kind(), SourceErrorKind::Timeout);
+    /// # Ok(())
+    /// # }
+    /// ```
     fn slow(&self) -> &'static str;
 }
 
 /// What every database promises. `make` makes a new one.
+///
+/// As a test, with the `Shop` of [`Place`]'s example; it takes some seconds:
+///
+/// ```no_run
+#[doc = include_str!("rows/example.txt")]
+/// use samovar_testkit::rows::suite;
+///
+/// # fn main() -> Result<(), samovar_testkit::postgres::PostgresError> {
+/// let server = Server::shared()?;
+/// suite(|| Shop(server.database().expect("there is room for one more")));
+/// # Ok(())
+/// # }
+/// ```
 pub fn suite<P: Place + Sync>(make: impl Fn() -> P) {
     reads::reads_one_row_or_many(&make());
     reads::reads_every_type(&make());

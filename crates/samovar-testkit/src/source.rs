@@ -19,6 +19,38 @@ use samovar_source::{
 };
 
 /// A table to run the suite on, and how it is read.
+///
+/// A test of one's own may fill tables with it too (`postgres::Database::fill`):
+///
+/// ```
+/// use jiff::tz::TimeZone;
+/// use samovar_source::{ColumnKind, Dataset, DateKind, Limits, SourceColumn};
+/// use samovar_testkit::source::{Cell, Fixture, Type};
+///
+/// let amount = SourceColumn { name: "amount".into(), kind: ColumnKind::Fixed { decimals: 2 } };
+/// let fixture = Fixture {
+///     dataset: Dataset {
+///         query: "orders".into(),
+///         store_id: "store".into(),
+///         store_name: None,
+///         date: "day".into(),
+///         date_kind: DateKind::Date,
+///         time_zone: TimeZone::UTC,
+///         product: None,
+///         category: None,
+///         columns: vec![amount],
+///     },
+///     limits: Limits::default(),
+///     columns: vec![
+///         ("store".into(), Type::Integer),
+///         ("day".into(), Type::Text),
+///         ("amount".into(), Type::Real),
+///     ],
+///     rows: vec![vec![Cell::Integer(7), Cell::Text("2026-02-03".into()), Cell::Real(19.99)]],
+///     indexed: true,
+/// };
+/// assert!(fixture.rows.iter().all(|row| row.len() == fixture.columns.len()));
+/// ```
 #[derive(Clone, Debug)]
 pub struct Fixture {
     /// What the source is told; its query is the table's name.
@@ -34,6 +66,16 @@ pub struct Fixture {
 }
 
 /// The type of a column.
+///
+/// ```
+/// # use samovar_testkit::source::Type;
+/// let in_sqlite = |kind| match kind {
+///     Type::Integer => "INTEGER",
+///     Type::Real => "REAL",
+///     Type::Text => "TEXT",
+/// };
+/// assert_eq!(in_sqlite(Type::Real), "REAL");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Type {
     /// Whole numbers of 64 bits.
@@ -45,6 +87,18 @@ pub enum Type {
 }
 
 /// A value of a row.
+///
+/// ```
+/// # use samovar_testkit::source::Cell;
+/// let in_csv = |cell| match cell {
+///     Cell::Null => String::new(),
+///     Cell::Integer(number) => number.to_string(),
+///     Cell::Real(number) => number.to_string(),
+///     Cell::Text(text) => format!("\"{}\"", text.replace('"', "\"\"")),
+/// };
+/// let row = [Cell::Integer(7), Cell::Null, Cell::Text("5\" cup".into())];
+/// assert_eq!(row.map(in_csv).join(","), r#"7,,"5"" cup""#);
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub enum Cell {
     /// NULL.
@@ -58,6 +112,13 @@ pub enum Cell {
 }
 
 /// A row as it was read: the store if all were asked for, the day, and the values as text.
+///
+/// ```
+/// # use samovar_core::Day;
+/// # use samovar_testkit::source::ReadRow;
+/// let row = |day| ReadRow { store: None, day: Day(day), values: vec![Some("1999".into())] };
+/// assert!(row(20_487) < row(20_488), "they come in the order of their days");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ReadRow {
     /// The store, if all were asked for.
@@ -72,6 +133,25 @@ pub struct ReadRow {
 ///
 /// # Errors
 /// The source's.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use arrow_array::{Date32Array, Int64Array, RecordBatch};
+/// # use futures_util::{StreamExt, stream};
+/// # use samovar_testkit::source::read_all;
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let batch = RecordBatch::try_from_iter([
+///     ("date", Arc::new(Date32Array::from(vec![20_487, 20_488])) as _),
+///     ("amount", Arc::new(Int64Array::from(vec![Some(1_999), None])) as _),
+/// ])?;
+/// // A source's batches, in earnest.
+/// let read = read_all(stream::iter([Ok(batch.clone()), Ok(batch)]).boxed())?;
+/// assert_eq!(read.len(), 4);
+/// assert_eq!(read[0].day.to_string(), "2026-02-03");
+/// assert_eq!((&read[0].values, &read[1].values), (&vec![Some("1999".into())], &vec![None]));
+/// # Ok(())
+/// # }
+/// ```
 pub fn read_all(batches: Batches) -> Result<Vec<ReadRow>, SourceError> {
     let batches: Vec<RecordBatch> = block_on(batches.try_collect())?;
     Ok(batches.iter().flat_map(rows).collect())
@@ -81,6 +161,22 @@ pub fn read_all(batches: Batches) -> Result<Vec<ReadRow>, SourceError> {
 ///
 /// # Panics
 /// If it is not of the form that a source promises.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use arrow_array::{Date32Array, Int64Array, RecordBatch};
+/// # use samovar_testkit::source::rows;
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let batch = RecordBatch::try_from_iter([
+///     ("date", Arc::new(Date32Array::from(vec![20_487])) as _),
+///     ("amount", Arc::new(Int64Array::from(vec![1_999])) as _),
+/// ])?;
+/// let [row] = &rows(&batch)[..] else { panic!("it has one row") };
+/// assert_eq!((row.day.to_string(), &row.store), ("2026-02-03".into(), &None));
+/// assert_eq!(row.values, [Some("1999".to_string())]);
+/// # Ok(())
+/// # }
+/// ```
 pub fn rows(batch: &RecordBatch) -> Vec<ReadRow> {
     let schema = batch.schema();
     let all = usize::from(schema.field(0).name() == "store_id");
@@ -110,6 +206,26 @@ fn text(column: &dyn Array, row: usize) -> Option<String> {
 }
 
 /// What every source promises. `make` makes a source of a fixture.
+///
+/// As a test, with a source of one's own in place of this one:
+///
+/// ```
+/// use samovar_source::{PostgresOptions, PostgresSource};
+/// use samovar_testkit::postgres::{Server, Types};
+/// use samovar_testkit::source::{Fixture, suite};
+///
+/// # fn main() -> Result<(), samovar_testkit::postgres::PostgresError> {
+/// let server = Server::shared()?;
+/// suite(|fixture: &Fixture| {
+///     let database = server.database().expect("there is room for one more");
+///     database.fill(fixture, Types::Plain).expect("the suite's tables can be made");
+///     let options = PostgresOptions::new(database.url());
+///     PostgresSource::connect(&options, fixture.dataset.clone(), fixture.limits)
+///         .expect("the suite's datasets are right")
+/// });
+/// # Ok(())
+/// # }
+/// ```
 pub fn suite<S: Source>(make: impl Fn(&Fixture) -> S) {
     describes_itself(&make);
     lists_its_stores(&make);

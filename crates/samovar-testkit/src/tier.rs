@@ -11,6 +11,33 @@ use samovar_core::{
 };
 
 /// How a suite makes and reads the values of a tier.
+///
+/// For a tier that keeps bytes and believes the stamps it is handed:
+///
+/// ```
+#[doc = include_str!("tier/example.txt")]
+/// use std::time::Duration;
+///
+/// use samovar_core::{Clock, Epoch, SystemClock, Version};
+/// use samovar_testkit::tier::Subject;
+///
+/// # use futures_executor::block_on;
+/// # use samovar_core::{Key, Tier};
+/// # fn main() -> Result<(), samovar_core::Error> {
+/// let subject = Subject::<Table> {
+///     make: |bytes| bytes.into(),
+///     read: |value| value.to_vec(),
+///     version: Version { epoch: Epoch(7), seq: 42 },
+///     read_at: SystemClock::new().now(),
+///     drift: Duration::ZERO,
+/// };
+/// let (table, key) = (Table::default(), Key::new("names", "42"));
+/// table.put(&key, subject.entry(b"Tea"));
+/// let found = block_on(table.get(&key))?.map(|entry| (subject.read)(&entry.value));
+/// assert_eq!(found, Some(b"Tea".to_vec()));
+/// # Ok(())
+/// # }
+/// ```
 pub struct Subject<T: Tier> {
     /// A value that holds these bytes.
     pub make: fn(&[u8]) -> T::Value,
@@ -39,6 +66,15 @@ impl<T: Tier> Subject<T> {
     }
 
     /// An entry with this value, in two parts, with two tags.
+    ///
+    /// ```
+    #[doc = include_str!("tier/example.txt")]
+    /// # // A subject as above.
+    /// # let subject = subject();
+    /// let entry = subject.entry(b"Tea");
+    /// assert_eq!((&*entry.value, entry.parts.len()), (&b"Tea"[..], 2));
+    /// assert!(entry.parts.iter().all(|part| part.stamp.version == subject.version));
+    /// ```
     pub fn entry(&self, bytes: &[u8]) -> Entry<T::Value> {
         Entry {
             value: (self.make)(bytes),
@@ -71,6 +107,82 @@ fn bytes(length: usize, seed: u8) -> Vec<u8> {
 }
 
 /// What a tier promises that has a budget of its own. `fresh` makes an empty one with a budget of so many bytes.
+///
+/// A tier of one's own that keeps to a budget:
+///
+/// ```
+/// use std::collections::BTreeMap;
+/// use std::future::ready;
+/// use std::sync::Arc;
+/// use std::time::Duration;
+///
+/// use parking_lot::Mutex;
+/// use samovar_core::{
+///     BoxFuture, Clock, Entry, Epoch, Error, Got, Key, SystemClock, Tier, TierName, Usage,
+///     Version,
+/// };
+/// use samovar_testkit::tier::{Subject, suite};
+///
+/// type Held = BTreeMap<Key, Entry<Arc<[u8]>>>;
+///
+/// struct Shelf {
+///     max_bytes: u64,
+///     held: Mutex<Held>,
+/// }
+///
+/// fn usage(held: &Held, max_bytes: u64) -> Usage {
+///     let mut usage = Usage { max_bytes, ..Usage::default() };
+///     for (key, entry) in held {
+///         let cache = usage.caches.entry(key.cache.clone()).or_default();
+///         cache.entries += 1;
+///         cache.bytes += (key.id.len() + entry.value.len()) as u64;
+///     }
+///     usage
+/// }
+///
+/// impl Tier for Shelf {
+///     type Value = Arc<[u8]>;
+///
+///     fn name(&self) -> TierName {
+///         TierName::Memory
+///     }
+///     fn get<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Got<Arc<[u8]>>> {
+///         Box::pin(ready(Ok(self.held.lock().get(key).cloned())))
+///     }
+///     fn put(&self, key: &Key, entry: Entry<Arc<[u8]>>) {
+///         let mut held = self.held.lock();
+///         held.remove(key); // older, even if the new one is turned down
+///         if (key.id.len() + entry.value.len()) as u64 <= self.max_bytes {
+///             held.insert(key.clone(), entry);
+///         }
+///         while usage(&held, self.max_bytes).total().bytes > self.max_bytes {
+///             held.pop_first();
+///         }
+///     }
+///     fn remove<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<bool, Error>> {
+///         Box::pin(ready(Ok(self.held.lock().remove(key).is_some())))
+///     }
+///     fn flush(&self) -> BoxFuture<'_, Result<(), Error>> {
+///         Box::pin(ready(Ok(()))) // it does not outlive the process
+///     }
+///     fn usage(&self) -> Usage {
+///         usage(&self.held.lock(), self.max_bytes)
+///     }
+/// }
+///
+/// // As a test.
+/// fn a_shelf_keeps_the_contract() {
+///     let subject = Subject::<Shelf> {
+///         make: |bytes| bytes.into(),
+///         read: |value| value.to_vec(),
+///         version: Version { epoch: Epoch(7), seq: 42 },
+///         read_at: SystemClock::new().now(),
+///         drift: Duration::ZERO,
+///     };
+///     suite(|max_bytes| Shelf { max_bytes, held: Mutex::default() }, &subject);
+/// }
+/// # a_shelf_keeps_the_contract();
+/// ```
 pub fn suite<T: Tier>(fresh: impl Fn(u64) -> T, subject: &Subject<T>) {
     let roomy = || fresh(64 << 20);
     common_suite(roomy, subject);
@@ -80,6 +192,17 @@ pub fn suite<T: Tier>(fresh: impl Fn(u64) -> T, subject: &Subject<T>) {
 }
 
 /// What every tier promises. `fresh` makes an empty one.
+///
+/// A tier without a budget, such as the table in memory of [`Tier`]'s example:
+///
+/// ```
+#[doc = include_str!("tier/example.txt")]
+/// use samovar_testkit::tier::common_suite;
+///
+/// # // A subject as above.
+/// # let subject = subject();
+/// common_suite(Table::default, &subject);
+/// ```
 pub fn common_suite<T: Tier>(fresh: impl Fn() -> T, subject: &Subject<T>) {
     gives_back_what_was_put(&fresh(), subject);
     keeps_keys_apart(&fresh(), subject);
@@ -89,6 +212,74 @@ pub fn common_suite<T: Tier>(fresh: impl Fn() -> T, subject: &Subject<T>) {
 }
 
 /// What a durable tier promises beside that. `open` opens the same place, again and again; it is empty at first.
+///
+/// What is on the disk is there for whoever opens it next, and who has closed it writes no more:
+///
+/// ```
+/// # use std::collections::HashMap;
+/// # use std::future::ready;
+/// use std::sync::Arc;
+/// use std::sync::atomic::{AtomicBool, Ordering};
+///
+/// # use parking_lot::Mutex;
+/// use samovar_core::{BoxFuture, Entry, Error, ErrorKind, Key, Tier};
+/// use samovar_testkit::tier::durable_suite;
+/// # use samovar_core::{Clock, Epoch, Got, SystemClock, TierName, Usage, Version};
+/// # use samovar_testkit::tier::Subject;
+///
+/// # type Disk = Arc<Mutex<HashMap<Key, Entry<Arc<[u8]>>>>>;
+/// struct Opened {
+///     disk: Disk, // stands for a file
+///     closed: AtomicBool,
+/// }
+///
+/// impl Tier for Opened {
+///     type Value = Arc<[u8]>;
+///     fn put(&self, key: &Key, entry: Entry<Arc<[u8]>>) {
+///         if !self.closed.load(Ordering::SeqCst) {
+///             self.disk.lock().insert(key.clone(), entry);
+///         }
+///     }
+///     fn flush(&self) -> BoxFuture<'_, Result<(), Error>> {
+///         let closed = self.closed.load(Ordering::SeqCst);
+///         let gone = || Error::new(ErrorKind::Closed, "the tier is closed");
+///         Box::pin(ready(if closed { Err(gone()) } else { Ok(()) }))
+///     }
+///     fn close(&self) -> BoxFuture<'_, Result<(), Error>> {
+///         self.closed.store(true, Ordering::SeqCst);
+///         Box::pin(ready(Ok(())))
+///     }
+///     // … and the rest as any tier has it.
+/// #     fn name(&self) -> TierName {
+/// #         TierName::Disk
+/// #     }
+/// #     fn get<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Got<Arc<[u8]>>> {
+/// #         Box::pin(ready(Ok(self.disk.lock().get(key).cloned())))
+/// #     }
+/// #     fn remove<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<bool, Error>> {
+/// #         Box::pin(ready(Ok(self.disk.lock().remove(key).is_some())))
+/// #     }
+/// #     fn usage(&self) -> Usage {
+/// #         let mut usage = Usage { max_bytes: u64::MAX, ..Usage::default() };
+/// #         for (key, entry) in &*self.disk.lock() {
+/// #             let cache = usage.caches.entry(key.cache.clone()).or_default();
+/// #             cache.entries += 1;
+/// #             cache.bytes += (key.id.len() + entry.value.len()) as u64;
+/// #         }
+/// #         usage
+/// #     }
+/// }
+///
+/// # let subject = Subject {
+/// #     make: |bytes| bytes.into(),
+/// #     read: |value: &Arc<[u8]>| value.to_vec(),
+/// #     version: Version { epoch: Epoch(7), seq: 42 },
+/// #     read_at: SystemClock::new().now(),
+/// #     drift: std::time::Duration::ZERO,
+/// # };
+/// let disk = Disk::default();
+/// durable_suite(|| Opened { disk: disk.clone(), closed: AtomicBool::new(false) }, &subject);
+/// ```
 pub fn durable_suite<T: Tier>(open: impl Fn() -> T, subject: &Subject<T>) {
     let (kept, removed) = (Key::new("kept", "k"), Key::new("kept", "removed"));
     let tier = open();

@@ -70,6 +70,17 @@ struct Steps {
 
 impl StepLog {
     /// An empty log, of one node alone.
+    ///
+    /// ```
+    /// # use futures_executor::block_on;
+    /// # use samovar_core::MarkLog;
+    /// # use samovar_testkit::log::StepLog;
+    /// # fn main() -> Result<(), samovar_core::Error> {
+    /// let seen = block_on(StepLog::new().snapshot())?;
+    /// assert!(seen.marks.is_empty() && !seen.shared);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn new() -> Arc<StepLog> {
         StepLog::empty(false)
     }
@@ -108,6 +119,16 @@ impl StepLog {
     }
 
     /// A log that commits and shows at once.
+    ///
+    /// ```
+    /// # use samovar_core::{Mode, Scope};
+    /// # use samovar_testkit::log::{StepLog, append, mark};
+    /// # fn main() -> Result<(), samovar_core::Error> {
+    /// let log = StepLog::at_once();
+    /// assert_eq!(append(&*log, vec![mark(1, Scope::Everything, Mode::Remove, 0)])?.seq, 1);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn at_once() -> Arc<StepLog> {
         let log = StepLog::new();
         log.set_at_once(true);
@@ -115,16 +136,58 @@ impl StepLog {
     }
 
     /// The same log for another node: what is committed by one is there for both, and shown to each on its own.
+    ///
+    /// ```
+    /// # use futures_executor::block_on;
+    /// # use futures_util::FutureExt;
+    /// # use samovar_core::{MarkLog, Mode, Scope};
+    /// # use samovar_testkit::log::{StepLog, append, mark};
+    /// # fn main() -> Result<(), samovar_core::Error> {
+    /// let log = StepLog::shared();
+    /// let other = log.beside();
+    /// let known = block_on(other.snapshot())?.history;
+    /// log.set_at_once(true);
+    /// append(&*log, vec![mark(1, Scope::Everything, Mode::Remove, 0)])?;
+    /// assert_eq!(other.marks().len(), 1, "it is there");
+    /// assert!(other.next(&known, 0).now_or_never().is_none(), "and not yet shown");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn beside(&self) -> Arc<StepLog> {
         StepLog::over(Arc::clone(&self.held))
     }
 
     /// Whether appends from here are committed and shown here at once, from now on.
+    ///
+    /// ```
+    /// # use futures_util::FutureExt;
+    /// # use samovar_core::{MarkLog, Mode, Scope};
+    /// # use samovar_testkit::log::{StepLog, mark};
+    /// let log = StepLog::at_once();
+    /// log.set_at_once(false);
+    /// let append = log.append(vec![mark(1, Scope::Everything, Mode::Remove, 0)], None);
+    /// assert!(append.now_or_never().is_none(), "it waits for a commit");
+    /// ```
     pub fn set_at_once(&self, at_once: bool) {
         self.state().at_once = at_once;
     }
 
     /// Makes durable what waits, and answers those who appended it.
+    ///
+    /// ```
+    /// # use futures_executor::block_on;
+    /// # use samovar_core::{MarkLog, Mode, Scope};
+    /// # use samovar_testkit::log::{StepLog, mark};
+    /// # fn main() -> Result<(), samovar_core::Error> {
+    /// let log = StepLog::new();
+    /// let append = |id| log.append(vec![mark(id, Scope::Everything, Mode::Remove, 0)], None);
+    /// let (first, second) = (append(1), append(2));
+    /// log.commit();
+    /// let seqs = [block_on(first)?, block_on(second)?].map(|version| version.map(|at| at.seq));
+    /// assert_eq!(seqs, [Some(1), Some(2)]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn commit(&self) {
         let waiting = std::mem::take(&mut self.state().waiting);
         for (marks, head, reply) in waiting {
@@ -133,6 +196,23 @@ impl StepLog {
     }
 
     /// Lets the tail see how the log stands now.
+    ///
+    /// ```
+    /// # use futures_executor::block_on;
+    /// # use futures_util::FutureExt;
+    /// # use samovar_core::{MarkLog, Mode, Scope};
+    /// # use samovar_testkit::log::{StepLog, mark};
+    /// # fn main() -> Result<(), samovar_core::Error> {
+    /// let log = StepLog::new();
+    /// let known = block_on(log.snapshot())?.history;
+    /// let _append = log.append(vec![mark(1, Scope::Everything, Mode::Remove, 0)], None);
+    /// log.commit();
+    /// assert!(log.next(&known, 0).now_or_never().is_none());
+    /// log.show();
+    /// assert!(log.next(&known, 0).now_or_never().is_some());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn show(&self) {
         let held = lock(&self.held).clone();
         let tails = {
@@ -144,6 +224,21 @@ impl StepLog {
     }
 
     /// Answers those who wait with an error. Their marks may be durable (`committed`) or not.
+    ///
+    /// Who appended cannot tell the two apart:
+    ///
+    /// ```
+    /// # use futures_executor::block_on;
+    /// # use samovar_core::{MarkLog, Mode, Scope};
+    /// # use samovar_testkit::log::{StepLog, mark};
+    /// let log = StepLog::new();
+    /// for (committed, held) in [(false, 0), (true, 1)] {
+    ///     let append = log.append(vec![mark(1, Scope::Everything, Mode::Remove, 0)], None);
+    ///     log.fail(committed);
+    ///     assert!(block_on(append).is_err());
+    ///     assert_eq!(log.marks().len(), held);
+    /// }
+    /// ```
     pub fn fail(&self, committed: bool) {
         let waiting = std::mem::take(&mut self.state().waiting);
         for (marks, head, reply) in waiting {
@@ -156,6 +251,22 @@ impl StepLog {
 
     /// Another server takes the log over, which has it up to this number, and knows the epochs that began up to there.
     /// It begins one of its own.
+    ///
+    /// ```
+    /// # use samovar_core::{Mode, Scope};
+    /// # use samovar_testkit::log::{StepLog, append, mark};
+    /// # fn main() -> Result<(), samovar_core::Error> {
+    /// let log = StepLog::shared();
+    /// log.set_at_once(true);
+    /// let one = |id| append(&*log, vec![mark(id, Scope::Everything, Mode::Remove, 0)]);
+    /// let (first, lost) = (one(1)?, one(2)?);
+    /// log.fail_over(first.seq);
+    /// let next = one(3)?;
+    /// assert_eq!(next.seq, lost.seq, "the number is given again");
+    /// assert_ne!(next.epoch, lost.epoch, "in another epoch");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn fail_over(&self, kept: u64) {
         let mut held = lock(&self.held);
         held.marks.retain(|numbered| numbered.version.seq <= kept);
@@ -173,6 +284,23 @@ impl StepLog {
     }
 
     /// Lets go of what it holds up to this number.
+    ///
+    /// ```
+    /// # use futures_executor::block_on;
+    /// # use samovar_core::{MarkLog, Mode, Next, Scope};
+    /// # use samovar_testkit::log::{StepLog, append, mark};
+    /// # fn main() -> Result<(), samovar_core::Error> {
+    /// let log = StepLog::shared();
+    /// log.set_at_once(true);
+    /// let marks = [1, 2, 3].map(|id| mark(id, Scope::Everything, Mode::Remove, 0));
+    /// append(&*log, marks.into())?;
+    /// log.trim(2);
+    /// log.show();
+    /// let known = block_on(log.snapshot())?.history;
+    /// assert!(matches!(block_on(log.next(&known, 1))?, Next::Gap(2)), "who is behind is told");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn trim(&self, up_to: u64) {
         let mut held = lock(&self.held);
         held.first = held.first.max(up_to.min(held.head().seq));
@@ -181,6 +309,18 @@ impl StepLog {
     }
 
     /// What it holds.
+    ///
+    /// ```
+    /// # use samovar_core::{MarkId, Mode, Scope};
+    /// # use samovar_testkit::log::{StepLog, append, mark};
+    /// # fn main() -> Result<(), samovar_core::Error> {
+    /// let log = StepLog::at_once();
+    /// append(&*log, vec![mark(7, Scope::Everything, Mode::Remove, 0)])?;
+    /// let held = log.marks();
+    /// assert_eq!((held[0].version.seq, held[0].mark.id), (1, MarkId(7)));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn marks(&self) -> Vec<Numbered> {
         lock(&self.held).marks.clone()
     }
@@ -199,6 +339,16 @@ impl StepLog {
     }
 
     /// How many appends wait.
+    ///
+    /// ```
+    /// # use samovar_core::{MarkLog, Mode, Scope};
+    /// # use samovar_testkit::log::{StepLog, mark};
+    /// let log = StepLog::new();
+    /// let _append = log.append(vec![mark(1, Scope::Everything, Mode::Remove, 0)], None);
+    /// assert_eq!(log.waiting(), 1);
+    /// log.commit();
+    /// assert_eq!(log.waiting(), 0);
+    /// ```
     pub fn waiting(&self) -> usize {
         self.state().waiting.len()
     }

@@ -8,6 +8,39 @@ use super::{Database, PostgresError};
 use crate::source::{Cell, Fixture, Type};
 
 /// Which of PostgreSQL's types a table gets.
+///
+/// ```no_run
+/// # use jiff::tz::TimeZone;
+/// # use samovar_source::{Dataset, DateKind, Limits};
+/// # use samovar_testkit::postgres::{PostgresError, Server, Types};
+/// # use samovar_testkit::source::{Cell, Fixture, Type};
+/// # fn main() -> Result<(), PostgresError> {
+/// # let fixture = Fixture {
+/// #     dataset: Dataset {
+/// #         query: "orders".into(),
+/// #         store_id: "store".into(),
+/// #         store_name: None,
+/// #         date: "day".into(),
+/// #         date_kind: DateKind::Date,
+/// #         time_zone: TimeZone::UTC,
+/// #         product: None,
+/// #         category: None,
+/// #         columns: Vec::new(),
+/// #     },
+/// #     limits: Limits::default(),
+/// #     columns: vec![("store".into(), Type::Integer), ("day".into(), Type::Text)],
+/// #     rows: vec![vec![Cell::Integer(7), Cell::Text("2026-02-03".into())]],
+/// #     indexed: true,
+/// # };
+/// // A table of orders as above, whose days are text in the fixture.
+/// for (types, of_day) in [(Types::Plain, "text"), (Types::Native, "date")] {
+///     let database = Server::shared()?.database()?;
+///     database.fill(&fixture, types)?;
+///     assert_eq!(database.run("SELECT pg_typeof(day) FROM orders")?, of_day);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Types {
     /// Those that every database has: `bigint`, `double precision`, `text`, and dates as text.
@@ -26,6 +59,37 @@ impl Database<'_> {
     ///
     /// # Errors
     /// If PostgreSQL refuses.
+    ///
+    /// ```
+    /// # use jiff::tz::TimeZone;
+    /// # use samovar_source::{Dataset, DateKind, Limits};
+    /// # use samovar_testkit::postgres::{PostgresError, Server, Types};
+    /// # use samovar_testkit::source::{Cell, Fixture, Type};
+    /// # fn main() -> Result<(), PostgresError> {
+    /// # let fixture = Fixture {
+    /// #     dataset: Dataset {
+    /// #         query: "orders".into(),
+    /// #         store_id: "store".into(),
+    /// #         store_name: None,
+    /// #         date: "day".into(),
+    /// #         date_kind: DateKind::Date,
+    /// #         time_zone: TimeZone::UTC,
+    /// #         product: None,
+    /// #         category: None,
+    /// #         columns: Vec::new(),
+    /// #     },
+    /// #     limits: Limits::default(),
+    /// #     columns: vec![("store".into(), Type::Integer), ("day".into(), Type::Text)],
+    /// #     rows: vec![vec![Cell::Integer(7), Cell::Text("2026-02-03".into())]],
+    /// #     indexed: true,
+    /// # };
+    /// // A fixture with one order.
+    /// let database = Server::shared()?.database()?;
+    /// database.fill(&fixture, Types::Native)?;
+    /// assert_eq!(database.run("SELECT * FROM orders")?, "7|2026-02-03");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn fill(&self, fixture: &Fixture, types: Types) -> Result<(), PostgresError> {
         let table = quoted(&fixture.dataset.query);
         let columns: Vec<String> = (0..fixture.columns.len())

@@ -17,6 +17,18 @@ impl Server {
     ///
     /// # Errors
     /// If Redis refuses, with what it says, or does not answer for 20 s.
+    ///
+    /// ```
+    /// # use samovar_testkit::redis::{RedisError, Server, Setup};
+    /// # fn main() -> Result<(), RedisError> {
+    /// let server = Server::launch(&Setup::new())?;
+    /// server.cli(&["SET", "tea", "green"])?;
+    /// assert_eq!(server.cli(&["MGET", "tea", "cup", "tea"])?, "green\n\ngreen");
+    /// let wrong = server.cli(&["INCR", "tea"]).expect_err("it is no number");
+    /// assert!(wrong.to_string().contains("not an integer"), "{wrong}");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn cli(&self, words: &[&str]) -> Result<String> {
         let mut command = Command::new(self.programs.join("redis-cli"));
         // With `-e` an error is one for us, too.
@@ -54,6 +66,17 @@ impl Server {
     ///
     /// # Errors
     /// If Redis refuses.
+    ///
+    /// ```
+    /// # use samovar_testkit::redis::{RedisError, Server, Setup};
+    /// # fn main() -> Result<(), RedisError> {
+    /// let server = Server::launch(&Setup::new())?;
+    /// server.cli(&["SET", "tea", "green"])?;
+    /// server.flush()?;
+    /// assert_eq!(server.cli(&["DBSIZE"])?, "0");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn flush(&self) -> Result<()> {
         self.cli(&["FLUSHALL"]).map(drop)
     }

@@ -41,6 +41,15 @@ impl Cluster {
     ///
     /// # Errors
     /// If there is no Redis (the message says how to install it) or it does not start.
+    ///
+    /// ```no_run
+    /// # use samovar_testkit::redis::{Cluster, RedisError, Setup};
+    /// # fn main() -> Result<(), RedisError> {
+    /// let cluster = Cluster::launch(&Setup::new())?;
+    /// assert!(cluster.node(0).cli(&["CLUSTER", "INFO"])?.contains("cluster_state:ok"));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn launch(setup: &Setup) -> Result<Cluster> {
         let setup = || {
             let setup = setup.clone().own("cluster-enabled", "yes");
@@ -73,11 +82,31 @@ impl Cluster {
     ///
     /// # Panics
     /// If there is no such shard.
+    ///
+    /// ```no_run
+    /// # use samovar_testkit::redis::{Cluster, RedisError, Setup};
+    /// # fn main() -> Result<(), RedisError> {
+    /// let cluster = Cluster::launch(&Setup::new())?;
+    /// cluster.node(2).kill()?;
+    /// assert_eq!(cluster.node(1).cli(&["PING"])?, "PONG", "the others go on");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn node(&self, shard: usize) -> &Server {
         &self.nodes[shard]
     }
 
     /// The addresses of all nodes.
+    ///
+    /// ```no_run
+    /// # use samovar_testkit::redis::{Cluster, RedisError, Setup};
+    /// # fn main() -> Result<(), RedisError> {
+    /// let cluster = Cluster::launch(&Setup::new())?;
+    /// let urls = cluster.urls();
+    /// assert_eq!((urls.len(), &urls[1]), (3, &cluster.node(1).url()));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn urls(&self) -> Vec<String> {
         self.nodes.iter().map(Server::url).collect()
     }
@@ -86,6 +115,17 @@ impl Cluster {
     ///
     /// # Errors
     /// If no node answers.
+    ///
+    /// ```no_run
+    /// # use samovar_testkit::redis::{Cluster, RedisError, Setup};
+    /// # fn main() -> Result<(), RedisError> {
+    /// let cluster = Cluster::launch(&Setup::new())?;
+    /// let shard = cluster.shard("tea")?;
+    /// assert_eq!(cluster.shard("{tea}:green")?, shard, "what is in braces decides");
+    /// assert!(cluster.node(shard).cli(&["SET", "tea", "green"]).is_ok());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn shard(&self, key: &str) -> Result<usize> {
         let up = self.nodes.iter().find(|node| node.is_up());
         let up = up.ok_or_else(|| RedisError("all nodes of the cluster are down".into()))?;
@@ -99,6 +139,18 @@ impl Cluster {
     ///
     /// # Errors
     /// If that does not come true within a minute.
+    ///
+    /// ```no_run
+    /// # use samovar_testkit::redis::{Cluster, RedisError, Setup};
+    /// # fn main() -> Result<(), RedisError> {
+    /// let cluster = Cluster::launch(&Setup::new())?;
+    /// cluster.node(0).kill()?;
+    /// cluster.node(0).start()?;
+    /// cluster.wait()?;
+    /// assert!(cluster.node(1).cli(&["CLUSTER", "INFO"])?.contains("cluster_state:ok"));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn wait(&self) -> Result<()> {
         until("the cluster to be whole", || {
             for node in &self.nodes {

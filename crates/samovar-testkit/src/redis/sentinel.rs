@@ -57,6 +57,15 @@ impl Sentinels {
     ///
     /// # Errors
     /// If there is no Redis (the message says how to install it) or it does not start.
+    ///
+    /// ```
+    /// # use samovar_testkit::redis::{RedisError, Sentinels, Setup};
+    /// # fn main() -> Result<(), RedisError> {
+    /// let set = Sentinels::launch(&Setup::new())?;
+    /// assert!(set.node(0).cli(&["INFO", "replication"])?.contains("connected_slaves:2"));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn launch(setup: &Setup) -> Result<Sentinels> {
         let mut base = setup.clone().own("repl-diskless-sync-delay", "0");
         let mut over = setup.doors();
@@ -107,11 +116,31 @@ impl Sentinels {
     }
 
     /// What the sentinels call the primary.
+    ///
+    /// ```no_run
+    /// # use samovar_testkit::redis::{RedisError, Sentinels, Setup};
+    /// # fn main() -> Result<(), RedisError> {
+    /// let set = Sentinels::launch(&Setup::new())?;
+    /// let told = set.sentinel(0).cli(&["SENTINEL", "MASTERS"])?;
+    /// assert!(told.contains(set.name()));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn name(&self) -> &'static str {
         NAME
     }
 
     /// The addresses of the sentinels.
+    ///
+    /// ```no_run
+    /// # use samovar_testkit::redis::{RedisError, Sentinels, Setup};
+    /// # fn main() -> Result<(), RedisError> {
+    /// let set = Sentinels::launch(&Setup::new())?;
+    /// let urls = set.urls();
+    /// assert_eq!((urls.len(), &urls[2]), (3, &set.sentinel(2).url()));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn urls(&self) -> Vec<String> {
         self.sentinels.iter().map(Server::url).collect()
     }
@@ -120,6 +149,16 @@ impl Sentinels {
     ///
     /// # Panics
     /// If there is no such server.
+    ///
+    /// ```no_run
+    /// # use samovar_testkit::redis::{RedisError, Sentinels, Setup};
+    /// # fn main() -> Result<(), RedisError> {
+    /// let set = Sentinels::launch(&Setup::new())?;
+    /// assert!(set.node(0).cli(&["SET", "tea", "green"]).is_ok());
+    /// assert!(set.node(1).cli(&["SET", "tea", "black"]).is_err(), "a replica is read alone");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn node(&self, at: usize) -> &Server {
         &self.nodes[at]
     }
@@ -128,6 +167,16 @@ impl Sentinels {
     ///
     /// # Panics
     /// If there is no such sentinel.
+    ///
+    /// ```
+    /// # use samovar_testkit::redis::{RedisError, Sentinels, Setup};
+    /// # fn main() -> Result<(), RedisError> {
+    /// let set = Sentinels::launch(&Setup::new())?;
+    /// set.sentinel(0).kill()?;
+    /// assert_eq!(set.primary()?, 0, "the others tell it");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn sentinel(&self, at: usize) -> &Server {
         &self.sentinels[at]
     }
@@ -136,6 +185,16 @@ impl Sentinels {
     ///
     /// # Errors
     /// If no sentinel answers.
+    ///
+    /// ```
+    /// # use samovar_testkit::redis::{RedisError, Sentinels, Setup};
+    /// # fn main() -> Result<(), RedisError> {
+    /// let set = Sentinels::launch(&Setup::new())?;
+    /// let primary = set.primary()?;
+    /// assert!(set.node(primary).cli(&["ROLE"])?.starts_with("master"));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn primary(&self) -> Result<usize> {
         let up = self.sentinels.iter().find(|sentinel| sentinel.is_up());
         self.seen_by(up.ok_or_else(|| RedisError("all sentinels are down".into()))?)
@@ -149,6 +208,19 @@ impl Sentinels {
     ///
     /// # Errors
     /// If it is the primary or not up, or Redis refuses.
+    ///
+    /// ```no_run
+    /// # use samovar_testkit::redis::{RedisError, Sentinels, Setup};
+    /// # fn main() -> Result<(), RedisError> {
+    /// let set = Sentinels::launch(&Setup::new())?;
+    /// set.cut_off(1)?;
+    /// set.node(0).cli(&["SET", "tea", "green"])?;
+    /// set.node(0).kill()?;
+    /// set.fail_over(1)?;
+    /// assert_eq!(set.node(1).cli(&["EXISTS", "tea"])?, "0");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn cut_off(&self, replica: usize) -> Result<()> {
         let primary = self.primary()?;
         if replica == primary {
@@ -169,6 +241,18 @@ impl Sentinels {
     ///
     /// # Errors
     /// If the primary is up, the replica is down, or the sentinels do not agree within a minute.
+    ///
+    /// ```no_run
+    /// # use samovar_testkit::redis::{RedisError, Sentinels, Setup};
+    /// # fn main() -> Result<(), RedisError> {
+    /// let set = Sentinels::launch(&Setup::new())?;
+    /// assert!(set.fail_over(2).is_err(), "the primary is up");
+    /// set.node(0).kill()?;
+    /// set.fail_over(2)?;
+    /// assert_eq!(set.primary()?, 2);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn fail_over(&self, to: usize) -> Result<()> {
         let old = self.primary()?;
         if to == old || self.nodes[old].is_up() {
@@ -216,6 +300,18 @@ impl Sentinels {
     ///
     /// # Errors
     /// If it does not start, or does not follow within a minute.
+    ///
+    /// ```no_run
+    /// # use samovar_testkit::redis::{RedisError, Sentinels, Setup};
+    /// # fn main() -> Result<(), RedisError> {
+    /// let set = Sentinels::launch(&Setup::new())?;
+    /// set.node(0).kill()?;
+    /// set.fail_over(1)?;
+    /// set.rejoin(0)?;
+    /// assert!(set.node(0).cli(&["ROLE"])?.starts_with("slave"));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn rejoin(&self, at: usize) -> Result<()> {
         if self.nodes[at].resume().is_err() {
             self.nodes[at].start()?;

@@ -45,12 +45,33 @@ struct Tls {
 
 impl Setup {
     /// A server that anybody may use, and that forgets all when it ends.
+    ///
+    /// ```
+    /// # use samovar_testkit::redis::{RedisError, Server, Setup};
+    /// # fn main() -> Result<(), RedisError> {
+    /// let server = Server::launch(&Setup::new())?;
+    /// server.cli(&["SET", "tea", "green"])?;
+    /// server.kill()?;
+    /// server.start()?;
+    /// assert_eq!(server.cli(&["EXISTS", "tea"])?, "0");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn new() -> Setup {
         Setup::default()
     }
 
     /// The server keeps its data in an append-only file (AOF): whatever it acknowledged survives its death. Nothing is
     /// synced to the disk, because the machine does not die with it.
+    ///
+    /// ```
+    /// # use samovar_testkit::redis::{RedisError, Server, Setup};
+    /// # fn main() -> Result<(), RedisError> {
+    /// let server = Server::launch(&Setup::new().durable())?;
+    /// assert_eq!(server.cli(&["CONFIG", "GET", "appendonly"])?, "appendonly\nyes");
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn durable(mut self) -> Setup {
         self.durable = true;
@@ -58,6 +79,15 @@ impl Setup {
     }
 
     /// Only this user may come in, by this password, and may do anything. Both are of letters, digits, `-` and `_`.
+    ///
+    /// ```
+    /// # use samovar_testkit::redis::{RedisError, Server, Setup};
+    /// # fn main() -> Result<(), RedisError> {
+    /// let server = Server::launch(&Setup::new().user("ann", "geheim"))?;
+    /// assert_eq!(server.cli(&["ACL", "WHOAMI"])?, "ann");
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn user(mut self, name: &str, password: &str) -> Setup {
         self.user = Some((name.into(), password.into()));
@@ -65,6 +95,16 @@ impl Setup {
     }
 
     /// A setting as a line of `redis.conf` has it, beside the usual ones and stronger than they are.
+    ///
+    /// ```
+    /// # use samovar_testkit::redis::{RedisError, Server, Setup};
+    /// # fn main() -> Result<(), RedisError> {
+    /// let setup = Setup::new().set("maxmemory-policy", "allkeys-lru");
+    /// let told = Server::launch(&setup)?.cli(&["CONFIG", "GET", "maxmemory-policy"])?;
+    /// assert_eq!(told, "maxmemory-policy\nallkeys-lru");
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn set(mut self, name: &str, value: &str) -> Setup {
         self.settings.push((name.into(), value.into()));
@@ -75,6 +115,15 @@ impl Setup {
     ///
     /// # Errors
     /// If no certificate can be made.
+    ///
+    /// ```
+    /// # use samovar_testkit::redis::{RedisError, Server, Setup};
+    /// # fn main() -> Result<(), RedisError> {
+    /// let server = Server::launch(&Setup::new().tls()?)?;
+    /// assert!(server.url().starts_with("rediss://"));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn tls(mut self) -> Result<Setup> {
         let tls = || -> std::result::Result<Tls, rcgen::Error> {
             let mut params = CertificateParams::new([])?;
@@ -92,6 +141,16 @@ impl Setup {
     }
 
     /// The certificate (PEM) of the authority that a client is to trust, if the server speaks TLS.
+    ///
+    /// ```
+    /// # use samovar_testkit::redis::{RedisError, Setup};
+    /// # fn main() -> Result<(), RedisError> {
+    /// assert_eq!(Setup::new().authority(), None);
+    /// let setup = Setup::new().tls()?;
+    /// assert_eq!(setup.authority(), setup.clone().durable().authority(), "it is the setup's own");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn authority(&self) -> Option<&str> {
         self.tls.as_ref().map(|tls| tls.authority.as_str())
     }
