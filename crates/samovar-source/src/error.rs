@@ -5,6 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// The kinds of failure that a caller may want to treat differently.
+///
+/// ```
+/// use samovar_source::SourceErrorKind as Kind;
+///
+/// /// Whether to try it again is worth the while.
+/// fn may_pass(kind: Kind) -> bool {
+///     matches!(kind, Kind::Unreachable | Kind::Lost | Kind::Timeout)
+/// }
+/// assert!(may_pass(Kind::Lost) && !may_pass(Kind::Schema));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SourceErrorKind {
@@ -25,6 +35,13 @@ pub enum SourceErrorKind {
 }
 
 /// A failure of a source, with a message that names what failed and what to do.
+///
+/// ```
+/// # use samovar_source::{SourceError, SourceErrorKind};
+/// let cut = std::io::Error::other("connection reset");
+/// let wrong = SourceError::new(SourceErrorKind::Lost, "the warehouse is gone").because(cut);
+/// assert_eq!(wrong.to_string(), "the warehouse is gone: connection reset");
+/// ```
 #[derive(Clone, Debug)]
 pub struct SourceError {
     kind: SourceErrorKind,
@@ -34,11 +51,25 @@ pub struct SourceError {
 
 impl SourceError {
     /// An error of a kind with a message.
+    ///
+    /// ```
+    /// # use samovar_source::{SourceError, SourceErrorKind};
+    /// let wrong = SourceError::new(SourceErrorKind::Value, "store 7: no number in amount");
+    /// assert_eq!(wrong.kind(), SourceErrorKind::Value);
+    /// ```
     pub fn new(kind: SourceErrorKind, message: impl Into<Arc<str>>) -> Self {
         SourceError { kind, message: message.into(), source: None }
     }
 
     /// The same error with its cause.
+    ///
+    /// ```
+    /// # use std::error::Error;
+    /// # use samovar_source::{SourceError, SourceErrorKind};
+    /// let cause = "x".parse::<u32>().expect_err("it is no number");
+    /// let wrong = SourceError::new(SourceErrorKind::Value, "cannot read amount").because(cause);
+    /// assert!(wrong.source().is_some_and(|cause| cause.is::<std::num::ParseIntError>()));
+    /// ```
     #[must_use]
     pub fn because(mut self, source: impl std::error::Error + Send + Sync + 'static) -> Self {
         self.source = Some(Arc::new(source));
@@ -46,6 +77,14 @@ impl SourceError {
     }
 
     /// Which kind of failure this is.
+    ///
+    /// ```
+    /// # use std::path::Path;
+    /// # use samovar_source::SourceErrorKind;
+    /// # use samovar_source::rows::{RowDatabase, RowOptions};
+    /// let wrong = RowDatabase::sqlite(Path::new("no-such.sqlite"), RowOptions::default());
+    /// assert_eq!(wrong.map_err(|wrong| wrong.kind()).err(), Some(SourceErrorKind::Unreachable));
+    /// ```
     pub fn kind(&self) -> SourceErrorKind {
         self.kind
     }

@@ -4,6 +4,17 @@ use super::name::{full, plain};
 use super::{Dialect, Kind, Table, TableKind, TableName};
 
 /// An index that would help.
+///
+/// ```
+/// use samovar_source::catalog::{Dialect, Index, TableKind, TableName};
+///
+/// let orders = TableName { schema: None, name: "orders".into() };
+/// let index = Index { table: orders, columns: vec!["shop".into(), "day".into()], unique: false };
+/// assert_eq!(
+///     index.statement(Dialect::Sqlite, TableKind::Table),
+///     "CREATE INDEX orders_by_shop_and_day ON orders (shop, day);"
+/// );
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Index {
     /// The table.
@@ -16,6 +27,16 @@ pub struct Index {
 
 impl Index {
     /// The statement. PostgreSQL makes the index while others write, except on a partitioned table, where it cannot.
+    ///
+    /// ```
+    /// # use samovar_source::catalog::{Dialect, Index, TableKind, TableName};
+    /// # let orders = TableName { schema: None, name: "orders".into() };
+    /// let index = Index { table: orders, columns: vec!["Order".into()], unique: true };
+    /// assert_eq!(
+    ///     index.statement(Dialect::Postgres, TableKind::Table),
+    ///     "CREATE UNIQUE INDEX CONCURRENTLY ON orders (\"Order\");"
+    /// );
+    /// ```
     pub fn statement(&self, dialect: Dialect, kind: TableKind) -> String {
         let unique = if self.unique { "UNIQUE " } else { "" };
         let columns: Vec<String> = self.columns.iter().map(|name| plain(name)).collect();
@@ -36,6 +57,12 @@ impl Index {
 }
 
 /// Has the planner look at a table; at all of them in SQLite, which keeps its statistics in one place.
+///
+/// ```
+/// # use samovar_source::catalog::{Dialect, TableName, analyze};
+/// let lines = TableName { schema: Some("shop".into()), name: "Lines".into() };
+/// assert_eq!(analyze(Dialect::Postgres, &lines), "ANALYZE shop.\"Lines\";");
+/// ```
 pub fn analyze(dialect: Dialect, table: &TableName) -> String {
     match dialect {
         Dialect::Sqlite => "ANALYZE;".into(),
@@ -45,6 +72,19 @@ pub fn analyze(dialect: Dialect, table: &TableName) -> String {
 
 /// How to put a PostgreSQL table into partitions of a month each: a copy beside it, filled, indexed and put in its
 /// place. `None` if its date column is of no type that has months.
+///
+/// ```
+#[doc = include_str!("../example.txt")]
+#[doc = include_str!("example.txt")]
+/// # use samovar_source::catalog::by_month;
+/// let catalog = Explorer::open(&Database::from(&*path))?.catalog()?;
+/// let mut orders = catalog.tables[0].clone();
+/// assert_eq!(by_month(&orders, "day", Some("shop")), None, "its days are texts");
+/// orders.columns[1].kind = Kind::Day; // as PostgreSQL says of a `date`
+/// let script = by_month(&orders, "day", Some("shop")).unwrap_or_default();
+/// assert!(script.contains("PARTITION BY RANGE (day)"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn by_month(table: &Table, date: &str, store: Option<&str>) -> Option<String> {
     let kind = table.column(date)?.kind;
     if !matches!(kind, Kind::Day | Kind::Time | Kind::Instant) {

@@ -43,6 +43,16 @@ use crate::SourceError;
 use crate::import::Database;
 
 /// What a database says of its schema.
+///
+/// ```
+#[doc = include_str!("../example.txt")]
+#[doc = include_str!("example.txt")]
+/// let catalog = Explorer::open(&Database::from(&*path))?.catalog()?;
+/// assert_eq!(catalog.dialect, Dialect::Sqlite);
+/// let names: Vec<String> = catalog.tables.iter().map(|table| table.name.to_string()).collect();
+/// assert_eq!(names, ["orders", "products", "shops"]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Catalog {
     /// Whose SQL it speaks.
@@ -55,6 +65,13 @@ pub struct Catalog {
 }
 
 /// Whose SQL a database speaks.
+///
+/// ```
+/// # use samovar_source::catalog::{Dialect, TableName, analyze};
+/// let orders = TableName { schema: None, name: "orders".into() };
+/// assert_eq!(analyze(Dialect::Postgres, &orders), "ANALYZE orders;");
+/// assert_eq!(analyze(Dialect::Sqlite, &orders), "ANALYZE;", "of all tables at once");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialect {
     /// SQLite's.
@@ -64,6 +81,12 @@ pub enum Dialect {
 }
 
 /// The name of a table, as it is.
+///
+/// ```
+/// # use samovar_source::catalog::TableName;
+/// let orders = TableName { schema: Some("shop".into()), name: "Order Lines".into() };
+/// assert_eq!(orders.to_string(), "shop.Order Lines");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TableName {
     /// Its schema, where the name alone does not find it.
@@ -83,6 +106,17 @@ impl fmt::Display for TableName {
 }
 
 /// What kind of table it is.
+///
+/// ```
+#[doc = include_str!("../example.txt")]
+#[doc = include_str!("example.txt")]
+/// let db = rusqlite::Connection::open(&path)?;
+/// db.execute_batch("CREATE VIEW daily AS SELECT day, sum(amount) FROM orders GROUP BY day")?;
+/// let catalog = Explorer::open(&Database::from(&*path))?.catalog()?;
+/// let views = catalog.tables.iter().filter(|table| table.kind == TableKind::View);
+/// assert_eq!(views.map(|view| &*view.name.name).collect::<Vec<_>>(), ["daily"]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TableKind {
     /// One that holds its rows.
@@ -94,6 +128,17 @@ pub enum TableKind {
 }
 
 /// A table or view.
+///
+/// ```
+#[doc = include_str!("../example.txt")]
+#[doc = include_str!("example.txt")]
+/// let catalog = Explorer::open(&Database::from(&*path))?.catalog()?;
+/// let [orders, products, _] = &catalog.tables[..] else { panic!("there are three") };
+/// assert_eq!((orders.rows, orders.counted), (Some(3), true));
+/// assert_eq!(orders.indexes, [["shop", "day"]]);
+/// assert_eq!(products.keys, [["sku"]]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Table {
     /// Its name.
@@ -122,17 +167,49 @@ pub struct Table {
 
 impl Table {
     /// A column by its name.
+    ///
+    /// ```
+    #[doc = include_str!("../example.txt")]
+    #[doc = include_str!("example.txt")]
+    /// let catalog = Explorer::open(&Database::from(&*path))?.catalog()?;
+    /// let orders = &catalog.tables[0];
+    /// assert_eq!(orders.column("amount").map(|column| &*column.declared), Some("REAL"));
+    /// assert!(orders.column("price").is_none());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn column(&self, name: &str) -> Option<&Column> {
         self.columns.iter().find(|column| column.name == name)
     }
 
     /// Whether an index begins with these columns, in this order.
+    ///
+    /// ```
+    #[doc = include_str!("../example.txt")]
+    #[doc = include_str!("example.txt")]
+    /// let catalog = Explorer::open(&Database::from(&*path))?.catalog()?;
+    /// // It has one index, on (shop, day).
+    /// let orders = &catalog.tables[0];
+    /// assert!(orders.has_index(&["shop".into()]));
+    /// assert!(!orders.has_index(&["day".into()]), "no index begins with it");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn has_index(&self, columns: &[String]) -> bool {
         self.indexes.iter().any(|index| index.starts_with(columns))
     }
 }
 
 /// A foreign key.
+///
+/// ```
+#[doc = include_str!("../example.txt")]
+#[doc = include_str!("example.txt")]
+/// let catalog = Explorer::open(&Database::from(&*path))?.catalog()?;
+/// let reference = &catalog.tables[0].references[0];
+/// assert_eq!(reference.columns, ["shop"]);
+/// assert_eq!(catalog.tables[reference.table].name.name, "shops");
+/// assert_eq!(reference.to, ["id"]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reference {
     /// The columns that refer.
@@ -144,6 +221,16 @@ pub struct Reference {
 }
 
 /// A column.
+///
+/// ```
+#[doc = include_str!("../example.txt")]
+#[doc = include_str!("example.txt")]
+/// let catalog = Explorer::open(&Database::from(&*path))?.catalog()?;
+/// let amount = &catalog.tables[0].columns[2];
+/// assert_eq!((&*amount.name, amount.kind, amount.nullable), ("amount", Kind::Number, true));
+/// assert_eq!((amount.seen.decimals, amount.seen.range), (2, Some((-5.0, 19.99))));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Column {
     /// Its name.
@@ -159,6 +246,15 @@ pub struct Column {
 }
 
 /// What a column holds: by its type in PostgreSQL, by its sample in SQLite, whose types promise nothing.
+///
+/// ```
+#[doc = include_str!("../example.txt")]
+#[doc = include_str!("example.txt")]
+/// let catalog = Explorer::open(&Database::from(&*path))?.catalog()?;
+/// let kinds: Vec<Kind> = catalog.tables[0].columns.iter().map(|column| column.kind).collect();
+/// assert_eq!(kinds, [Kind::Integer, Kind::Text, Kind::Number], "its days are texts");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Whole numbers.
@@ -183,12 +279,34 @@ pub enum Kind {
 
 impl Kind {
     /// Whether values can be added up.
+    ///
+    /// ```
+    /// # use samovar_source::catalog::Kind;
+    /// assert!(Kind::Integer.is_number() && Kind::Money.is_number());
+    /// assert!(!Kind::Boolean.is_number() && !Kind::Day.is_number());
+    /// ```
     pub fn is_number(self) -> bool {
         matches!(self, Kind::Integer | Kind::Number | Kind::Money)
     }
 }
 
 /// A database that is being looked at.
+///
+/// ```
+#[doc = include_str!("../example.txt")]
+/// use samovar_source::catalog::{Explorer, Probe};
+/// use samovar_source::import::Database;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let path = shop()?;
+/// let mut explorer = Explorer::open(&Database::from(&*path))?;
+/// let catalog = explorer.catalog()?;
+/// let orders = &catalog.tables[0];
+/// let of_a_day = explorer.is_unique(&orders.name, &["shop".into(), "day".into()])?;
+/// assert_eq!(of_a_day, Some(true), "one line for each shop and day");
+/// # Ok(())
+/// # }
+/// ```
 pub struct Explorer(Box<dyn Reader>);
 
 impl Explorer {
@@ -196,6 +314,15 @@ impl Explorer {
     ///
     /// # Errors
     /// If it is not there or cannot be reached ([`SourceErrorKind::Unreachable`](crate::SourceErrorKind::Unreachable)).
+    ///
+    /// ```
+    /// # use std::path::Path;
+    /// # use samovar_source::SourceErrorKind;
+    /// # use samovar_source::catalog::Explorer;
+    /// # use samovar_source::import::Database;
+    /// let wrong = Explorer::open(&Database::from(Path::new("no-such.sqlite")));
+    /// assert_eq!(wrong.expect_err("it makes none").kind(), SourceErrorKind::Unreachable);
+    /// ```
     pub fn open(database: &Database) -> Result<Explorer, SourceError> {
         Ok(Explorer(match database {
             Database::Sqlite(path) => Box::new(sqlite::Sqlite::open(path)?),
@@ -207,6 +334,16 @@ impl Explorer {
     ///
     /// # Errors
     /// If the database fails.
+    ///
+    /// ```
+    #[doc = include_str!("../example.txt")]
+    #[doc = include_str!("example.txt")]
+    /// let catalog = Explorer::open(&Database::from(&*path))?.catalog()?;
+    /// let days = catalog.tables.iter().flat_map(|table| &table.columns);
+    /// let days = days.filter(|column| column.seen.form == Form::Days);
+    /// assert_eq!(days.map(|column| &*column.name).collect::<Vec<_>>(), ["day"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn catalog(&mut self) -> Result<Catalog, SourceError> {
         self.0.catalog()
     }

@@ -10,11 +10,34 @@ const SOUGHT: u64 = 500;
 const LINES: u64 = 1_000_000;
 
 /// Asks a database what a sample cannot show.
+///
+/// ```
+#[doc = include_str!("../example.txt")]
+#[doc = include_str!("example.txt")]
+/// use samovar_source::catalog::{Probe, TableName};
+///
+/// let mut explorer = Explorer::open(&Database::from(&*path))?;
+/// let table = |name: &str| TableName { schema: None, name: name.into() };
+/// let (orders, shops) = (table("orders"), table("shops"));
+/// assert_eq!(explorer.found((&orders, "shop"), (&shops, "id"))?, Some(1.0), "all are there");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub trait Probe {
     /// Whether no two rows of a table have the same values in these columns, NULL aside. `None`: not found out in time.
     ///
     /// # Errors
     /// If the database fails.
+    ///
+    /// ```
+    #[doc = include_str!("../example.txt")]
+    #[doc = include_str!("example.txt")]
+    /// # use samovar_source::catalog::{Probe, TableName};
+    /// let mut explorer = Explorer::open(&Database::from(&*path))?;
+    /// let orders = TableName { schema: None, name: "orders".into() };
+    /// assert_eq!(explorer.is_unique(&orders, &["shop".into()])?, Some(false), "7 has two lines");
+    /// assert_eq!(explorer.is_unique(&orders, &["shop".into(), "day".into()])?, Some(true));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     fn is_unique(
         &mut self,
         table: &TableName,
@@ -26,6 +49,17 @@ pub trait Probe {
     ///
     /// # Errors
     /// If the database fails.
+    ///
+    /// ```
+    #[doc = include_str!("../example.txt")]
+    #[doc = include_str!("example.txt")]
+    /// # use samovar_source::catalog::{Probe, TableName};
+    /// let mut explorer = Explorer::open(&Database::from(&*path))?;
+    /// let table = |name: &str| TableName { schema: None, name: name.into() };
+    /// let (orders, products) = (table("orders"), table("products"));
+    /// assert_eq!(explorer.found((&orders, "day"), (&products, "sku"))?, Some(0.0), "none");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     fn found(
         &mut self,
         from: (&TableName, &str),
@@ -36,10 +70,46 @@ pub trait Probe {
     ///
     /// # Errors
     /// If the database fails.
+    ///
+    /// ```
+    #[doc = include_str!("../example.txt")]
+    #[doc = include_str!("example.txt")]
+    /// use samovar_source::catalog::{Columns, Expression, Probe, Query, TableName};
+    ///
+    /// let own = |name: &str| (Expression::Column(0, name.into()), name.into());
+    /// let query = Query {
+    ///     from: TableName { schema: None, name: "orders".into() },
+    ///     joins: Vec::new(),
+    ///     columns: vec![own("shop"), own("day"), own("amount")],
+    /// };
+    /// // Were the amount the number of an order, and were it the shop:
+    /// let mut spanning = |order| {
+    ///     let (store, date) = ("shop", "day");
+    ///     let (kind, form, time_zone) = (Kind::Text, Form::Days, "UTC");
+    ///     let columns = Columns { order, store, date, kind, form, time_zone };
+    ///     Explorer::open(&Database::from(&*path))?.spans(&query, columns)
+    /// };
+    /// assert_eq!(spanning("amount")?.map(|found| (found.orders, found.spanning)), Some((3, 0)));
+    /// assert_eq!(spanning("shop")?.map(|found| (found.orders, found.spanning)), Some((2, 1)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     fn spans(&mut self, query: &Query, columns: Columns<'_>) -> Result<Option<Spans>, SourceError>;
 }
 
 /// Columns of a query, by the names it gives them.
+///
+/// ```
+/// # use samovar_source::catalog::{Columns, Form, Kind};
+/// let columns = Columns {
+///     order: "order_id",
+///     store: "shop",
+///     date: "day",
+///     kind: Kind::Text,
+///     form: Form::Days,
+///     time_zone: "Europe/Berlin",
+/// };
+/// assert!(!columns.kind.is_number());
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Columns<'a> {
     /// What is counted: orders.
@@ -57,6 +127,13 @@ pub struct Columns<'a> {
 }
 
 /// What was found out about orders.
+///
+/// ```
+/// # use samovar_source::catalog::Spans;
+/// let found = Spans { lines: 300, orders: 100, spanning: 0, all: true };
+/// assert!(found.all && found.spanning == 0, "an order is of one store and one day");
+/// assert_eq!(found.lines / found.orders, 3, "lines of an order");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Spans {
     /// Lines looked at.

@@ -4,6 +4,33 @@ use super::TableName;
 use super::name::{full, plain};
 
 /// A SELECT of one row for each row of a table.
+///
+/// ```
+/// use samovar_source::catalog::{Expression, Join, Query, TableName};
+///
+/// let table = |name: &str| TableName { schema: None, name: name.into() };
+/// let query = Query {
+///     from: table("orders"),
+///     joins: vec![Join {
+///         table: table("shops"),
+///         by: 0,
+///         columns: vec!["shop".into()],
+///         to: vec!["id".into()],
+///     }],
+///     columns: vec![
+///         (Expression::Column(1, "name".into()), "store".into()),
+///         (Expression::Column(0, "day".into()), "day".into()),
+///     ],
+/// };
+/// assert_eq!(
+///     query.text(),
+///     "SELECT
+///     shops.name AS store,
+///     orders.day
+/// FROM orders
+/// LEFT JOIN shops ON shops.id = orders.shop"
+/// );
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Query {
     /// The table.
@@ -16,6 +43,24 @@ pub struct Query {
 
 /// A row of another table that is looked up. It is an outer join, so that no row is lost, and rows are not multiplied
 /// where the columns [`Join::to`] tell the rows of the table apart.
+///
+/// ```
+/// # use samovar_source::catalog::{Expression, Join, Query, TableName};
+/// # let table = |name: &str| TableName { schema: None, name: name.into() };
+/// // The managers of the shops, which are looked up before them.
+/// let look_up = |name: &str, by, column: &str| Join {
+///     table: table(name),
+///     by,
+///     columns: vec![column.into()],
+///     to: vec!["id".into()],
+/// };
+/// let query = Query {
+///     from: table("orders"),
+///     joins: vec![look_up("shops", 0, "shop"), look_up("people", 1, "manager")],
+///     columns: vec![(Expression::Column(2, "name".into()), "manager".into())],
+/// };
+/// assert!(query.text().ends_with("LEFT JOIN people ON people.id = shops.manager"));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Join {
     /// The table.
@@ -29,6 +74,18 @@ pub struct Join {
 }
 
 /// What a column of a query is.
+///
+/// ```
+/// # use samovar_source::catalog::{Expression, Query, TableName};
+/// let column = |name: &str| Box::new(Expression::Column(0, name.into()));
+/// let net = Expression::Times(column("price"), Box::new(Expression::Rest(column("discount"))));
+/// let query = Query {
+///     from: TableName { schema: None, name: "orders".into() },
+///     joins: Vec::new(),
+///     columns: vec![(net, "net".into())],
+/// };
+/// assert!(query.text().contains("orders.price * (1 - orders.discount) AS net"));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Expression {
     /// A column of a table: 0 is the query's own, 1 the first join, …
@@ -69,6 +126,16 @@ impl Query {
     }
 
     /// The text, on several lines. SQLite and PostgreSQL both understand it.
+    ///
+    /// ```
+    /// # use samovar_source::catalog::{Expression, Query, TableName};
+    /// let query = Query {
+    ///     from: TableName { schema: Some("shop".into()), name: "Order".into() },
+    ///     joins: Vec::new(),
+    ///     columns: vec![(Expression::Column(0, "day".into()), "day".into())],
+    /// };
+    /// assert_eq!(query.text(), "SELECT\n    \"Order\".day\nFROM shop.\"Order\" AS \"Order\"");
+    /// ```
     pub fn text(&self) -> String {
         let aliases = self.aliases();
         let columns: Vec<String> = self
@@ -103,12 +170,25 @@ impl Query {
 
 impl Expression {
     /// As text.
+    ///
+    /// ```
+    /// # use samovar_source::catalog::Expression;
+    /// let shop = Expression::Column(0, "shop".into());
+    /// assert_eq!(shop.clone().as_text(), Expression::Text(Box::new(shop)));
+    /// ```
     #[must_use]
     pub fn as_text(self) -> Expression {
         Expression::Text(Box::new(self))
     }
 
     /// The tables whose columns it needs.
+    ///
+    /// ```
+    /// # use samovar_source::catalog::Expression;
+    /// let column = |table| Box::new(Expression::Column(table, "name".into()));
+    /// let name = Expression::Either(column(2), column(0));
+    /// assert_eq!(name.tables(), [2, 0]);
+    /// ```
     pub fn tables(&self) -> Vec<usize> {
         match self {
             Expression::Column(table, _) => vec![*table],
@@ -125,6 +205,13 @@ impl Expression {
     }
 
     /// The same of tables that stand elsewhere.
+    ///
+    /// ```
+    /// # use samovar_source::catalog::Expression;
+    /// let name = Expression::Column(1, "name".into()).as_text();
+    /// let moved = name.moved(&|table| table + 2); // two more tables stand before it
+    /// assert_eq!(moved.tables(), [3]);
+    /// ```
     #[must_use]
     pub fn moved(&self, to: &dyn Fn(usize) -> usize) -> Expression {
         let of = |inner: &Expression| Box::new(inner.moved(to));

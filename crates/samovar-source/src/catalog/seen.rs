@@ -13,6 +13,16 @@ const EXAMPLE_LENGTH: usize = 40;
 const MOST_DECIMALS: u8 = 6;
 
 /// What a sample of a column shows.
+///
+/// ```
+#[doc = include_str!("../example.txt")]
+#[doc = include_str!("example.txt")]
+/// let catalog = Explorer::open(&Database::from(&*path))?.catalog()?;
+/// let amount = &catalog.tables[0].columns[2].seen;
+/// assert_eq!((amount.rows, amount.distinct, amount.negative), (3, 3, 1));
+/// assert_eq!(amount.range, Some((-5.0, 19.99)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Seen {
     /// Rows looked at.
@@ -36,6 +46,16 @@ pub struct Seen {
 }
 
 /// How all values of a sample are written.
+///
+/// ```
+#[doc = include_str!("../example.txt")]
+#[doc = include_str!("example.txt")]
+/// let catalog = Explorer::open(&Database::from(&*path))?.catalog()?;
+/// let columns = catalog.tables[0].columns.iter();
+/// let forms: Vec<Form> = columns.map(|column| column.seen.form).collect();
+/// assert_eq!(forms, [Form::Numbers, Form::Days, Form::Numbers]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Form {
     /// There are none.

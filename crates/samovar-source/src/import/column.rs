@@ -61,6 +61,25 @@ impl FromStr for ColumnType {
 }
 
 /// How `01/02/2016` is read. Dates that begin with the year need no order.
+///
+/// ```
+/// use samovar_source::import::{DateOrder, ImportOptions, import_csv};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let file = folder.path().join("sales.csv");
+/// std::fs::write(&file, "day\n01/02/2016\n")?;
+/// let mut options = ImportOptions::new(&file, folder.path().join("shop.db"), "sales");
+/// assert!(import_csv(&options, &mut |_| ()).is_err(), "it must be told");
+/// options.date_orders = vec![(None, "dmy".parse()?)];
+/// assert_eq!(options.date_orders, [(None, DateOrder::DayFirst)]);
+/// import_csv(&options, &mut |_| ())?;
+/// # let db = rusqlite::Connection::open(folder.path().join("shop.db"))?;
+/// # let day: String = db.query_row("SELECT day FROM sales", [], |row| row.get(0))?;
+/// assert_eq!(day, "2016-02-01");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DateOrder {
     /// `mdy`: month, day, year, as in the United States.
@@ -91,6 +110,16 @@ impl FromStr for DateOrder {
 }
 
 /// What stands before the fraction of a number.
+///
+/// ```
+/// # use samovar_source::import::{DecimalMark, ImportOptions, UnknownWord};
+/// # fn main() -> Result<(), UnknownWord> {
+/// let mut options = ImportOptions::new("sales.csv", "shop.db", "sales");
+/// options.decimal_marks = vec![(Some("sale".into()), "comma".parse()?)];
+/// assert_eq!(options.decimal_marks[0].1, DecimalMark::Comma);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DecimalMark {
     /// `point`: `1,234.56`
@@ -130,6 +159,12 @@ pub(super) struct Format {
 }
 
 /// A word that names none of what may be named there; its message lists the allowed ones.
+///
+/// ```
+/// # use samovar_source::import::ColumnType;
+/// let wrong = "number".parse::<ColumnType>().expect_err("there is no such type");
+/// assert!(wrong.to_string().contains("integer, real, text, date, money"), "{wrong}");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnknownWord {
     pub(super) allowed: &'static str,

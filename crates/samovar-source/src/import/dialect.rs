@@ -13,6 +13,18 @@ use super::input::{Input, unreadable};
 use super::record::{Fields, Rows};
 
 /// What stands between two fields.
+///
+/// ```
+/// # use samovar_source::import::{Delimiter, ImportOptions, preview_csv};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let file = folder.path().join("sales.csv");
+/// std::fs::write(&file, "store;sale\n7;4,50\n8;1,00\n")?;
+/// let options = ImportOptions::new(&file, folder.path().join("shop.db"), "sales");
+/// assert_eq!(preview_csv(&options, &mut |_| ())?.delimiter, Delimiter::Semicolon);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Delimiter {
     /// `,`

@@ -16,6 +16,19 @@ use super::column::UnknownWord;
 use super::find::few;
 
 /// How the text of a file is encoded.
+///
+/// ```
+/// # use samovar_source::import::{Encoding, ImportOptions, preview_csv};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let file = folder.path().join("sales.csv");
+/// let text = b"\xff\xfes\0a\0l\0e\0\n\x007\0\n\0"; // with a byte-order mark
+/// std::fs::write(&file, text)?;
+/// let options = ImportOptions::new(&file, folder.path().join("shop.db"), "sales");
+/// assert_eq!(preview_csv(&options, &mut |_| ())?.encoding, Encoding::Utf16Le);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Encoding {
     /// `utf-8`, with or without a byte-order mark.

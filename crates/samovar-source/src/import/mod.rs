@@ -73,6 +73,26 @@ use value::Value;
 /// [`ErrorKind::Source`]: samovar_core::ErrorKind::Source
 /// [`ErrorKind::Held`]: samovar_core::ErrorKind::Held
 /// [`ErrorKind::Storage`]: samovar_core::ErrorKind::Storage
+///
+/// ```
+/// use samovar_source::import::{ColumnType, ImportOptions, import_csv};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let file = folder.path().join("sales.csv");
+/// std::fs::write(&file, "store,day,sale\n7,2026-02-03,4.50\n7,2026-02-04\n8,2026-02-03,1\n")?;
+/// let options = ImportOptions {
+///     key: vec!["store".into(), "day".into()],
+///     ..ImportOptions::new(&file, folder.path().join("shop.db"), "sales")
+/// };
+/// let report = import_csv(&options, &mut |_| ())?;
+/// assert_eq!((report.rows, report.rejected), (2, 1), "one row lacks a field");
+/// assert_eq!(report.columns[2], ("sale".to_string(), ColumnType::Real));
+/// let again = import_csv(&options, &mut |_| ())?;
+/// assert_eq!((again.rows, again.already_there), (0, 2), "by its key");
+/// # Ok(())
+/// # }
+/// ```
 pub fn import_csv(
     options: &ImportOptions,
     progress: &mut dyn FnMut(ImportProgress),
@@ -122,6 +142,21 @@ pub fn import_csv(
 /// # Errors
 /// As [`import_csv`], where the file cannot even be looked at. What is wrong with its columns is told in the
 /// preview.
+///
+/// ```
+/// use samovar_source::import::{ColumnType, ImportOptions, preview_csv};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let (file, database) = (folder.path().join("sales.csv"), folder.path().join("shop.db"));
+/// std::fs::write(&file, "store,sale\n0012,4.50\n0013,1\n")?;
+/// let preview = preview_csv(&ImportOptions::new(&file, &database, "sales"), &mut |_| ())?;
+/// assert!(preview.creates && preview.problem.is_none() && !database.exists());
+/// let store = &preview.columns[0];
+/// assert_eq!(store.kind, Some(ColumnType::Text), "{}", store.why);
+/// # Ok(())
+/// # }
+/// ```
 pub fn preview_csv(
     options: &ImportOptions,
     progress: &mut dyn FnMut(ImportProgress),

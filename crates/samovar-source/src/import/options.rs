@@ -49,6 +49,25 @@ impl From<&Path> for Database {
 }
 
 /// What to import, where to, and how.
+///
+/// ```
+/// use samovar_source::import::{ColumnType, ImportOptions, import_csv};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let file = folder.path().join("sales.csv");
+/// std::fs::write(&file, "store,sale\n7,4.50\n8,free\n")?;
+/// let options = ImportOptions {
+///     types: vec![("store".into(), ColumnType::Text), ("sale".into(), ColumnType::Real)],
+///     indexes: vec![vec!["store".into()]],
+///     max_rejects: 0,
+///     ..ImportOptions::new(&file, folder.path().join("shop.db"), "sales")
+/// };
+/// let wrong = import_csv(&options, &mut |_| ()).expect_err("one row is one too many");
+/// assert!(wrong.to_string().contains("the table is unchanged"), "{wrong}");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct ImportOptions {
     /// The file, plain or compressed by gzip or zstd (told by its content), with a header row; `-` is
@@ -90,6 +109,13 @@ impl ImportOptions {
 
     /// An import with all else left to what the data show: up to 100 rejects, 5 s of patience. `database` is a
     /// path, or the address of a PostgreSQL database, see [`Database`].
+    ///
+    /// ```
+    /// # use samovar_source::import::{Database, ImportOptions};
+    /// let options = ImportOptions::new("sales.csv.gz", "shop.db", "sales");
+    /// assert_eq!(options.database, Database::Sqlite("shop.db".into()));
+    /// assert_eq!(options.max_rejects, ImportOptions::DEFAULT_MAX_REJECTS);
+    /// ```
     pub fn new(
         file: impl Into<PathBuf>,
         database: impl Into<PathBuf>,
@@ -159,6 +185,21 @@ fn same_file(a: &Path, b: &Path) -> bool {
 }
 
 /// What is under way.
+///
+/// ```
+/// # use samovar_source::import::{ImportOptions, ImportPhase, import_csv};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let file = folder.path().join("sales.csv");
+/// # std::fs::write(&file, "store,sale\n7,4.50\n")?;
+/// # let options = ImportOptions::new(&file, folder.path().join("shop.db"), "sales");
+/// let mut phases = Vec::new();
+/// import_csv(&options, &mut |progress| phases.push(progress.phase))?;
+/// phases.dedup();
+/// assert_eq!(phases, [ImportPhase::FindingTypes, ImportPhase::Writing]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ImportPhase {
     /// What can be read only once is being copied to a temporary file.
@@ -170,6 +211,20 @@ pub enum ImportPhase {
 }
 
 /// How far an import is.
+///
+/// ```
+/// # use samovar_source::import::{ImportOptions, ImportProgress, import_csv};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let file = folder.path().join("sales.csv");
+/// # std::fs::write(&file, "store,sale\n7,4.50\n")?;
+/// # let options = ImportOptions::new(&file, folder.path().join("shop.db"), "sales");
+/// let mut last = None;
+/// import_csv(&options, &mut |progress: ImportProgress| last = Some(progress))?;
+/// assert!(last.is_some_and(|last| last.bytes == last.total_bytes && last.rows == 1));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct ImportProgress {
     /// What is under way.
@@ -183,6 +238,21 @@ pub struct ImportProgress {
 }
 
 /// What an import did.
+///
+/// ```
+/// # use samovar_source::import::{Delimiter, Encoding, ImportOptions, import_csv};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let file = folder.path().join("sales.csv");
+/// std::fs::write(&file, "store,sale\n7,4.50\n8\n")?;
+/// let options = ImportOptions::new(&file, folder.path().join("shop.db"), "sales");
+/// let report = import_csv(&options, &mut |_| ())?;
+/// assert_eq!((report.encoding, report.delimiter), (Encoding::Utf8, Delimiter::Comma));
+/// assert_eq!((report.created, report.rows, report.rejected), (true, 1, 1));
+/// assert_eq!(report.rejects, Some(folder.path().join("sales.rejects.csv")));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct ImportReport {
     /// Rows written to the table.
@@ -206,6 +276,21 @@ pub struct ImportReport {
 }
 
 /// What an import would do, as far as the file and the names in the table tell.
+///
+/// ```
+/// # use samovar_source::import::{ImportOptions, preview_csv};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let file = folder.path().join("sales.csv");
+/// std::fs::write(&file, "store,day\n7,01/02/2016\n8\n")?;
+/// let options = ImportOptions::new(&file, folder.path().join("shop.db"), "sales");
+/// let preview = preview_csv(&options, &mut |_| ())?;
+/// assert_eq!((preview.rows, preview.rejected), (2, 1));
+/// assert!(preview.first_rejects[0].starts_with("line 3: "));
+/// assert!(preview.problem.is_some(), "month or day first?");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct ImportPreview {
     /// How the file is read.
@@ -228,6 +313,20 @@ pub struct ImportPreview {
 }
 
 /// A column as it would be read.
+///
+/// ```
+/// # use samovar_source::import::{ColumnType, ImportOptions, preview_csv};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let file = folder.path().join("sales.csv");
+/// std::fs::write(&file, "sale\n4.50\n1\n4.50\n")?;
+/// let options = ImportOptions::new(&file, folder.path().join("shop.db"), "sales");
+/// let sale = &preview_csv(&options, &mut |_| ())?.columns[0];
+/// assert_eq!((sale.kind, sale.declared.as_deref()), (Some(ColumnType::Real), Some("REAL")));
+/// assert_eq!(sale.examples, ["4.50", "1"]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct ColumnPreview {
     /// Its name.

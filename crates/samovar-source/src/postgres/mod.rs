@@ -130,6 +130,16 @@ impl PostgresSource {
     /// If the server cannot be reached or refuses ([`SourceErrorKind::Unreachable`](crate::SourceErrorKind::Unreachable); the message names host, port,
     /// user and database, never the password), or the query or a column is not there or not readable
     /// ([`SourceErrorKind::Schema`](crate::SourceErrorKind::Schema)).
+    ///
+    /// ```
+    #[doc = include_str!("../example.txt")]
+    /// # use samovar_source::{Limits, PostgresOptions, PostgresSource, SourceErrorKind};
+    /// let options = PostgresOptions::new("postgres://reader:secret@127.0.0.1:1/shop");
+    /// let wrong = PostgresSource::connect(&options, dataset(), Limits::default());
+    /// let wrong = wrong.map(drop).expect_err("nobody listens there");
+    /// assert_eq!(wrong.kind(), SourceErrorKind::Unreachable);
+    /// assert!(wrong.to_string().contains("user reader") && !wrong.to_string().contains("secret"));
+    /// ```
     pub fn connect(
         options: &PostgresOptions,
         dataset: Dataset,

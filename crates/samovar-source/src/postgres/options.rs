@@ -56,6 +56,13 @@ pub struct PostgresOptions {
 
 impl PostgresOptions {
     /// The server at an address, with the system's authorities trusted.
+    ///
+    /// ```
+    /// # use samovar_source::PostgresOptions;
+    /// let options = PostgresOptions::new("host=db.example user=reader dbname=shop");
+    /// assert_eq!(options.place().as_deref(), Some("db.example:5432/shop"));
+    /// assert!(options.ca_file.is_none());
+    /// ```
     pub fn new(url: impl Into<String>) -> Self {
         PostgresOptions { url: url.into(), ca_file: None }
     }

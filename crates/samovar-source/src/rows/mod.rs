@@ -69,6 +69,19 @@ pub(crate) use text::{Short, numbered};
 pub(crate) use value::Column;
 
 /// How many rows a key has.
+///
+/// ```
+#[doc = include_str!("../example.txt")]
+#[doc = include_str!("example.txt")]
+/// // `orders` has two rows of shop 7.
+/// let sql = "SELECT amount FROM orders WHERE shop = :key ORDER BY day";
+/// let amounts = |rows| database.loader("amounts", &LoadSql::new(sql, rows));
+/// let many = block_on(amounts(Rows::Many)?.load_one("7"))?;
+/// assert_eq!(many, Some(json!([{"amount": 19.99}, {"amount": -5.0}])));
+/// let wrong = block_on(amounts(Rows::One)?.load_one("7")).expect_err("there is a second one");
+/// assert_eq!(wrong.kind(), SourceErrorKind::TooManyRows);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Rows {
     /// One or none: an object. A second one is an error.
@@ -79,6 +92,20 @@ pub enum Rows {
 }
 
 /// How the rows of a key are read.
+///
+/// ```
+#[doc = include_str!("../example.txt")]
+#[doc = include_str!("example.txt")]
+/// let load = LoadSql {
+///     sql: "SELECT amount FROM orders WHERE shop = :shop AND day = :day".into(),
+///     rows: Rows::One,
+///     key: Some("{shop:integer}:{day}".into()),
+/// };
+/// let amounts = database.loader("amounts", &load)?;
+/// assert_eq!(block_on(amounts.load_one("7:2026-02-03"))?, Some(json!({"amount": 19.99})));
+/// assert_eq!(block_on(amounts.load_one("seven:2026-02-03"))?, None, "no key has this form");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct LoadSql {
     /// A SELECT with the parameter `:key`, and the parts of [`LoadSql::key`].
@@ -92,12 +119,40 @@ pub struct LoadSql {
 
 impl LoadSql {
     /// With keys of one part.
+    ///
+    /// ```
+    /// # use samovar_source::rows::{LoadSql, Rows};
+    /// let load = LoadSql::new("SELECT name FROM products WHERE sku = :key", Rows::One);
+    /// assert_eq!((load.rows, load.key), (Rows::One, None));
+    /// ```
     pub fn new(sql: impl Into<String>, rows: Rows) -> LoadSql {
         LoadSql { sql: sql.into(), rows, key: None }
     }
 }
 
 /// How the row of a key is written.
+///
+/// ```
+#[doc = include_str!("../example.txt")]
+#[doc = include_str!("example.txt")]
+/// let write = WriteSql {
+///     upsert: "UPDATE products SET price = :price WHERE sku = :key".into(),
+///     delete: Some("DELETE FROM products WHERE sku = :key".into()),
+///     key: None,
+///     remember: true,
+/// };
+/// let products = database.writer("products", &write)?;
+/// let put = |number, key: &str, value: Option<serde_json::Value>| Write {
+///     id: WriteId { node: 1, number },
+///     key: key.into(),
+///     value: value.map(Into::into),
+/// };
+/// let price = || Some(json!({"price": 5}));
+/// let done = block_on(products.write(&[put(1, "T-1", price()), put(2, "T-2", price())]));
+/// assert!(done[0].is_ok() && done[1].is_err(), "there is no T-2 to be updated");
+/// assert!(block_on(products.write(&[put(3, "T-1", None)]))[0].is_ok());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WriteSql {
     /// An INSERT, UPDATE or MERGE that makes the row what the value says: with `:key`, the parts of [`WriteSql::key`], and
@@ -114,12 +169,30 @@ pub struct WriteSql {
 
 impl WriteSql {
     /// With keys of one part, no deletion, and remembered.
+    ///
+    /// ```
+    /// # use samovar_source::rows::WriteSql;
+    /// let write = WriteSql::new("UPDATE products SET price = :price WHERE sku = :key");
+    /// assert_eq!((write.delete, write.remember), (None, true));
+    /// ```
     pub fn new(upsert: impl Into<String>) -> WriteSql {
         WriteSql { upsert: upsert.into(), delete: None, key: None, remember: true }
     }
 }
 
 /// What rows by key may cost.
+///
+/// ```
+#[doc = include_str!("../example.txt")]
+#[doc = include_str!("example.txt")]
+/// let options = RowOptions { max_rows: 1, ..RowOptions::default() };
+/// let database = RowDatabase::sqlite(&path, options)?;
+/// let sql = "SELECT amount FROM orders WHERE shop = :key";
+/// let orders = database.loader("orders", &LoadSql::new(sql, Rows::Many))?;
+/// let wrong = block_on(orders.load_one("7")).expect_err("it has two");
+/// assert_eq!(wrong.kind(), SourceErrorKind::TooManyRows);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RowOptions {
     /// Connections that read, and as many that write; those are opened by the first write.
@@ -179,6 +252,17 @@ pub(crate) trait Backend: Send + Sync + 'static {
 
 /// A database whose rows are read and written by key: a SQLite file or a PostgreSQL server, with a few connections that
 /// all its loaders and writers share. Cheap to clone.
+///
+/// ```
+#[doc = include_str!("../example.txt")]
+#[doc = include_str!("example.txt")]
+/// let database = RowDatabase::sqlite(&path, RowOptions::default())?;
+/// database.script("INSERT INTO products VALUES ('C-1', 'Cup', 7)")?;
+/// let sql = "SELECT name FROM products WHERE sku = :key";
+/// let names = database.loader("names", &LoadSql::new(sql, Rows::One))?;
+/// assert_eq!(block_on(names.load_one("C-1"))?, Some(json!({"name": "Cup"})));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone)]
 pub struct RowDatabase {
     backend: Arc<dyn Backend>,
@@ -191,6 +275,14 @@ impl RowDatabase {
     ///
     /// # Errors
     /// If it cannot be opened ([`SourceErrorKind::Unreachable`]).
+    ///
+    /// ```
+    /// # use std::path::Path;
+    /// # use samovar_source::SourceErrorKind;
+    /// # use samovar_source::rows::{RowDatabase, RowOptions};
+    /// let wrong = RowDatabase::sqlite(Path::new("no-such.sqlite"), RowOptions::default());
+    /// assert_eq!(wrong.expect_err("it makes none").kind(), SourceErrorKind::Unreachable);
+    /// ```
     pub fn sqlite(path: &Path, options: RowOptions) -> Result<RowDatabase, SourceError> {
         let backend = Arc::new(SqliteRows::open(path, options, clock())?);
         Ok(RowDatabase { backend, options })
@@ -200,6 +292,18 @@ impl RowDatabase {
     ///
     /// # Errors
     /// If the address cannot be read ([`SourceErrorKind::Unreachable`]).
+    ///
+    /// ```
+    /// # use samovar_source::rows::{RowDatabase, RowOptions};
+    /// # use samovar_source::{PostgresOptions, SourceError, SourceErrorKind};
+    /// # fn main() -> Result<(), SourceError> {
+    /// let server = PostgresOptions::new("postgres://ann@127.0.0.1:1/shop");
+    /// let database = RowDatabase::postgres(&server, RowOptions::default())?;
+    /// let wrong = database.reach().expect_err("nobody listens there");
+    /// assert_eq!(wrong.kind(), SourceErrorKind::Unreachable);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn postgres(
         server: &PostgresOptions,
         options: RowOptions,
@@ -215,6 +319,16 @@ impl RowDatabase {
     /// If the database cannot be reached ([`SourceErrorKind::Unreachable`]), or the statement is not one that reads, takes
     /// what a key does not have, or names what is not there ([`SourceErrorKind::Schema`]): the message begins with the
     /// field, such as `caches.product_info.load.sql`.
+    ///
+    /// ```
+    #[doc = include_str!("../example.txt")]
+    #[doc = include_str!("example.txt")]
+    /// let load = LoadSql::new("SELECT name FROM product WHERE sku = :key", Rows::One);
+    /// let wrong = database.loader("names", &load).expect_err("the table is products");
+    /// assert_eq!(wrong.kind(), SourceErrorKind::Schema);
+    /// assert!(wrong.to_string().starts_with("caches.names.load.sql: "), "{wrong}");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn loader(&self, cache: &str, load: &LoadSql) -> Result<SqlLoader, SourceError> {
         let plan = self.backend.check_load(LoadPlan::of(cache, load)?)?;
         Ok(SqlLoader {
@@ -230,6 +344,15 @@ impl RowDatabase {
     /// # Errors
     /// As [`RowDatabase::loader`]; the fields are such as `caches.product_info.write.upsert`. Also if the table
     /// `samovar_writes` is not there and cannot be made.
+    ///
+    /// ```
+    #[doc = include_str!("../example.txt")]
+    #[doc = include_str!("example.txt")]
+    /// let write = WriteSql::new("UPDATE products SET price = :price");
+    /// let wrong = database.writer("products", &write).expect_err("it would write all rows");
+    /// assert!(wrong.to_string().contains("does not look at the key"), "{wrong}");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn writer(&self, cache: &str, write: &WriteSql) -> Result<SqlWriter, SourceError> {
         let plan = self.backend.check_write(WritePlan::of(cache, write)?)?;
         Ok(SqlWriter {
@@ -244,6 +367,14 @@ impl RowDatabase {
     ///
     /// # Errors
     /// If it does not ([`SourceErrorKind::Unreachable`]).
+    ///
+    /// ```
+    #[doc = include_str!("../example.txt")]
+    #[doc = include_str!("example.txt")]
+    /// let database = RowDatabase::sqlite(&path, RowOptions::default())?;
+    /// assert!(database.reach().is_ok());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn reach(&self) -> Result<(), SourceError> {
         self.backend.reach()
     }
@@ -253,6 +384,15 @@ impl RowDatabase {
     ///
     /// # Errors
     /// What the database says; then nothing of it was done.
+    ///
+    /// ```
+    #[doc = include_str!("../example.txt")]
+    #[doc = include_str!("example.txt")]
+    /// let script = "CREATE TABLE visits (day TEXT); INSERT INTO visits VALUES ('2026-02-03', 1)";
+    /// assert!(database.script(script).is_err(), "it has one column");
+    /// database.script("CREATE TABLE visits (day TEXT)")?; // nothing is left of the first try
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn script(&self, text: &str) -> Result<(), SourceError> {
         self.backend.script(text)
     }
@@ -274,6 +414,17 @@ fn clock() -> Arc<dyn Clock> {
 }
 
 /// Reads the rows of keys as JSON. Cheap to clone; made by [`RowDatabase::loader`].
+///
+/// ```
+#[doc = include_str!("../example.txt")]
+#[doc = include_str!("example.txt")]
+/// let sql = "SELECT name, price FROM products WHERE sku = :key";
+/// let products: SqlLoader = database.loader("products", &LoadSql::new(sql, Rows::One))?;
+/// let tea = block_on(products.load_one("T-1"))?;
+/// assert_eq!(tea, Some(json!({"name": "Tea", "price": 4.5})));
+/// assert_eq!(block_on(products.load_one("' OR '1' = '1"))?, None, "a key is bound as it is");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone)]
 pub struct SqlLoader {
     backend: Arc<dyn Backend>,
@@ -291,6 +442,16 @@ impl SqlLoader {
     ///
     /// # Errors
     /// If nothing can be read: too late ([`SourceErrorKind::Timeout`]), a lost connection ([`SourceErrorKind::Lost`]).
+    ///
+    /// ```
+    #[doc = include_str!("../example.txt")]
+    #[doc = include_str!("example.txt")]
+    /// let sql = "SELECT name FROM products WHERE sku = :key";
+    /// let names = database.loader("names", &LoadSql::new(sql, Rows::One))?;
+    /// let found = block_on(names.load(&["T-2".into(), "T-1".into()]))?;
+    /// assert!(matches!(&found[..], [Ok(None), Ok(Some(tea))] if *tea == json!({"name": "Tea"})));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn load(
         &self,
         keys: &[Arc<str>],
@@ -317,6 +478,19 @@ impl SqlLoader {
     ///
     /// # Errors
     /// As [`SqlLoader::load`], and the key's own.
+    ///
+    /// ```
+    #[doc = include_str!("../example.txt")]
+    #[doc = include_str!("example.txt")]
+    /// let sql = "SELECT name FROM products WHERE sku = :key";
+    /// let names = database.loader("names", &LoadSql::new(sql, Rows::One))?;
+    /// # futures_executor::block_on(async {
+    /// assert_eq!(names.load_one("T-1").await?, Some(json!({"name": "Tea"})));
+    /// assert_eq!(names.load_one("T-2").await?, None);
+    /// # Ok::<(), samovar_source::SourceError>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn load_one(&self, key: &str) -> Result<Option<Value>, SourceError> {
         let mut found = self.load(&[key.into()]).await?;
         found.pop().unwrap_or(Ok(None))
@@ -346,6 +520,25 @@ impl fmt::Debug for SqlLoader {
 /// [`Fate::Unknown`].
 ///
 /// A write that was begun goes on if its caller goes away.
+///
+/// ```
+#[doc = include_str!("../example.txt")]
+#[doc = include_str!("example.txt")]
+/// // The table has a rule: CHECK (price >= 0).
+/// let products = database.writer(
+///     "products",
+///     &WriteSql::new("INSERT INTO products VALUES (:key, :name, :price)"),
+/// )?;
+/// let product = |number, key: &str, price: f64| Write {
+///     id: WriteId { node: 1, number },
+///     key: key.into(),
+///     value: Some(json!({"name": "Cup", "price": price}).into()),
+/// };
+/// let outcomes = block_on(products.write(&[product(1, "C-1", -7.0), product(2, "C-2", 7.0)]));
+/// assert_eq!(outcomes[0].as_ref().map_err(|wrong| wrong.fate), Err(Fate::Refused));
+/// assert!(outcomes[1].is_ok());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone)]
 pub struct SqlWriter {
     backend: Arc<dyn Backend>,
@@ -357,6 +550,20 @@ pub struct SqlWriter {
 
 impl SqlWriter {
     /// The same, for writes that were begun so long ago, and waited for something else: that counts towards the deadline.
+    ///
+    /// ```
+    #[doc = include_str!("../example.txt")]
+    #[doc = include_str!("example.txt")]
+    /// # use std::time::Duration;
+    /// let sql = "UPDATE products SET price = :price WHERE sku = :key";
+    /// let products = database.writer("products", &WriteSql::new(sql))?;
+    /// let id = WriteId { node: 1, number: 1 };
+    /// let dearer = [Write { id, key: "T-1".into(), value: Some(json!({"price": 5}).into()) }];
+    /// let late = products.after(products.deadline()); // all of it was spent on waiting
+    /// let outcome = block_on(late.write(&dearer)).remove(0);
+    /// assert_eq!(outcome.map_err(|wrong| wrong.fate), Err(Fate::NotWritten));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn after(&self, waited: Duration) -> SqlWriter {
         SqlWriter { waited: self.waited.saturating_add(waited), ..self.clone() }
@@ -366,6 +573,22 @@ impl SqlWriter {
     /// value, or `None` for a deletion. It begins at once.
     ///
     /// Numbers are bound as they are spelt where the value is JSON text, as a [`serde_json::value::RawValue`] is.
+    ///
+    /// ```
+    #[doc = include_str!("../example.txt")]
+    #[doc = include_str!("example.txt")]
+    /// #[derive(serde::Serialize)]
+    /// struct Product {
+    ///     price: f64,
+    /// }
+    ///
+    /// let sql = "UPDATE products SET price = :price WHERE sku = :key";
+    /// let products = database.writer("products", &WriteSql::new(sql))?;
+    /// let id = WriteId { node: 1, number: 1 };
+    /// let writes = [(id, &"T-1".into(), Some(&Product { price: 5.0 }))];
+    /// assert!(block_on(products.write_values(writes))[0].is_ok());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn write_values<'v, T: Serialize + ?Sized + 'v>(
         &self,
         writes: impl IntoIterator<Item = (WriteId, &'v Arc<str>, Option<&'v T>)>,

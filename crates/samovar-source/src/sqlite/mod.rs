@@ -91,6 +91,18 @@ impl SqliteSource {
     /// # Errors
     /// If the file is not there or no database ([`SourceErrorKind::Unreachable`]), or the query or a column is
     /// not there ([`SourceErrorKind::Schema`]; the message lists what is).
+    ///
+    /// ```
+    #[doc = include_str!("../example.txt")]
+    /// # use samovar_source::{Dataset, Limits, SourceErrorKind, SqliteSource};
+    /// # let path = shop()?;
+    /// let dataset = Dataset { date: "date".into(), ..dataset() };
+    /// let wrong = SqliteSource::open(&path, dataset, Limits::default());
+    /// let wrong = wrong.map(drop).expect_err("the column is called day");
+    /// assert_eq!(wrong.kind(), SourceErrorKind::Schema);
+    /// assert!(wrong.to_string().contains("shop, day, amount"), "{wrong}");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn open(
         path: &Path,
         dataset: Dataset,
