@@ -5,6 +5,39 @@
 //! something; what differs by request stands in headers. Whatever changes state passes a guard: the bearer
 //! token, or loopback where none is set. Whatever tells figures passes another, where a read token is set; where none
 //! is, a server on loopback answers to its own names alone.
+//!
+//! A server by its configuration:
+//!
+//! ```
+#![doc = include_str!("example.txt")]
+//! use std::net::SocketAddr;
+//!
+//! use samovar::Samovar;
+//! use samovar_server::{App, Labels, Settings, Tokens, router};
+//!
+//! # tokio::runtime::Runtime::new()?.block_on(async {
+//! # let shop = shop()?;
+//! # let (text, folder, stop) = (CONFIG, shop.path(), std::future::ready(()));
+//! let settings = Settings::parse(text, folder).map_err(|problems| problems[0].to_string())?;
+//! let tokens = Tokens { change: settings.token.clone(), read: settings.read_token.clone() };
+//! let app = App::new(Labels::from(&settings), tokens);
+//! if settings.listen.ip().is_loopback() {
+//!     app.known_as(settings.allowed_hosts.clone());
+//! }
+//!
+//! let samovar = Samovar::open(settings.tiers()).await?;
+//! let caches = settings.caches(&samovar, |away| eprintln!("{away}"));
+//! let engine = settings.engine(samovar, |away| eprintln!("{away}"))?;
+//! engine.warm().await?;
+//! app.ready(engine, caches.map_err(|wrong| wrong[0].clone())?);
+//!
+//! let listener = tokio::net::TcpListener::bind(settings.listen).await?;
+//! let doors = router(app).into_make_service_with_connect_info::<SocketAddr>();
+//! axum::serve(listener, doors).with_graceful_shutdown(stop).await?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod api;
 mod app;
@@ -45,6 +78,24 @@ const MAX_BODY: usize = 2 << 20;
 
 /// All doors. Serve it with `into_make_service_with_connect_info::<SocketAddr>()`: the guards ask where a request
 /// comes from.
+///
+/// ```
+#[doc = include_str!("example.txt")]
+/// # use samovar_server::{App, Labels, Settings, Tokens, router};
+/// # tokio::runtime::Runtime::new()?.block_on(async {
+/// # let folder = shop()?;
+/// # let settings = settings(&folder)?;
+/// let app = App::new(Labels::from(&settings), Tokens::default());
+/// // `get` asks a router for what stands under a path.
+/// let (status, _) = get(router(app.clone()), "/healthz").await?;
+/// assert_eq!(status, 200, "the process answers");
+/// let (status, _) = get(router(app.clone()), "/readyz").await?;
+/// assert_eq!(status, 503, "there is no engine yet");
+/// assert_eq!(get(router(app), "/api/nowhere").await?.0, 404);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn router(app: App) -> Router {
     let guarded = |who, door: MethodRouter<App>| match who {
         Who::Everybody => door,

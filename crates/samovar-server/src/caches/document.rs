@@ -12,6 +12,12 @@ use serde_json::Value as Json;
 use serde_json::value::RawValue;
 
 /// A JSON document, byte for byte: so no digit of a number is lost, and what is read need not be written anew.
+///
+/// ```
+/// # use samovar_server::Document;
+/// let tea = Document::from(&serde_json::json!({"name": "Tea"}));
+/// assert_eq!(format!("{tea:?}"), r#"{"name":"Tea"}"#);
+/// ```
 #[derive(Clone)]
 pub struct Document(Encoded);
 
@@ -36,6 +42,13 @@ impl Document {
     }
 
     /// Its bytes.
+    ///
+    /// ```
+    /// # use samovar_server::Document;
+    /// let price = Document::read("4.990")?;
+    /// assert_eq!(&price.bytes()[..], b"4.990", "no digit is lost");
+    /// # Ok::<(), serde_json::Error>(())
+    /// ```
     pub fn bytes(&self) -> &Bytes {
         &self.0.bytes
     }

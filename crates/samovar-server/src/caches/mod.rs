@@ -26,6 +26,21 @@ use crate::error::Refusal;
 use crate::settings::CacheSettings;
 
 /// Loads documents of one cache by their keys: one for each key that has one.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use samovar::Loaded;
+/// # use samovar_server::{Document, Loader};
+/// let names: Loader = Arc::new(|keys| {
+///     Box::pin(async move {
+///         let name = |key: &Arc<str>| Document::from(&serde_json::json!({"name": &**key}));
+///         Ok(keys.iter().map(|key| (key.clone(), Loaded::from(name(key)))).collect())
+///     })
+/// });
+/// let found = futures_executor::block_on(names(vec!["tea".into(), "cup".into()]))?;
+/// assert_eq!(found.len(), 2);
+/// # Ok::<(), samovar_core::Error>(())
+/// ```
 pub type Loader = Arc<
     dyn Fn(Vec<Arc<str>>) -> BoxFuture<'static, Result<Vec<(Arc<str>, Loaded<Document>)>, Error>>
         + Send
@@ -33,6 +48,37 @@ pub type Loader = Arc<
 >;
 
 /// The named caches of a server. Cheap to clone.
+///
+/// Of a program with loaders of its own, in place of [`Settings::caches`](crate::Settings::caches):
+///
+/// ```
+#[doc = include_str!("../example.txt")]
+/// use std::sync::Arc;
+///
+/// use samovar::{Loaded, Samovar};
+/// use samovar_server::{App, Backing, Caches, Document, Labels, Loader, Tokens, router};
+///
+/// # tokio::runtime::Runtime::new()?.block_on(async {
+/// # let folder = shop()?;
+/// # let settings = settings(&folder)?;
+/// let loader: Loader = Arc::new(|keys| {
+///     Box::pin(async move {
+///         let length = |key: &Arc<str>| Loaded::from(Document::from(&key.len().into()));
+///         Ok(keys.iter().map(|key| (key.clone(), length(key))).collect())
+///     })
+/// });
+/// let samovar = Samovar::open(samovar::Settings::default()).await?;
+/// let caches = Caches::open(&samovar, &settings.caches, |cache| match &*cache.policy.name {
+///     "product_info" => loader.clone().into(),
+///     _ => Backing::default(),
+/// });
+/// let app = App::new(Labels::from(&settings), Tokens::default());
+/// app.ready(settings.engine(samovar, |_| ())?, caches);
+/// assert_eq!(get(router(app), "/api/cache/product_info/tea").await?, (200, "3".to_string()));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Default)]
 pub struct Caches(Arc<BTreeMap<Arc<str>, Named>>);
 
@@ -47,6 +93,14 @@ pub(crate) struct Named {
 }
 
 /// What a cache has beside its entries.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use samovar_server::{Backing, Loader};
+/// let nothing: Loader = Arc::new(|_| Box::pin(async { Ok(Vec::new()) }));
+/// let reads = Backing::from(nothing);
+/// assert!(reads.loader.is_some() && reads.writer.is_none());
+/// ```
 #[derive(Default)]
 pub struct Backing {
     /// Loads what is not there, with the tags that it bears: [`CacheSettings::tags`] are for what is put.
@@ -63,6 +117,21 @@ impl From<Loader> for Backing {
 
 impl Caches {
     /// The caches that a configuration names, with their entries in `samovar`, each with what `backing` gives for it.
+    ///
+    /// ```
+    #[doc = include_str!("../example.txt")]
+    /// # use samovar::Samovar;
+    /// # use samovar_server::{Backing, Caches};
+    /// # tokio::runtime::Runtime::new()?.block_on(async {
+    /// # let folder = shop()?;
+    /// # let settings = settings(&folder)?;
+    /// let samovar = Samovar::open(samovar::Settings::default()).await?;
+    /// let caches = Caches::open(&samovar, &settings.caches, |_| Backing::default());
+    /// assert_eq!(format!("{caches:?}"), r#"{"notes", "product_info"}"#);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn open(
         samovar: &Samovar,
         settings: &[CacheSettings],

@@ -19,6 +19,18 @@ const LONGEST_NAME: usize = 64;
 const RESERVED: [&str; 2] = ["warmup", "stats"];
 
 /// A named cache.
+///
+/// ```
+#[doc = include_str!("../example.txt")]
+/// # let folder = shop()?;
+/// # let settings = settings(&folder)?;
+/// // [caches.notes] says nothing, [caches.product_info] has `load` and `write`.
+/// let [notes, info] = &settings.caches[..] else { panic!("there are two") };
+/// assert!(notes.load.is_none() && notes.write.is_none());
+/// assert_eq!(info.policy.strategy, samovar::Strategy::WriteThrough);
+/// assert!(info.load.as_ref().is_some_and(|load| load.sql.starts_with("SELECT")));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct CacheSettings {
     /// How it keeps its entries, and how it treats its source. Its name is in there.

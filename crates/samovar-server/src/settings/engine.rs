@@ -16,6 +16,16 @@ use crate::caches::{Backing, Caches, Database, RowWriter};
 
 impl Settings {
     /// What the tiers are opened with, but for the log that is shared where there is a Redis.
+    ///
+    /// ```
+    #[doc = include_str!("../example.txt")]
+    /// # let folder = shop()?;
+    /// # let settings = settings(&folder)?;
+    /// let tiers = settings.tiers();
+    /// assert_eq!(tiers.data_dir, Some(folder.path().join("samovar-data")));
+    /// assert_eq!(tiers.memory_max_bytes, samovar_server::MEMORY_MAX_BYTES);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn tiers(&self) -> samovar::Settings {
         samovar::Settings {
             data_dir: Some(self.data.clone()),
@@ -39,6 +49,21 @@ impl Settings {
     ///
     /// # Errors
     /// If the source lacks the query or a column that the configuration names.
+    ///
+    /// ```
+    #[doc = include_str!("../example.txt")]
+    /// # use samovar::Samovar;
+    /// # tokio::runtime::Runtime::new()?.block_on(async {
+    /// # let folder = shop()?;
+    /// # let settings = settings(&folder)?;
+    /// let samovar = Samovar::open(settings.tiers()).await?;
+    /// let engine = settings.engine(samovar, |away| eprintln!("{away}"))?;
+    /// engine.warm().await?;
+    /// assert!(engine.warmth().ready);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn engine(
         &self,
         samovar: Samovar,
@@ -63,6 +88,23 @@ impl Settings {
     ///
     /// # Errors
     /// What the database says of each statement that cannot be; each begins with its field.
+    ///
+    /// ```
+    #[doc = include_str!("../example.txt")]
+    /// # use samovar::Samovar;
+    /// # tokio::runtime::Runtime::new()?.block_on(async {
+    /// # let folder = shop()?;
+    /// # let settings = settings(&folder)?;
+    /// let samovar = Samovar::open(settings.tiers()).await?;
+    /// assert!(settings.caches(&samovar, |away| eprintln!("{away}")).is_ok());
+    /// let shop = rusqlite::Connection::open(folder.path().join("shop.db"))?;
+    /// shop.execute_batch("DROP TABLE products")?;
+    /// let wrong = settings.caches(&samovar, |_| ()).expect_err("its statements cannot be");
+    /// assert!(wrong[0].to_string().starts_with("caches.product_info.load.sql: "), "{}", wrong[0]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn caches(
         &self,
         samovar: &Samovar,
@@ -108,6 +150,16 @@ impl Settings {
     ///
     /// # Errors
     /// If it is not there, or lacks the query or a column that the configuration names.
+    ///
+    /// ```
+    #[doc = include_str!("../example.txt")]
+    /// # let folder = shop()?;
+    /// # let settings = settings(&folder)?;
+    /// let source = settings.open_source()?;
+    /// let found = futures_executor::block_on(source.stores())?;
+    /// assert_eq!(&*found.stores[0].id, "7");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn open_source(&self) -> Result<Arc<dyn Source>, SourceError> {
         let (asked, limits) = self.request();
         Ok(match &self.source.place {
@@ -117,6 +169,21 @@ impl Settings {
     }
 
     /// The engine over a source of the caller's, which must give what the configuration names.
+    ///
+    /// ```
+    #[doc = include_str!("../example.txt")]
+    /// # use samovar::Samovar;
+    /// # tokio::runtime::Runtime::new()?.block_on(async {
+    /// # let folder = shop()?;
+    /// # let settings = settings(&folder)?;
+    /// let samovar = Samovar::open(samovar::Settings::default()).await?;
+    /// let source = settings.open_source()?; // or one of your own
+    /// let engine = settings.engine_over(samovar, source);
+    /// assert_eq!(engine.members().await?.stores.len(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn engine_over(&self, samovar: Samovar, source: Arc<dyn Source>) -> Engine {
         let dataset = Dataset {
             name: self.dataset.name.as_str().into(),

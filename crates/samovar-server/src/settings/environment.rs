@@ -55,6 +55,12 @@ pub struct Environment(BTreeMap<String, String>);
 
 impl Environment {
     /// The variables of this process.
+    ///
+    /// ```
+    /// # use samovar_server::Environment;
+    /// let environment = Environment::of_process();
+    /// assert_eq!(environment.get("SAMOVAR_NOBODY_SETS_THIS"), None);
+    /// ```
     pub fn of_process() -> Environment {
         // What is no text is mended into a text that no field takes.
         let lossy = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
@@ -65,6 +71,15 @@ impl Environment {
     ///
     /// # Errors
     /// If that file is there and cannot be read.
+    ///
+    /// ```
+    /// # use samovar_server::Environment;
+    /// # let folder = tempfile::tempdir()?;
+    /// std::fs::write(folder.path().join(".env"), "SAMOVAR_CACHES__PRICES__TTL=5m\n")?;
+    /// let environment = Environment::beside(folder.path()).map_err(|wrong| wrong.to_string())?;
+    /// assert_eq!(environment.get("SAMOVAR_CACHES__PRICES__TTL"), Some("5m"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn beside(directory: &Path) -> Result<Environment, Problem> {
         let path = directory.join(".env");
         let mut environment = match path.is_file() {
@@ -93,6 +108,15 @@ impl Environment {
     }
 
     /// What a variable says; nothing if it is empty.
+    ///
+    /// ```
+    /// # use samovar_server::Environment;
+    /// let said = [("SAMOVAR_LISTEN", "[::1]:0"), ("SAMOVAR_DATA", ""), ("LANG", "de")];
+    /// let environment: Environment = said.into_iter().collect();
+    /// assert_eq!(environment.get("SAMOVAR_LISTEN"), Some("[::1]:0"));
+    /// assert_eq!(environment.get("SAMOVAR_DATA"), None);
+    /// assert_eq!(environment.get("LANG"), None, "others' are not kept");
+    /// ```
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str).filter(|text| !text.is_empty())
     }

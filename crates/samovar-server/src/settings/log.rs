@@ -5,6 +5,12 @@ use std::time::Duration;
 use super::raw::{Reader, Table};
 
 /// What waits on this server: what a write-back acknowledged and the database has not yet.
+///
+/// ```
+/// # use samovar_server::JournalSettings;
+/// let own = JournalSettings::default();
+/// assert_eq!((own.max_bytes, own.letters_max_bytes), (64 << 20, 16 << 20));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct JournalSettings {
     /// So many bytes may wait at once; beyond that writes fail.
@@ -20,6 +26,13 @@ impl Default for JournalSettings {
 }
 
 /// How the log of invalidations is kept that servers with one Redis share. All of them should say the same.
+///
+/// ```
+/// # use samovar_server::LogSettings;
+/// let own = LogSettings::default();
+/// assert!(own.patience < own.max_blind, "it waits before it counts as cut off");
+/// assert!(!own.serve_while_away && own.replicas == 0);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogSettings {
     /// So long an invalidation waits for the log before it goes to the journal.

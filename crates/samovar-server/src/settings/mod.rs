@@ -33,6 +33,13 @@ use raw::{Reader, Table};
 pub use source::{Place, SourceSettings};
 
 /// A mistake in a configuration.
+///
+/// ```
+/// # use samovar_server::Settings;
+/// let problems = Settings::parse("listen = 'here'", "/".as_ref()).expect_err("it is no address");
+/// assert!(problems[0].to_string().starts_with("line 1, listen: found "), "{}", problems[0]);
+/// assert!(problems.iter().any(|problem| problem.line.is_none()), "nor is there a [source]");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// The line, counted from 1, where the field stands, or the table that lacks it; `None` if neither is there.
@@ -62,6 +69,16 @@ impl fmt::Display for Problem {
 impl std::error::Error for Problem {}
 
 /// What the source's columns mean.
+///
+/// ```
+#[doc = include_str!("../example.txt")]
+/// # let folder = shop()?;
+/// # let settings = settings(&folder)?;
+/// let dataset = &settings.dataset;
+/// assert_eq!((&*dataset.name, &*dataset.store_id, &*dataset.date), ("orders", "shop", "day"));
+/// assert_eq!(&*dataset.schema.measures[0].name, "sales");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct DatasetSettings {
     /// The dataset's name; its event is `{name}_changed`.
@@ -91,6 +108,17 @@ pub struct DatasetSettings {
 }
 
 /// A validated configuration.
+///
+/// ```
+#[doc = include_str!("../example.txt")]
+/// # let folder = shop()?;
+/// # let settings = settings(&folder)?;
+/// assert!(settings.listen.ip().is_loopback() && settings.token.is_none());
+/// assert_eq!(settings.disk_max_bytes, samovar_server::DISK_MAX_BYTES);
+/// let names: Vec<&str> = settings.caches.iter().map(|cache| &*cache.policy.name).collect();
+/// assert_eq!(names, ["notes", "product_info"]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Where to listen.
@@ -169,6 +197,18 @@ impl Settings {
     ///
     /// # Errors
     /// As there.
+    ///
+    /// ```
+    #[doc = include_str!("../example.txt")]
+    /// # use samovar_server::{Environment, Settings};
+    /// # let folder = shop()?;
+    /// // A file as above, and a variable that wins over it.
+    /// let environment: Environment = [("SAMOVAR_MEMORY__MAX_BYTES", "1MB")].into_iter().collect();
+    /// let settings = Settings::read(CONFIG, folder.path(), &environment)
+    ///     .map_err(|problems| problems[0].to_string())?;
+    /// assert_eq!(settings.memory_max_bytes, 1 << 20);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn read(
         text: &str,
         directory: &Path,

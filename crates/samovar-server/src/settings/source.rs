@@ -9,6 +9,16 @@ use samovar_source::rows::RowOptions;
 use super::raw::{Reader, Table};
 
 /// Where the rows come from.
+///
+/// ```
+#[doc = include_str!("../example.txt")]
+/// # let folder = shop()?;
+/// # let settings = settings(&folder)?;
+/// let source = &settings.source;
+/// assert_eq!((&*source.query, source.connections), ("orders", 2));
+/// assert!(source.replica_lag.is_zero(), "it reads what was committed");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct SourceSettings {
     /// The database.
@@ -34,6 +44,22 @@ pub struct SourceSettings {
 }
 
 /// Which database.
+///
+/// ```
+#[doc = include_str!("../example.txt")]
+/// # use samovar_server::{Environment, Place, Settings};
+/// # let folder = shop()?;
+/// assert_eq!(settings(&folder)?.source.place, Place::Sqlite(folder.path().join("shop.db")));
+/// let server = [
+///     ("SAMOVAR_SOURCE__KIND", "postgres"),
+///     ("SAMOVAR_SOURCE__URL", "postgres://db.example/shop"),
+/// ];
+/// let text = CONFIG.replace("path = 'shop.db'", "");
+/// let settings = Settings::read(&text, folder.path(), &server.into_iter().collect())
+///     .map_err(|problems| problems[0].to_string())?;
+/// assert!(matches!(settings.source.place, Place::Postgres(_)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
     /// The file of a SQLite database; a relative path counts from the directory of the configuration.
