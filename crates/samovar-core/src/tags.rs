@@ -8,8 +8,6 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{Error, ErrorKind};
 
-/// The most tags that an entry bears.
-const MOST: usize = 64;
 /// The most bytes of a tag.
 const LONGEST: usize = 256;
 /// Stands for every tag and partition there is.
@@ -29,6 +27,9 @@ const ANY: &str = "*";
 pub struct Tags(Option<Arc<[Arc<str>]>>);
 
 impl Tags {
+    /// The most tags that an entry bears.
+    pub const MOST: usize = 64;
+
     /// No tags.
     ///
     /// ```
@@ -62,8 +63,8 @@ impl Tags {
             if let Err(at) = all.binary_search(&tag) {
                 all.insert(at, tag);
             }
-            if all.len() > MOST {
-                return invalid(format!("an entry has more than {MOST} tags"));
+            if all.len() > Tags::MOST {
+                return invalid(format!("an entry has more than {} tags", Tags::MOST));
             }
         }
         Ok(Tags((!all.is_empty()).then(|| all.into())))

@@ -17,7 +17,7 @@ use serde_json::{Map, Value};
 use crate::error::Refusal;
 
 use cache::no_text;
-pub(crate) use cache::{Invalidation, cache, cached, document, invalidate, keys, tags};
+pub(crate) use cache::{CACHE_TAG, Invalidation, cache, cached, document, invalidate, keys, tags};
 pub(crate) use letters::{Letters, letter, letters};
 use list::list;
 pub(crate) use query::query;

@@ -234,7 +234,7 @@ impl Tasks {
     {
         let make: Make = Box::new(move || Box::pin(make()));
         let is_last = self.home.canary.is_none();
-        let again = Again { tasks: self.clone(), make: Some(make), is_last };
+        let again = Again { tasks: self.clone(), make: Some(make), is_last, is_polled: false };
         again.run(self.handle());
     }
 
@@ -279,6 +279,8 @@ struct Again {
     make: Option<Make>,
     /// It runs on the runtime of our own, behind which there is none.
     is_last: bool,
+    /// It is being polled: dropped now, it has panicked, and would again.
+    is_polled: bool,
 }
 
 impl Again {
@@ -294,7 +296,10 @@ impl Future for Kept {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        ready!(self.running.as_mut().poll(context));
+        self.again.is_polled = true;
+        let polled = self.running.as_mut().poll(context);
+        self.again.is_polled = false;
+        ready!(polled);
         self.again.make = None;
         Poll::Ready(())
     }
@@ -302,11 +307,11 @@ impl Future for Kept {
 
 impl Drop for Again {
     fn drop(&mut self) {
-        // What panics would panic again.
-        let is_over = self.is_last || std::thread::panicking() || self.tasks.stop.is_cancelled();
+        let is_over = self.is_last || self.is_polled || self.tasks.stop.is_cancelled();
         let Some(make) = self.make.take().filter(|_| !is_over) else { return };
         if let Some(own) = self.tasks.own() {
-            let again = Again { tasks: self.tasks.clone(), make: Some(make), is_last: true };
+            let tasks = self.tasks.clone();
+            let again = Again { tasks, make: Some(make), is_last: true, is_polled: false };
             again.run(own);
         }
     }
@@ -424,7 +429,11 @@ mod tests {
     #[test]
     fn what_is_kept_and_comes_to_its_end_or_panics_is_not_made_again() {
         for panics in [false, true] {
-            let tasks = Tasks::new().unwrap();
+            let runtime = Builder::new_current_thread().build().unwrap();
+            let tasks = {
+                let _context = runtime.enter();
+                Tasks::new().unwrap()
+            };
             let (begun, begins) = std::sync::mpsc::channel();
             tasks.keep(move || {
                 let begun = begun.clone();
@@ -433,8 +442,33 @@ mod tests {
                     assert!(!panics, "as told");
                 }
             });
+            runtime.block_on(tokio::task::yield_now());
+            drop(runtime);
             assert!(begins.recv().is_ok() && begins.recv().is_err());
         }
+    }
+
+    #[test]
+    fn what_is_kept_goes_on_where_the_runtime_ends_by_a_panic() {
+        let (begun, begins) = std::sync::mpsc::channel();
+        let tasks = std::sync::Mutex::new(None);
+        let unwound = catch_unwind(AssertUnwindSafe(|| {
+            let runtime = Builder::new_current_thread().build().unwrap();
+            runtime.block_on(async {
+                let kept = tasks.lock().unwrap().insert(Tasks::new().unwrap()).clone();
+                kept.keep(move || {
+                    let begun = begun.clone();
+                    async move {
+                        begun.send(()).unwrap();
+                        std::future::pending::<()>().await;
+                    }
+                });
+                tokio::task::yield_now().await;
+                panic!("as told");
+            });
+        }));
+        assert!(unwound.is_err() && begins.recv().is_ok());
+        begins.recv().expect("on the runtime of our own");
     }
 
     #[test]

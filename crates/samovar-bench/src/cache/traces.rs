@@ -1,6 +1,7 @@
 //! What share of the requests of real traces memory answers, beside LRU and what was published of W-TinyLFU.
 //!
-//! The traces are read from the directory that `SAMOVAR_TRACES` names: one decimal key a line, `*.txt.zst`.
+//! The traces are read from the directory that `SAMOVAR_TRACES` names, else from `../shared/traces` if there is one: one
+//! decimal key a line, `*.txt.zst`.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
@@ -18,8 +19,10 @@ use samovar_core::{
 
 use crate::{Outcome, line};
 
-/// Where the traces lie.
+/// Says where the traces lie …
 const DIRECTORY: &str = "SAMOVAR_TRACES";
+/// … else they may lie beside the checkout.
+const BESIDE: &str = "../shared/traces";
 /// Of the distinct keys of a trace, in percent.
 const SIZES: [usize; 6] = [1, 2, 5, 10, 20, 40];
 /// What an entry is charged, about, in bytes.
@@ -27,7 +30,9 @@ const ENTRIES: [(&str, usize); 3] = [("small", 512), ("middle", 1_024), ("large"
 
 /// The lines to print, differences first. None, with a word on standard error, where there are no traces.
 pub(super) fn measure() -> Outcome<Vec<String>> {
-    let Some(directory) = std::env::var_os(DIRECTORY).map(PathBuf::from) else {
+    let named = std::env::var_os(DIRECTORY).map(PathBuf::from);
+    let beside = || Some(PathBuf::from(BESIDE)).filter(|beside| beside.is_dir());
+    let Some(directory) = named.or_else(beside) else {
         eprintln!("hit_rate: skipped, {DIRECTORY} names no directory of traces");
         return Ok(Vec::new());
     };

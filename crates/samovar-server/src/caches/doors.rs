@@ -165,6 +165,10 @@ pub(crate) async fn put(
     unconditional(&headers)?;
     let named = app.caches()?.of(&cache)?;
     let (document, tags) = (ask::document(body?)?, ask::tags(&headers)?);
+    if !(named.keeps() || tags.is_empty()) {
+        let allowed = "none: of what is put this cache keeps nothing";
+        return Err(Refusal::field(ask::CACHE_TAG, "tags", allowed));
+    }
     let tag = etag(document.tag());
     let version = match named.put(&key, document, tags).await {
         Ok(version) => version,

@@ -217,6 +217,8 @@ impl Connection {
             let mut state = self.inner.state.lock();
             if self.inner.tasks.have_moved() && !state.has_moved {
                 (state.link, state.has_moved) = (None, true);
+                // That an attempt ended with the runtime says nothing of Redis.
+                (state.failures, state.retry_at) = (0, Duration::ZERO);
             }
             if let Some(link) = &state.link {
                 return Ok(link.clone());

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use futures_util::FutureExt;
 use samovar_core::{
-    BoxFuture, Clock, Entry, Error, ErrorKind, Got, Key, Tick, Tier, TierName, Usage, Verdict,
+    BoxFuture, Clock, Entry, Error, ErrorKind, Got, Key, Need, Parts, Tick, Tier, TierName, Usage,
+    Verdict, Version,
 };
 
 use super::memory::MemoryTier;
@@ -221,26 +222,44 @@ impl Stack {
         self.each(|tier| Box::pin(tier.room().map(unless_away))).await
     }
 
-    /// Returns when what was put before rests where a policy keeps it: in every tier below memory that it names. A Redis
-    /// that is out of order is passed over if another tier holds it, or who `is_held` already.
+    /// Whether what was put under some keys, as of these versions, rests in a tier that a policy names: `in_memory`, or
+    /// `below`, where all is written first. Something newer will do. Beside it why a tier that holds it not could not tell,
+    /// or would not have it. The tiers themselves are asked: a full one, one that is left alone and one that lost what it
+    /// had queued all say nothing of what was handed to them.
     ///
     /// # Errors
-    /// If no tier holds it, or the disk has failed.
-    pub(crate) async fn kept(&self, policy: &CachePolicy, is_held: bool) -> Result<(), Error> {
-        let (mut is_held, mut problem) = (is_held, None);
-        for tier in self.lower(policy) {
-            // One that is left alone was handed nothing, has nothing to write, and says that it is away if it is asked for room.
-            let outcome = match tier.flush().await {
-                Ok(()) => tier.room().await,
-                failed => failed,
-            };
-            match outcome {
-                Ok(()) => is_held = true,
+    /// If the disk has failed.
+    pub(crate) async fn rest(
+        &self,
+        policy: &CachePolicy,
+        puts: &[(Key, Version)],
+        in_memory: bool,
+        below: bool,
+    ) -> Result<(Vec<bool>, Option<Error>), Error> {
+        // Numbers go on from epoch to epoch.
+        let is_it = |parts: &Parts, put: &(Key, Version)| {
+            parts.iter().all(|part| part.stamp.version.seq >= put.1.seq)
+        };
+        let (mut rest, mut problem) = (vec![false; puts.len()], None);
+        for (rests, put) in rest.iter_mut().zip(puts).filter(|_| in_memory) {
+            let found = self.memory.get(&put.0).await;
+            *rests = matches!(found, Ok(Some(entry)) if is_it(&entry.parts, put));
+        }
+        let keys: Vec<Key> = puts.iter().map(|(key, _)| key.clone()).collect();
+        for tier in self.lower(policy).filter(|_| below) {
+            match tier.flush().await {
                 Err(error) if tier.name() == TierName::Disk => return Err(error),
-                Err(error) => problem = Some(error),
+                written => problem = written.err().or(problem),
+            }
+            let found = tier.get_many(&keys, Need::Now).await;
+            for ((rests, put), found) in rest.iter_mut().zip(puts).zip(found) {
+                match found {
+                    Ok(entry) => *rests |= entry.is_some_and(|entry| is_it(&entry.parts, put)),
+                    Err(error) => problem = Some(error),
+                }
             }
         }
-        problem.filter(|_| !is_held).map_or(Ok(()), Err)
+        Ok((rest, problem))
     }
 
     pub(crate) async fn sweep(&self) -> Result<(), Error> {

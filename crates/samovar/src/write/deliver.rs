@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use samovar_core::{Error, Fate, Stamp, Write, WriteError, Writer};
+use samovar_core::{Error, ErrorKind, Fate, Stamp, Write, WriteError, Writer};
 
 use super::WriteOptions;
 use super::course::{FIRST_PAUSE, LAST_PAUSE, SPREAD};
@@ -63,7 +63,7 @@ impl<V: Value> Cache<V> {
         Ok(all)
     }
 
-    /// Without a source: what was written is marked, and kept in all tiers, durably.
+    /// Without a source: what was written is marked, and put into all tiers. What rests in one leaves the journal.
     pub(super) async fn keep_here(
         &self,
         unwritten: &Unwritten,
@@ -77,15 +77,53 @@ impl<V: Value> Cache<V> {
             inner.fence.back(&marked.ids).await;
             marked = mark(inner, &self.places(batch)).await?;
         }
-        for Ready { write, value } in batch {
+        let (mut rest, mut puts, mut put) = (Vec::new(), Vec::new(), Vec::new());
+        for ready in batch {
             inner.stack.room().await?;
-            self.keep_or_remove(&write.key, value.clone(), &options(write), &marked).await;
+            let (key, options) = (&ready.write.key, options(&ready.write));
+            match self.keep_or_remove(key, ready.value.clone(), &options, &marked).await {
+                Some(one) => {
+                    puts.push(one);
+                    put.push(ready);
+                }
+                None => rest.push(ready),
+            }
         }
-        // The journal outlives the process: memory is enough where the policy names no other tier.
-        if batch.iter().any(|ready| ready.value.is_some()) {
-            inner.stack.kept(&self.policy, false).await?;
+        // The journal outlives the process: memory is enough only where there is no other tier.
+        let in_memory = self.policy.memory && !inner.stack.has_lower(&self.policy);
+        let (held, problem) = self.rest(&puts, in_memory, true).await?;
+        let (held, left): (Vec<_>, Vec<_>) =
+            put.into_iter().zip(held).partition(|(_, is_held)| *is_held);
+        rest.extend(held.into_iter().map(|(ready, _)| ready));
+        self.settle(unwritten, rest);
+        if left.is_empty() {
+            return Ok(());
         }
-        self.settle(unwritten, batch);
+        if let Some(problem) = problem {
+            return Err(problem);
+        }
+        for (Ready { write, .. }, _) in left {
+            let text = "no tier takes it: it may be larger than they allow";
+            self.charge(unwritten, write, Error::new(ErrorKind::Full, text)).await?;
+        }
+        Ok(())
+    }
+
+    /// A write that has failed by itself goes alone from here on, and in the end is given up.
+    async fn charge(
+        &self,
+        unwritten: &Unwritten,
+        write: &Arc<Waiting>,
+        error: Error,
+    ) -> Result<(), Error> {
+        let inner = &self.inner;
+        inner.counters.count(Counted::WriteFailed, 1);
+        let attempts = write.attempts.fetch_add(1, Ordering::Relaxed) + 1;
+        if attempts >= self.policy.write_attempts {
+            return self.give_up(unwritten, write, &error).await;
+        }
+        let pause = back_off(FIRST_PAUSE, LAST_PAUSE, attempts - 1);
+        unwritten.put_off(write, inner.clock.elapsed() + inner.jitter.spread(pause, SPREAD));
         Ok(())
     }
 

@@ -124,7 +124,10 @@ impl<V: Value> Cache<V> {
     ) -> Result<Option<Duration>, Error> {
         let fresh = self.read_all(unwritten, &batch.fresh).await?;
         let Some(writer) = &self.writer else {
-            self.keep_here(unwritten, &fresh).await?;
+            let alone = self.read_all(unwritten, &batch.alone).await?;
+            for batch in [fresh, alone].iter().filter(|batch| !batch.is_empty()) {
+                self.keep_here(unwritten, batch).await?;
+            }
             return Ok(None);
         };
         let rest = self.deliver_fresh(unwritten, &**writer, &fresh, course).await?;

@@ -11,8 +11,8 @@ use futures_channel::oneshot;
 use futures_util::FutureExt;
 use futures_util::future::{Either, select};
 use samovar_core::{
-    Entry, Error, ErrorKind, Fate, Key, Part, Parts, Scope, Stamp, Tags, Tick, Write, WriteError,
-    WriteId, Writer,
+    Entry, Error, ErrorKind, Fate, Key, Part, Parts, Scope, Stamp, Tags, Tick, Verdict, Write,
+    WriteError, WriteId, Writer,
 };
 
 use super::record::{Place, Record};
@@ -136,48 +136,70 @@ impl<V: Value> Cache<V> {
         let (inner, id) = (&self.inner, self.inner.writes.passing());
         inner.stack.room().await?;
         let marked = self.mark_written(key).await?;
-        let is_deleted = value.is_none();
-        self.keep_or_remove(key, value, &options, &marked).await;
-        if !is_deleted {
-            let kept = match marked.is_numbered || self.policy.memory {
-                true => inner.stack.kept(&self.policy, self.policy.memory).await,
-                false => Err(Error::new(ErrorKind::Away, "its mark has no version yet")),
-            };
-            kept.map_err(|error| {
+        if let Some(put) = self.keep_or_remove(key, value, &options, &marked).await {
+            let below = marked.is_numbered;
+            let (rest, problem) = self.rest(&[put], self.policy.memory, below).await?;
+            if rest != [true] {
                 let text = format!("{}:{key}: no tier holds what was written", self.policy.name);
-                Error::new(error.kind(), text).because(error)
-            })?;
+                let error = Error::new(ErrorKind::Away, text);
+                return Err(match problem {
+                    Some(problem) => error.because(problem),
+                    None => error,
+                });
+            }
         }
         Ok(Written { id, version: Some(marked.version) })
     }
 
     /// Keeps what was written as of its own mark, or sees that nothing is kept. Who wrote later has a later mark, here and on
-    /// every node: so all of them keep the same.
+    /// every node: so all of them keep the same. What was put, if anything was.
     pub(super) async fn keep_or_remove(
         &self,
         key: &str,
         value: Option<Arc<V>>,
         options: &WriteOptions,
         marked: &Marked,
-    ) {
+    ) -> Option<Put> {
         let inner = &self.inner;
         let now = inner.clock.now();
         let key = self.key(key, now);
         let Some(value) = value else {
             inner.stack.remove(&key, (&*inner.counters, &*self.counters)).await;
-            return;
+            return None;
         };
-        if !marked.is_numbered {
+        let stamp = match marked.is_numbered {
+            true => Stamp { version: marked.version, tick: inner.fence.tick(), read_at: now },
             // The log is away: its own mark has no version yet, and refuses it below memory.
-            let stamp = Stamp::new(marked.token, now);
-            return self.keep_written(&key, value, options, stamp);
+            false => Stamp::new(marked.token, now),
+        };
+        let mut entry = self.written_entry(value, options, stamp);
+        if marked.is_numbered {
+            // The tick before the first mark that came after its own.
+            entry = inner.fence.recall(&key, entry, stamp.tick)?;
         }
-        let stamp = Stamp { version: marked.version, tick: inner.fence.tick(), read_at: now };
-        let entry = self.written_entry(value, options, stamp);
-        // The tick before the first mark that came after its own.
-        if let Some(entry) = inner.fence.recall(&key, entry, stamp.tick) {
-            self.keep(&key, &entry, false);
+        self.keep(&key, &entry, false);
+        let Entry { parts, tags, lifetime, .. } = entry;
+        Some(Put { key, stamp, entry: Entry { value: (), parts, tags, lifetime } })
+    }
+
+    /// Whether what was put rests in memory or below it, and why it may not: see [`crate::tier::Stack::rest`]. What has been
+    /// invalidated since, or is past its time, need not.
+    pub(super) async fn rest(
+        &self,
+        puts: &[Put],
+        in_memory: bool,
+        below: bool,
+    ) -> Result<(Vec<bool>, Option<Error>), Error> {
+        let inner = &self.inner;
+        let asked: Vec<_> = puts.iter().map(|put| (put.key.clone(), put.stamp.version)).collect();
+        let (mut rest, problem) = inner.stack.rest(&self.policy, &asked, in_memory, below).await?;
+        let now = inner.clock.now();
+        for (rests, put) in rest.iter_mut().zip(puts).filter(|(rests, _)| !**rests) {
+            let entry = put.entry.clone();
+            let judged = inner.fence.recall_judged(&put.key, entry, put.stamp.tick, now);
+            *rests = judged.is_none_or(|(_, survey)| survey.verdict == Verdict::Refused);
         }
+        Ok((rest, problem))
     }
 
     pub(super) fn keep_written(
@@ -201,6 +223,13 @@ impl<V: Value> Cache<V> {
         let (tags, lifetime) = (options.tags.clone(), self.spread(lifetime));
         Entry { value: Some(value), parts, tags, lifetime }
     }
+}
+
+/// Something that was written and put into the tiers.
+pub(super) struct Put {
+    key: Key,
+    stamp: Stamp,
+    entry: Entry<()>,
 }
 
 /// What a user's type does may panic, beside what a writer does.

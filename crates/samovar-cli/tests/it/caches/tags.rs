@@ -65,12 +65,41 @@ fn rows_bear_the_tags_that_their_fields_tell() {
     invalidate(&server, "catalogue");
     assert_eq!(hits(&server, all), [false, false, false, true, true]);
 
+    // That there is no row may be wrong by any of them.
+    let none = "/api/cache/products_of/Rum%20punch";
+    assert_eq!(server.get(none).json(), json!([]));
+    database.execute("INSERT INTO products VALUES ('11', 'Rum punch', 1)", []).unwrap();
+    invalidate(&server, "maker:1");
+    assert_eq!(server.get(none).json(), json!([{ "maker": 1, "name": "Rum punch" }]));
+
+    // Those that are loaded together bear them.
+    let many = json!({ "keys": ["7", "9"] });
+    let told = server.post("/api/cache/things/_get", &many);
+    assert_eq!(told.json()["values"]["9"]["maker"], 3, "{}", told.text());
+    invalidate(&server, "maker:3");
+    assert_eq!(hits(&server, ["things/9"]), [false]);
+
     // What is put bears them, too.
     assert_eq!(put(&server, "/api/cache/things/8", r#"{"name": "Milk", "maker": 7}"#).status, 200);
     invalidate(&server, "maker:2");
     assert_eq!(hits(&server, ["things/8"]), [true]);
     invalidate(&server, "maker:7");
     assert_eq!(hits(&server, ["things/8"]), [false]);
+}
+
+#[test]
+fn a_cache_that_keeps_nothing_of_a_put_takes_no_tags() {
+    let text = PRODUCTS.replace("strategy = 'write-through'", "");
+    let shop = Shop::new(&text);
+    let _database = products(&shop);
+    let server = shop.start();
+    let put = |tags: &[(&str, &str)]| {
+        let headers = [&[("Host", &*server.host), ("Content-Type", "application/json")], tags];
+        let row = r#"{"name": "Milk", "maker": 7}"#;
+        server.ask("PUT", "/api/cache/things/7", &headers.concat(), row)
+    };
+    assert_eq!(put(&[("Cache-Tag", "season:summer")]).status, 400);
+    assert_eq!(put(&[]).status, 200);
 }
 
 #[test]

@@ -83,6 +83,8 @@ struct Shared {
     queue: Mutex<Queue>,
     /// Something waits to be written.
     wake: Notify,
+    /// What failed since it was last told to somebody who flushed.
+    unsaid: Mutex<Option<Error>>,
     clock: Arc<dyn Clock>,
     counters: Arc<Counters>,
     /// What was found and is no frame of ours is said once: damaged, foreign, newer.
@@ -139,6 +141,7 @@ impl RedisTier {
             namespace: settings.namespace.clone(),
             queue: Mutex::new(Queue::new(settings.queue_bytes)),
             wake: Notify::new(),
+            unsaid: Mutex::default(),
             clock,
             counters,
             said: Default::default(),

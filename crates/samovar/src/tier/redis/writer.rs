@@ -21,7 +21,7 @@ pub(super) fn start(tasks: &Tasks, shared: Arc<Shared>) {
 
 async fn run(end: Arc<End>) {
     let shared = &*end.0;
-    let mut writer = Writer { shared, unsaid: None, failing: false };
+    let mut writer = Writer { shared, failing: false };
     loop {
         let batch = shared.queue.lock().take();
         match batch {
@@ -66,6 +66,9 @@ impl Aboard<'_> {
 impl Drop for Aboard<'_> {
     fn drop(&mut self) {
         let Batch { writes, flushes, .. } = self.leave();
+        if writes.is_empty() && flushes.is_empty() {
+            return;
+        }
         let text = "redis: the runtime has ended under what was being written";
         let error = Error::new(ErrorKind::Storage, text);
         for reply in writes.into_iter().filter_map(|write| write.reply) {
@@ -74,13 +77,12 @@ impl Drop for Aboard<'_> {
         for reply in flushes {
             let _ = reply.send(Err(error.clone()));
         }
+        *self.shared.unsaid.lock() = Some(error);
     }
 }
 
 struct Writer<'a> {
     shared: &'a Shared,
-    /// What failed since it was last told to somebody who flushed.
-    unsaid: Option<Error>,
     /// The last write failed, and it has been said.
     failing: bool,
 }
@@ -115,9 +117,10 @@ impl Writer<'_> {
             self.shared.say(text);
         }
         self.failing = failed.is_some();
-        self.unsaid = failed.or(self.unsaid.take());
+        let mut unsaid = self.shared.unsaid.lock();
+        *unsaid = failed.or(unsaid.take());
         for reply in flushes {
-            let _ = reply.send(self.unsaid.take().map_or(Ok(()), Err));
+            let _ = reply.send(unsaid.take().map_or(Ok(()), Err));
         }
     }
 

