@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use samovar::redis::{RedisSettings, RedisTls, Secret};
+use samovar::redis::{RedisServers, RedisSettings, RedisTls, Secret};
 
 use super::raw::{Reader, Table};
 
@@ -36,6 +36,16 @@ pub(super) fn redis(
     let (username, password) = (table.text(reader, "username"), table.text(reader, "password"));
     let ca_file = table.text(reader, "ca_file").map(|path| directory.join(path));
     let namespace = table.text(reader, "namespace");
+    // On no server: as they are unless told otherwise.
+    let own = RedisSettings::on(RedisServers::Standalone(Vec::new()));
+    let connect_timeout = table.duration(reader, "connect_timeout", own.connect_timeout);
+    let response_timeout = table.duration(reader, "response_timeout", own.response_timeout);
+    let failures_max =
+        table.number(reader, "failures_max", own.failures_max.into(), 1..=1_000) as u32;
+    let slow = table.duration(reader, "slow", own.slow);
+    let retry_min = table.duration(reader, "retry_min", own.retry_min);
+    let retry_max = table.duration(reader, "retry_max", own.retry_max);
+    let queue_bytes = table.bytes(reader, "queue_bytes", own.queue_bytes);
     table.finish(reader);
     let mut settings = match settings {
         Ok(settings) => settings,
@@ -52,6 +62,16 @@ pub(super) fn redis(
         settings.tls = Some(RedisTls { ca_file });
     }
     settings.namespace = namespace.unwrap_or(settings.namespace);
+    settings = RedisSettings {
+        connect_timeout,
+        response_timeout,
+        failures_max,
+        slow,
+        retry_min,
+        retry_max,
+        queue_bytes,
+        ..settings
+    };
     if let Err(wrong) = settings.check() {
         reader.problem("redis", &wrong.to_string(), "settings that go together");
     }
@@ -60,7 +80,9 @@ pub(super) fn redis(
 
 #[cfg(test)]
 mod tests {
-    use samovar::redis::RedisServers;
+    use std::time::Duration;
+
+    use samovar::redis::{RedisServers, RedisSettings};
 
     use crate::settings::{Environment, Problem, Settings};
 
@@ -68,11 +90,36 @@ mod tests {
                         date = 'day'\n[[measure]]\nname = 'sales'\nsum = 'amount'\n";
 
     fn servers(text: &str, urls: Option<&str>) -> Result<RedisServers, Vec<Problem>> {
+        Ok(redis(text, urls)?.servers)
+    }
+
+    fn redis(text: &str, urls: Option<&str>) -> Result<RedisSettings, Vec<Problem>> {
         let environment: Environment =
             urls.map(|urls| ("SAMOVAR_REDIS_URLS", urls)).into_iter().collect();
         let settings =
             Settings::read(&format!("[redis]\n{text}\n{REST}"), "/srv".as_ref(), &environment)?;
-        Ok(settings.redis.expect("there is a table").servers)
+        Ok(settings.redis.expect("there is a table"))
+    }
+
+    #[test]
+    fn how_long_it_is_waited_for_can_be_said() {
+        let text = "urls = 'redis://a'\nconnect_timeout = '3s'\nresponse_timeout = '200ms'\nfailures_max = 3\n\
+                    slow = '50ms'\nretry_min = '1s'\nretry_max = '1m'\nqueue_bytes = '8 MB'";
+        let expected = RedisSettings {
+            connect_timeout: Duration::from_secs(3),
+            response_timeout: Duration::from_millis(200),
+            failures_max: 3,
+            slow: Duration::from_millis(50),
+            retry_min: Duration::from_secs(1),
+            retry_max: Duration::from_secs(60),
+            queue_bytes: 8 << 20,
+            ..RedisSettings::standalone(["redis://a"]).unwrap()
+        };
+        assert_eq!(redis(text, None).unwrap(), expected);
+        let wrong = "urls = 'redis://a'\nretry_min = '1m'\nretry_max = '1s'\nfailures_max = 0";
+        let problems = redis(wrong, None).unwrap_err();
+        let told: Vec<_> = problems.iter().map(|problem| &*problem.field).collect();
+        assert_eq!(told, ["redis", "redis.failures_max"], "{problems:?}");
     }
 
     #[test]
