@@ -126,7 +126,7 @@ impl<V: Value> Cache<V> {
         Place { cache: Arc::clone(&self.policy.name), key: Arc::clone(key) }
     }
 
-    /// Without a source: what is written is in every tier that the policy names.
+    /// Without a source: what is written is put into every tier that the policy names. One of them has to hold it.
     async fn keep_everywhere(
         &self,
         key: &Arc<str>,
