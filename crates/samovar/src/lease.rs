@@ -4,13 +4,16 @@
 //! A lease is a name that is set for a time, with a token that nobody else knows, and removed by a script that compares
 //! it: so who lost it takes nobody else's away, and one whose holder is dead ends by itself. Its *number* grows from
 //! lease to lease in a namespace, for those whom a late holder writes to.
+//!
+//! Who *loads* has a lease by key, and gives it back ([`Leases`]). Who *leads*, in work that one node does for all now and
+//! then, has it until its time is up ([`lead`]).
 
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::redis::{Cmd, Value, cmd};
+use ::redis::{Cmd, ToRedisArgs, Value, cmd};
 use futures_channel::oneshot;
 use futures_util::FutureExt;
 use futures_util::future::{Shared, join_all};
@@ -32,6 +35,24 @@ const GIVE_BACK: &str =
 
 fn give_back(name: &[u8], token: u64) -> Cmd {
     cmd("EVAL").arg(GIVE_BACK).arg(1).arg(name).arg(token).take()
+}
+
+fn set(name: impl ToRedisArgs, token: impl ToRedisArgs, time: Duration) -> Cmd {
+    let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1);
+    cmd("SET").arg(name).arg(token).arg("NX").arg("PX").arg(millis).take()
+}
+
+/// Whether a node leads from now on, for so long, in what stands under a name; else another does.
+///
+/// # Errors
+/// If Redis cannot be asked.
+pub(crate) async fn lead(
+    connection: &Connection,
+    name: &str,
+    node: &str,
+    time: Duration,
+) -> Result<bool, Error> {
+    Ok(plain(connection.one(&set(name, node, time)).await?)? != Value::Nil)
 }
 
 /// Takes leases. Cheap to clone.
@@ -124,15 +145,12 @@ impl Leases {
     ) -> Result<Vec<Option<Lease>>, Error> {
         let inner = &self.inner;
         let token = random::number()?;
-        let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1);
         let count = cmd("INCR").arg(format!("{}_leases", inner.namespace)).take();
-        let set = |name: &Vec<u8>| {
-            vec![cmd("SET").arg(name).arg(token).arg("NX").arg("PX").arg(millis).take()]
-        };
+        let take = |name: &Vec<u8>| vec![set(name, token, time)];
         let names = wanted.iter().map(|(_, name)| (*name).clone());
         let mut attempt = Attempt { leases: self, names: names.collect(), token };
         // The number first: so a holder that was late with it has the smaller one.
-        let asked = std::iter::once(vec![count]).chain(attempt.names.iter().map(set));
+        let asked = std::iter::once(vec![count]).chain(attempt.names.iter().map(take));
         let mut answers = inner.connection.ask(asked.collect()).await.into_iter();
         let mut next = || -> Result<Value, Error> {
             let missing = || Error::new(ErrorKind::Storage, "redis: an answer is missing");

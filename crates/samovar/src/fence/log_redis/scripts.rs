@@ -7,6 +7,7 @@ use ::redis::{Cmd, Value, cmd};
 use samovar_core::{Epoch, Error, ErrorKind, History, Snapshot, Version};
 
 use crate::fence::saved;
+use crate::lease::lead;
 use crate::random;
 use crate::redis::{Connection, plain};
 
@@ -213,10 +214,7 @@ impl Scripts {
         every: Duration,
         known: &(dyn Fn() -> Option<Snapshot> + Send + Sync),
     ) -> Result<bool, Error> {
-        let mut turn = cmd("SET");
-        turn.arg(&self.keys.turn).arg(&self.keys.node).arg("NX");
-        turn.arg("PX").arg(every.as_millis().max(1) as u64);
-        if plain(self.connection.one(&turn).await?)? == Value::Nil {
+        if !lead(&self.connection, &self.keys.turn, &self.keys.node, every).await? {
             return Ok(false);
         }
         let Some(known) = known() else { return Ok(false) };
