@@ -350,6 +350,12 @@ mod tests {
 
     use super::*;
 
+    /// Tasks that are made within a runtime.
+    fn tasks_on(runtime: &Runtime) -> Tasks {
+        let _context = runtime.enter();
+        Tasks::new().unwrap()
+    }
+
     fn does_its_work(tasks: &Tasks) -> oneshot::Receiver<bool> {
         let (send, receive) = oneshot::channel();
         tasks.spawn(async move {
@@ -369,10 +375,7 @@ mod tests {
     #[test]
     fn tasks_run_on_the_callers_runtime() {
         let runtime = Builder::new_current_thread().build().unwrap();
-        let tasks = {
-            let _context = runtime.enter();
-            Tasks::new().unwrap()
-        };
+        let tasks = tasks_on(&runtime);
         let mut done = does_its_work(&tasks);
         assert_eq!(done.try_recv(), Ok(None), "nobody drives it yet");
         assert_eq!(runtime.block_on(done), Ok(true));
@@ -381,10 +384,7 @@ mod tests {
     #[test]
     fn tasks_outlive_the_callers_runtime() {
         let runtime = Builder::new_current_thread().build().unwrap();
-        let tasks = {
-            let _context = runtime.enter();
-            Tasks::new().unwrap()
-        };
+        let tasks = tasks_on(&runtime);
         drop(runtime);
         assert_eq!(block_on(does_its_work(&tasks)), Ok(true), "on a runtime of our own");
         assert_eq!(block_on(does_its_work(&tasks.apart())), Ok(true));
@@ -395,10 +395,7 @@ mod tests {
     fn what_is_kept_goes_on_where_the_callers_runtime_ends() {
         for runtime in [Builder::new_current_thread(), Builder::new_multi_thread()] {
             let runtime = { runtime }.build().unwrap();
-            let tasks = {
-                let _context = runtime.enter();
-                Tasks::new().unwrap()
-            };
+            let tasks = tasks_on(&runtime);
             let (begun, begins) = std::sync::mpsc::channel();
             let (ended, ends) = std::sync::mpsc::channel();
             struct Says(std::sync::mpsc::Sender<()>);
@@ -430,10 +427,7 @@ mod tests {
     fn what_is_kept_and_comes_to_its_end_or_panics_is_not_made_again() {
         for panics in [false, true] {
             let runtime = Builder::new_current_thread().build().unwrap();
-            let tasks = {
-                let _context = runtime.enter();
-                Tasks::new().unwrap()
-            };
+            let tasks = tasks_on(&runtime);
             let (begun, begins) = std::sync::mpsc::channel();
             tasks.keep(move || {
                 let begun = begun.clone();

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde::de::Deserializer;
 
 use super::{escaped, json};
-use crate::caches::{Document, LONGEST_TAG};
+use crate::caches::{Document, LONGEST_TAG, is_tag};
 use crate::error::Refusal;
 
 /// The most characters of a key, a pattern or a reason.
@@ -78,7 +78,8 @@ pub(crate) const CACHE_TAG: &str = "Cache-Tag";
 pub(crate) fn tags(headers: &HeaderMap) -> Result<Tags, Refusal> {
     let refused = |found: &str| {
         let allowed = format!(
-            "up to 64 tags with commas between them, each of 1 to {LONGEST_TAG} characters other than *"
+            "up to {} tags with commas between them, each of 1 to {LONGEST_TAG} characters other than *",
+            Tags::MOST
         );
         Refusal::field(CACHE_TAG, found, allowed)
     };
@@ -91,12 +92,6 @@ pub(crate) fn tags(headers: &HeaderMap) -> Result<Tags, Refusal> {
         Some(wrong) => Err(refused(wrong)),
         None => Tags::new(tags).map_err(|_| refused("more of them")),
     }
-}
-
-fn is_tag(tag: &str) -> bool {
-    (1..=LONGEST_TAG).contains(&tag.chars().count())
-        && !tag.chars().any(char::is_control)
-        && tag != "*"
 }
 
 #[derive(Deserialize)]

@@ -20,7 +20,7 @@ pub(crate) use many::get_many;
 pub(crate) use rows::{Database, RowWriter};
 pub(crate) use status::{CACHE_STATUS, level as level_status};
 pub use tags::TagPattern;
-pub(crate) use tags::{LONGEST_TAG, tags_of};
+pub(crate) use tags::{LONGEST_TAG, is_tag, tags_of};
 
 use crate::error::Refusal;
 use crate::settings::CacheSettings;

@@ -10,6 +10,13 @@ use serde_json::Value;
 /// The most characters of a tag, as of those that `/api/invalidate` takes.
 pub(crate) const LONGEST_TAG: usize = 64;
 
+/// Whether a document may bear this tag; `*` is what those bear that do not tell theirs.
+pub(crate) fn is_tag(text: &str) -> bool {
+    (1..=LONGEST_TAG).contains(&text.chars().count())
+        && !text.contains(char::is_control)
+        && text != "*"
+}
+
 /// A tag with fields of a document in it, such as `category:{category_id}`.
 ///
 /// ```
@@ -36,10 +43,7 @@ impl FromStr for TagPattern {
     /// # Errors
     /// What is wrong with it.
     fn from_str(text: &str) -> Result<TagPattern, String> {
-        let is_plain = (1..=LONGEST_TAG).contains(&text.chars().count())
-            && !text.contains(char::is_control)
-            && text != "*";
-        if !is_plain {
+        if !is_tag(text) {
             return Err(format!(
                 "{text:?} is no tag of 1 to {LONGEST_TAG} characters other than *"
             ));
@@ -106,8 +110,7 @@ impl TagPattern {
                 _ => return Err(Unknown),
             }
         }
-        let fits = (1..=LONGEST_TAG).contains(&tag.chars().count()) && tag != "*";
-        if fits { Ok(Some(tag)) } else { Err(Unknown) }
+        if is_tag(&tag) { Ok(Some(tag)) } else { Err(Unknown) }
     }
 }
 
@@ -176,6 +179,7 @@ mod tests {
             json!({ "k": [1] }),
             json!({ "k": long }),
             json!({ "k": "" }),
+            json!({ "k": "a\nb" }),
             json!("text"),
             json!([]),
             json!([{ "k": 1 }, {}]),

@@ -77,25 +77,25 @@ impl<V: Value> Cache<V> {
             inner.fence.back(&marked.ids).await;
             marked = mark(inner, &self.places(batch)).await?;
         }
-        let (mut rest, mut puts, mut put) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut done, mut asked, mut puts) = (Vec::new(), Vec::new(), Vec::new());
         for ready in batch {
             inner.stack.room().await?;
             let (key, options) = (&ready.write.key, options(&ready.write));
             match self.keep_or_remove(key, ready.value.clone(), &options, &marked).await {
-                Some(one) => {
-                    puts.push(one);
-                    put.push(ready);
+                Some(put) => {
+                    asked.push(ready);
+                    puts.push(put);
                 }
-                None => rest.push(ready),
+                None => done.push(ready),
             }
         }
         // The journal outlives the process: memory is enough only where there is no other tier.
         let in_memory = self.policy.memory && !inner.stack.has_lower(&self.policy);
         let (held, problem) = self.rest(&puts, in_memory, true).await?;
         let (held, left): (Vec<_>, Vec<_>) =
-            put.into_iter().zip(held).partition(|(_, is_held)| *is_held);
-        rest.extend(held.into_iter().map(|(ready, _)| ready));
-        self.settle(unwritten, rest);
+            asked.into_iter().zip(held).partition(|(_, is_held)| *is_held);
+        done.extend(held.into_iter().map(|(ready, _)| ready));
+        self.settle(unwritten, done);
         if left.is_empty() {
             return Ok(());
         }
@@ -103,28 +103,26 @@ impl<V: Value> Cache<V> {
             return Err(problem);
         }
         for (Ready { write, .. }, _) in left {
-            let text = "no tier takes it: it may be larger than they allow";
-            self.charge(unwritten, write, Error::new(ErrorKind::Full, text)).await?;
+            inner.counters.count(Counted::WriteFailed, 1);
+            if !self.is_tried_again(unwritten, write) {
+                let text = "no tier takes it: it may be larger than they allow";
+                self.give_up(unwritten, write, &Error::new(ErrorKind::Full, text)).await?;
+            }
         }
         Ok(())
     }
 
-    /// A write that has failed by itself goes alone from here on, and in the end is given up.
-    async fn charge(
-        &self,
-        unwritten: &Unwritten,
-        write: &Arc<Waiting>,
-        error: Error,
-    ) -> Result<(), Error> {
-        let inner = &self.inner;
-        inner.counters.count(Counted::WriteFailed, 1);
-        let attempts = write.attempts.fetch_add(1, Ordering::Relaxed) + 1;
-        if attempts >= self.policy.write_attempts {
-            return self.give_up(unwritten, write, &error).await;
+    /// Charges a write with a failure of its own: it goes alone from here on, in its own time. Not if it was tried as often
+    /// as its policy allows.
+    fn is_tried_again(&self, unwritten: &Unwritten, write: &Waiting) -> bool {
+        let Inner { clock, jitter, .. } = &*self.inner;
+        let before = write.attempts.fetch_add(1, Ordering::Relaxed);
+        let is_tried = before + 1 < self.policy.write_attempts;
+        if is_tried {
+            let pause = back_off(FIRST_PAUSE, LAST_PAUSE, before);
+            unwritten.put_off(write, clock.elapsed() + jitter.spread(pause, SPREAD));
         }
-        let pause = back_off(FIRST_PAUSE, LAST_PAUSE, attempts - 1);
-        unwritten.put_off(write, inner.clock.elapsed() + inner.jitter.spread(pause, SPREAD));
-        Ok(())
+        is_tried
     }
 
     /// Writes to the source. Whether that failed as a whole: every write, and none for a reason that can be told from the
@@ -182,7 +180,6 @@ impl<V: Value> Cache<V> {
         writer: &dyn Writer<V>,
         part: &'a [Ready<V>],
     ) -> Ended<'a, V> {
-        let Inner { clock, jitter, .. } = &*self.inner;
         let of = |Ready { write, value }: &Ready<V>| Write {
             id: self.inner.writes.id(write.number),
             key: Arc::clone(&write.key),
@@ -215,13 +212,9 @@ impl<V: Value> Cache<V> {
                 Fate::NotWritten if !was_sent => write.sent.store(false, Ordering::Relaxed),
                 Fate::NotWritten | Fate::Refused => {}
             }
-            let charged = u32::from(is_own);
-            let attempts = write.attempts.fetch_add(charged, Ordering::Relaxed) + charged;
-            if fate == Fate::Refused || (is_own && attempts >= self.policy.write_attempts) {
+            let goes_on = !is_own || self.is_tried_again(unwritten, write);
+            if fate == Fate::Refused || !goes_on {
                 ended.dead.push((ready, error));
-            } else if is_own {
-                let pause = back_off(FIRST_PAUSE, LAST_PAUSE, attempts.saturating_sub(1));
-                unwritten.put_off(write, clock.elapsed() + jitter.spread(pause, SPREAD));
             }
         }
         ended
