@@ -314,23 +314,16 @@ impl MemoryTier {
     /// which the table knows what comes back; how many are best goes by how many entries there is room for. Both are
     /// changed in steps, so that they seldom are.
     fn settle(&self, books: &mut Books, gone: &mut Vec<Arc<Held>>) {
-        let total = books.total();
-        let used = self.table.memory_used();
-        let takes = (2 * used.entries + used.map + books.deadline_bytes()) as u64;
-        let charged = total.entries * (SLOT + PLACE) as u64;
-        let step = (self.max_bytes / 64).max(1);
-        let steps = takes.saturating_sub(charged).div_ceil(step);
-        let held_back = books.withheld / step;
-        // Down only when it is by more than one: it shall not change to and fro.
-        if steps > held_back || steps + 1 < held_back {
-            books.withheld = steps * step;
+        // What goes for it is not charged for the table any more, which takes as much as before: so more may have to go.
+        while let Some(withheld) = self.withholds(books) {
+            books.withheld = withheld;
             let shards = self.table.num_shards() as u64;
             self.table.set_capacity(self.room(books) / shards * shards);
             self.write_off(None, books, gone);
             // The table has changed them with its capacity.
             books.ghosts = 0;
         }
-        let room = self.room(books);
+        let (total, room) = (books.total(), self.room(books));
         // What few entries take says little of those to come.
         if total.bytes >= room / 2 {
             let per_byte = total.entries as f64 / total.bytes.max(1) as f64;
@@ -340,6 +333,18 @@ impl MemoryTier {
                 self.table.set_ghost_capacity(ghosts as usize);
             }
         }
+    }
+
+    /// How many bytes are to be held back, if it is not as many as are.
+    fn withholds(&self, books: &Books) -> Option<u64> {
+        let used = self.table.memory_used();
+        let takes = (2 * used.entries + used.map + books.deadline_bytes()) as u64;
+        let charged = books.total().entries * (SLOT + PLACE) as u64;
+        let step = (self.max_bytes / 64).max(1);
+        let steps = takes.saturating_sub(charged).div_ceil(step);
+        let held_back = books.withheld / step;
+        // Down only when it is by more than one: it shall not change to and fro.
+        (steps > held_back || steps + 1 < held_back).then_some(steps * step)
     }
 
     /// What of the budget entries may take.
