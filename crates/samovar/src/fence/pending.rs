@@ -1,6 +1,6 @@
 //! Marks that were accepted here and have not come back through the log: whether the log has them, and who waits.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use futures_channel::oneshot;
@@ -16,8 +16,8 @@ enum Sent {
     Out,
     /// Given this version by the log.
     At(Version),
-    /// To be sent (again), in this order.
-    Not(u64),
+    /// To be sent (again).
+    Not,
 }
 
 #[derive(Debug)]
@@ -65,9 +65,8 @@ impl Done {
 #[derive(Debug, Default)]
 pub(super) struct Pending {
     marks: HashMap<MarkId, One>,
-    /// Those that are [`Sent::Not`], by their order.
-    unsent: BTreeMap<u64, MarkId>,
-    next: u64,
+    /// Those that are [`Sent::Not`], in the order in which they acted, whichever was found out first.
+    unsent: BTreeSet<(Tick, MarkId)>,
     /// What has come back and may be lost all the same.
     pub(super) unconfirmed: Unconfirmed,
     /// Who sends again, while there is nothing to send.
@@ -117,11 +116,8 @@ impl Pending {
 
     fn not_sent(&mut self, id: MarkId) {
         let Some(one) = self.marks.get_mut(&id) else { return };
-        if !matches!(one.sent, Sent::Not(_)) {
-            self.next += 1;
-            one.sent = Sent::Not(self.next);
-            self.unsent.insert(self.next, id);
-        }
+        one.sent = Sent::Not;
+        self.unsent.insert((one.tick, id));
         if let Some(sender) = self.sender.take() {
             let _ = sender.send(());
         }
@@ -161,9 +157,7 @@ impl Pending {
     /// A mark has come back with this number.
     pub(super) fn returned(&mut self, id: MarkId, at: Version, history: &History, done: &mut Done) {
         let Some(one) = self.marks.remove(&id) else { return };
-        if let Sent::Not(order) = one.sent {
-            self.unsent.remove(&order);
-        }
+        self.unsent.remove(&(one.tick, id));
         if !self.unconfirmed.came_back(one.mark, at, history) {
             done.settled.push(id);
         }
@@ -175,14 +169,9 @@ impl Pending {
     /// The history is another: what was given a version off it is to be sent again.
     pub(super) fn turn(&mut self, history: &History) {
         let off = |one: &One| matches!(one.sent, Sent::At(version) if !history.holds(version));
-        let mut lost: Vec<(u64, MarkId)> = Vec::new();
-        for (id, one) in self.marks.iter().filter(|(_, one)| off(one)) {
-            if let Sent::At(version) = one.sent {
-                lost.push((version.seq, *id));
-            }
-        }
-        lost.sort_unstable();
-        lost.into_iter().for_each(|(_, id)| self.not_sent(id));
+        let lost = self.marks.iter().filter(|(_, one)| off(one)).map(|(id, _)| *id);
+        let lost: Vec<MarkId> = lost.collect();
+        lost.into_iter().for_each(|id| self.not_sent(id));
     }
 
     /// All of them.
@@ -275,5 +264,34 @@ impl Pending {
         let (send, wait) = oneshot::channel();
         self.waiting.push((ids, send));
         Some(wait)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use samovar_core::{Mode, Scope};
+    use samovar_testkit::log::mark;
+
+    use super::*;
+
+    #[test]
+    fn what_is_sent_again_goes_in_the_order_in_which_it_acted() {
+        let mut pending = Pending::default();
+        let (history, mut done) = (History(vec![]), Done::default());
+        for id in 1..=3 {
+            let marks = [mark(id, Scope::Everything, Mode::Remove, 0)];
+            let _waits = pending.accept(&marks, Tick(id as u64));
+        }
+        let taken = |pending: &mut Pending| -> Vec<u128> {
+            pending.take(2).iter().map(|mark| mark.id.0).collect()
+        };
+        // The first is on its way once more when it is found out that the others did not arrive.
+        for (failed, expected) in [(&[1][..], &[1][..]), (&[3, 2, 1], &[1, 2]), (&[1], &[1, 3])] {
+            for id in failed {
+                assert!(pending.answered(&[MarkId(*id)], None, &history, &mut done));
+            }
+            assert_eq!(taken(&mut pending), expected, "{failed:?}");
+        }
+        done.tell();
     }
 }
