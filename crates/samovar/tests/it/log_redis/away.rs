@@ -477,10 +477,7 @@ fn a_mark_is_not_said_to_be_durable_where_nothing_comes_back_any_more() {
     found(&redis);
     let node = start(&redis, durable(directory.path()));
     node.mark("k").unwrap();
-    let epoch = node.at().epoch.to_string();
-    let entry = ["XADD", "{samovar:log}:marks", "2-0", "e", &epoch, "m", "~a newer mark"];
-    server.cli(&entry).unwrap();
-    server.cli(&["HSET", "{samovar:log}:meta", "seq", "2"]).unwrap();
+    append_what_is_newer(&server, &node);
     // Whatever the log yields after that is not applied, so the lease ends.
     until("its lease is over", || standing(&node) == Standing::CutOff);
     node.put("k");

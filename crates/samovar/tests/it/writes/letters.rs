@@ -332,7 +332,8 @@ fn what_is_dropped_leaves_nothing_behind_though_nobody_waits() {
         let (shop, DeadLetter { id: letter, .. }) = refused(directory.path()).await;
         let samovar = shop.samovar.clone();
         let mut dropping = Stepped::new(async move { samovar.drop_dead_letter(letter).await });
-        assert!(dropping.step().is_none());
+        // Given up, unless the disk was quick.
+        let _ = dropping.step();
         drop(dropping);
         until(|| shop.samovar.dead_letters().is_empty()).await;
         shop.close().await;
