@@ -24,7 +24,7 @@ use wire::Wire;
 
 /// How long [`Browser::click`], [`Browser::fill`] and [`Browser::text`] wait for their element, and
 /// [`Browser::open`] for its page: generous, since it only ever passes when the test fails.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What went wrong in the browser, in words fit for the output of a failed test.
 ///

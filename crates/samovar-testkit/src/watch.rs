@@ -3,11 +3,14 @@
 //! A shell watches over it that waits for its standard input to close, which it does with whoever holds the other end;
 //! so nothing is left behind.
 
-use std::io::{Result, Write};
-use std::net::TcpListener;
+use std::hash::{BuildHasher, RandomState};
+use std::io::{ErrorKind, Result, Write};
+use std::net::{TcpListener, UdpSocket};
+use std::ops::Range;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{self, Child, Command, ExitStatus, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::{fs, thread, time::Duration};
 
 /// Between two looks at what is waited for.
@@ -101,7 +104,23 @@ pub(crate) fn remove(folder: &Path) {
     }
 }
 
-/// A port of 127.0.0.1 that nobody holds now; somebody else may take it in between.
+/// Below those that systems give to who asks for any, for its server or for a connection that it makes: a server that is
+/// down for a while must find its port again, and nobody else in its place.
+const PORTS: Range<u16> = 20_000..32_000;
+
+/// A port of 127.0.0.1 that is free, and is given to nobody else here for as long as this process lives.
 pub(crate) fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+    // The same port of UDP stands for it: the system frees it, whatever the process ends by.
+    static GIVEN: Mutex<Vec<UdpSocket>> = Mutex::new(Vec::new());
+    let count = u64::from(PORTS.end - PORTS.start);
+    let first = RandomState::new().hash_one(process::id()) % count;
+    let ports = (0..count).map(|more| PORTS.start + ((first + more) % count) as u16);
+    for port in ports {
+        let Ok(own) = UdpSocket::bind(("127.0.0.1", port)) else { continue };
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            GIVEN.lock().unwrap_or_else(PoisonError::into_inner).push(own);
+            return Ok(port);
+        }
+    }
+    Err(ErrorKind::AddrInUse.into())
 }

@@ -39,6 +39,8 @@ fn check(demo: &Demo, words: &[&str]) {
         .args(words)
         .args(["--header", &headers[0], "--header", &headers[1]])
         .args(["--checks", "all", "--seed", "2026", "--no-color"])
+        // In seconds, as long as a busy disk may take.
+        .args(["--request-timeout", "120"])
         .current_dir(demo.path())
         .output()
         .unwrap();

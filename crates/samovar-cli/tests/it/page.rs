@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use crate::server::{Demo, Server, cents};
 
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(60);
 
 /// A browser that shows a demo.
 struct Page {

@@ -13,7 +13,7 @@ use rusqlite::Connection;
 use serde_json::Value;
 
 /// How long anything may take that only takes long when the test fails.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The first value that `look` finds; looks again until it does.
 pub(crate) fn poll<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {

@@ -34,11 +34,13 @@ impl Events {
 impl Engine {
     /// Labels all that was read from the source, and has it read again.
     async fn changed_silently(&self) -> Result<(), Error> {
-        count(&self.inner.counters.silent_changes, 1);
         let caches = BLOCKS.into_iter().chain([LIST]);
         let scopes = caches.map(|cache| Scope::Cache(cache.into())).collect();
         let reason = "the source changed without an event";
-        self.inner.samovar.mark(scopes, Mode::Expire, reason).await?;
+        let marked = self.inner.samovar.mark(scopes, Mode::Expire, reason).await;
+        // Who sees it counted finds nothing fresh that is not.
+        count(&self.inner.counters.silent_changes, 1);
+        marked?;
         // Until then the list of before says what there is.
         let known = self.known_members().await;
         self.inner.queue.push_list();

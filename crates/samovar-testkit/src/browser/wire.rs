@@ -17,7 +17,7 @@ use super::{BrowserError, Result};
 const ANSWER: Duration = Duration::from_secs(60);
 
 /// How long the browser may take to quit before it is killed.
-const QUIT: Duration = Duration::from_secs(5);
+const QUIT: Duration = Duration::from_secs(60);
 
 const FLAGS: &[&str] = &[
     "--headless",

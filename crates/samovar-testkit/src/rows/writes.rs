@@ -214,7 +214,9 @@ pub(super) fn gives_up_in_time(place: &impl Place) {
         assert!(matches!(fate, Some((Fate::NotWritten, _))), "{fates_of:?}");
     }
     assert_eq!(place.run(ALL), "");
-    done(&slow, &[product(1, "a", "fast")]);
+    // Its time is as short on a busy machine.
+    let is_done = |_| fates(&slow, &[product(1, "a", "fast")]) == [None];
+    assert!((0..20).any(is_done), "what comes next is written");
     assert_eq!(place.run(ALL), "a|fast");
 }
 

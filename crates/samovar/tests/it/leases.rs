@@ -27,10 +27,11 @@ use crate::support::block_on;
 const URL: &str = "SAMOVAR_TEST_LEASE_URL";
 const FILE: &str = "SAMOVAR_TEST_LEASE_FILE";
 const TIME: &str = "SAMOVAR_TEST_LEASE_MILLIS";
+const LOAD_TIME: &str = "SAMOVAR_TEST_LEASE_LOAD_MILLIS";
 /// In each of three processes: 10,002 in all.
 const CALLERS: usize = 3_334;
 const PROCESSES: usize = 3;
-/// How long a load takes.
+/// How long a load takes, where nobody is to be caught at it.
 const LOAD: Duration = Duration::from_millis(300);
 
 fn redis(url: &str, response_timeout: Duration) -> RedisSettings {
@@ -65,10 +66,9 @@ fn say(what: &str) {
 /// One of the processes; does nothing when it is run as a test among others.
 #[test]
 fn child() {
-    let (Ok(url), Ok(file), Ok(time)) = (env::var(URL), env::var(FILE), env::var(TIME)) else {
-        return;
-    };
-    let load_lease = Some(Duration::from_millis(time.parse().unwrap()));
+    let (Ok(url), Ok(file)) = (env::var(URL), env::var(FILE)) else { return };
+    let time = |name| Duration::from_millis(env::var(name).unwrap().parse().unwrap());
+    let (load_lease, load_time) = (Some(time(TIME)), time(LOAD_TIME));
     together(async {
         let samovar = open(&url).await;
         let policy = CachePolicy { load_lease, ..CachePolicy::named("c") };
@@ -79,11 +79,11 @@ fn child() {
         let asked: Vec<_> = (0..CALLERS)
             .map(|_| {
                 let (cache, file) = (cache.clone(), file.clone());
-                let load = |_| async move {
+                let load = move |_| async move {
                     let mut file = OpenOptions::new().append(true).open(file).unwrap();
                     writeln!(file, "{}", std::process::id()).unwrap();
                     say("loads");
-                    SystemClock::new().sleep(LOAD).await;
+                    SystemClock::new().sleep(load_time).await;
                     Ok("v".to_owned())
                 };
                 tokio::spawn(async move { cache.get_or_load("k", load).await })
@@ -108,7 +108,7 @@ struct World {
 }
 
 impl World {
-    fn start(directory: &Path, time: Duration) -> World {
+    fn start(directory: &Path, lease: Duration, load: Duration) -> World {
         let server = Server::launch(&Setup::new()).unwrap();
         let file = directory.join("loads");
         fs::write(&file, "").unwrap();
@@ -119,7 +119,8 @@ impl World {
                 .args(["leases::child", "--exact", "--nocapture", "--test-threads=1"])
                 .env(URL, server.url())
                 .env(FILE, &file)
-                .env(TIME, time.as_millis().to_string())
+                .env(TIME, lease.as_millis().to_string())
+                .env(LOAD_TIME, load.as_millis().to_string())
                 .stdin(Stdio::piped())
                 .stdout(Stdio::piped())
                 .stderr(Stdio::null())
@@ -186,7 +187,7 @@ impl Drop for World {
 #[test]
 fn ten_thousand_callers_in_three_processes_load_once() {
     let directory = tempdir().unwrap();
-    let mut world = World::start(directory.path(), Duration::from_secs(60));
+    let mut world = World::start(directory.path(), Duration::from_secs(60), LOAD);
     let ends = world.end(None);
     assert_eq!(world.loads().len(), 1);
     let waited = ends.iter().filter(|end| *end == "answered, waited").count();
@@ -199,7 +200,9 @@ fn ten_thousand_callers_in_three_processes_load_once() {
 #[test]
 fn a_leader_that_is_killed_is_followed_by_another() {
     let directory = tempdir().unwrap();
-    let mut world = World::start(directory.path(), Duration::from_secs(2));
+    // It is killed before it is done, and its follower is done before others wait no longer: two leases.
+    let (lease, load) = (Duration::from_secs(5), Duration::from_secs(2));
+    let mut world = World::start(directory.path(), lease, load);
     let leader = world.loading();
     world.children[leader].0.kill().unwrap();
     world.end(Some(leader));
@@ -211,7 +214,7 @@ fn a_leader_that_is_killed_is_followed_by_another() {
 #[test]
 fn if_redis_is_killed_while_one_loads_all_are_answered() {
     let directory = tempdir().unwrap();
-    let mut world = World::start(directory.path(), Duration::from_secs(60));
+    let mut world = World::start(directory.path(), Duration::from_secs(60), LOAD);
     world.loading();
     world.server.kill().unwrap();
     world.end(None);

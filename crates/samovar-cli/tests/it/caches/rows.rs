@@ -148,7 +148,8 @@ fn a_database_that_comes_later_is_read_then() {
     let server = shop.start();
     let path = "/api/cache/products_by_id/7";
     assert_eq!(refused(&server.get(path)), (502, "source_failed".into()));
-    assert!(server.told().contains("caches load once it is there"), "{}", server.told());
+    let is_told = || server.told().contains("caches load once it is there");
+    poll("what it says", || is_told().then_some(()));
     fs::rename(&away, &there).unwrap();
     // Once its source has rested.
     poll("the row", || (server.get(path).status == 200).then_some(()));

@@ -270,21 +270,24 @@ fn a_commit_without_an_answer_leaves_it_unknown() {
     let database = server.database().unwrap();
     database.run(THINGS).unwrap();
     let url = |options: &str| PostgresOptions::new(format!("{}?options={options}", database.url()));
-    let open = |options: &str| {
+    let open = |options: &str, deadline| {
         let options = url(options);
-        let short = RowOptions { write_deadline: Duration::from_secs(4), ..RowOptions::default() };
-        let rows = RowDatabase::postgres(&options, short).unwrap();
+        let rows =
+            RowOptions { write_deadline: Duration::from_secs(deadline), ..RowOptions::default() };
+        let rows = RowDatabase::postgres(&options, rows).unwrap();
         rows.writer("things", &WriteSql::new("UPDATE things SET v = v || :v WHERE k = :key"))
             .unwrap()
     };
     database.run("INSERT INTO things VALUES ('a', '')").unwrap();
-    let patient = open("-c%20synchronous_commit%3Doff");
-    let waiting = open("-c%20synchronous_commit%3Don");
+    let patient = open("-c%20synchronous_commit%3Doff", 4);
+    let waiting = open("-c%20synchronous_commit%3Don", 4);
     let (found, text) = fate(&waiting, put(1, "a", json!({"v": "x"}))).unwrap();
     assert!(found == Fate::Unknown && text.contains("did not answer to the commit"), "{text}");
     // It was cancelled, so it shows; a repeat is left out.
     database.wait_until("SELECT v FROM things", "x").unwrap();
     assert_eq!(fate(&patient, put(1, "a", json!({"v": "x"}))), None);
+    // Long enough to be found waiting.
+    let waiting = open("-c%20synchronous_commit%3Don", 120);
     let ended = std::thread::scope(|scope| {
         scope.spawn(|| {
             let at = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
@@ -320,7 +323,7 @@ fn what_waits_for_the_commit_is_judged_before_it() {
         shop.run(THINGS);
         at_the_commit(&shop, body);
         let options =
-            RowOptions { write_deadline: Duration::from_secs(2), ..RowOptions::default() };
+            RowOptions { write_deadline: Duration::from_secs(6), ..RowOptions::default() };
         let writer = shop.writer(options, INSERT);
         let (found, text) = fate(&writer, put(1, "a", json!({"v": "x"}))).unwrap();
         assert_eq!(found, expected, "{text}");

@@ -354,13 +354,15 @@ mod tests {
     }
 
     const NAMES: usize = 2_500;
+    /// Of who is to be answered however slow the machine is.
+    const PATIENCE: Duration = Duration::from_secs(20);
 
     impl Bench {
-        fn new() -> Bench {
+        fn new(response_timeout: Duration) -> Bench {
             let server = Server::launch(&Setup::new()).unwrap();
-            let response_timeout = Duration::from_millis(300);
             let settings = RedisSettings::standalone([server.url()]).unwrap();
-            let settings = RedisSettings { response_timeout, ..settings };
+            let settings =
+                RedisSettings { response_timeout, connect_timeout: PATIENCE, ..settings };
             let (clock, tasks) = (Arc::new(SystemClock::new()), Tasks::new().unwrap());
             let connection = Connection::new(&settings, clock, tasks.clone()).unwrap();
             let numbers: Vec<String> = (0..NAMES).step_by(2).map(|n| n.to_string()).collect();
@@ -388,9 +390,9 @@ mod tests {
     }
 
     /// On one thread, so that no courier runs before all have asked; with a Redis that stands still from here on.
-    fn paused() -> (Runtime, Bench) {
+    fn paused(response_timeout: Duration) -> (Runtime, Bench) {
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
-        let bench = runtime.block_on(async { Bench::new() });
+        let bench = runtime.block_on(async { Bench::new(response_timeout) });
         check(0, runtime.block_on(bench.ask(0)));
         bench.server.pause().unwrap();
         (runtime, bench)
@@ -417,7 +419,7 @@ mod tests {
         // On one thread: no courier runs before all have asked.
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
         let _context = runtime.enter();
-        let bench = Bench::new();
+        let bench = Bench::new(PATIENCE);
         let found = runtime.block_on(join_all((0..NAMES).map(|n| bench.ask(n))));
         found.into_iter().enumerate().for_each(|(n, found)| check(n, found));
         assert_eq!(bench.lookups.under_way.load(Ordering::Relaxed), 0);
@@ -434,7 +436,7 @@ mod tests {
 
     #[test]
     fn where_many_ask_a_second_courier_is_sent_with_two_thirds_of_them() {
-        let (runtime, bench) = paused();
+        let (runtime, bench) = paused(PATIENCE);
         let mut asked = Vec::new();
         let mut ask = |count: usize| {
             for _ in 0..count {
@@ -466,7 +468,7 @@ mod tests {
 
     #[test]
     fn who_goes_away_keeps_nobody_waiting() {
-        let bench = Bench::new();
+        let bench = Bench::new(PATIENCE);
         let asked = bench.stalled(30);
         // The first of all, the first of those that wait for others, and some more.
         let stay: Vec<_> = asked.into_iter().enumerate().skip(5).collect();
@@ -476,7 +478,7 @@ mod tests {
 
     #[test]
     fn who_waits_for_what_fails_does_not_wait_again() {
-        let (runtime, bench) = paused();
+        let (runtime, bench) = paused(Duration::from_millis(300));
         for answer in runtime.block_on(join_all((0..100).map(|n| bench.ask(n)))) {
             assert_eq!(answer.unwrap_err().kind(), ErrorKind::Storage);
         }
@@ -488,7 +490,7 @@ mod tests {
 
     #[test]
     fn when_it_is_over_nobody_is_left_waiting() {
-        let bench = Bench::new();
+        let bench = Bench::new(PATIENCE);
         // The first asks by itself, and goes on doing so: else the last would be alone, too.
         let mut first = bench.stalled(30);
         let waited = first.split_off(1);

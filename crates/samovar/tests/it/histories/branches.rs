@@ -19,7 +19,7 @@ fn node_on(log: &Arc<StepLog>) -> Node {
 fn until(what: &str, mut is: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !is() {
-        assert!(begun.elapsed() < Duration::from_secs(10), "it never came to this: {what}");
+        assert!(begun.elapsed() < Duration::from_secs(60), "it never came to this: {what}");
         std::thread::yield_now();
     }
 }
