@@ -104,7 +104,7 @@ impl<V: Value> Cache<V> {
         }
         for (Ready { write, .. }, _) in left {
             inner.counters.count(Counted::WriteFailed, 1);
-            if !self.is_tried_again(unwritten, write) {
+            if !self.charge(unwritten, write) {
                 let text = "no tier takes it: it may be larger than they allow";
                 self.give_up(unwritten, write, &Error::new(ErrorKind::Full, text)).await?;
             }
@@ -112,17 +112,17 @@ impl<V: Value> Cache<V> {
         Ok(())
     }
 
-    /// Charges a write with a failure of its own: it goes alone from here on, in its own time. Not if it was tried as often
-    /// as its policy allows.
-    fn is_tried_again(&self, unwritten: &Unwritten, write: &Waiting) -> bool {
+    /// Charges a write with a failure of its own: it goes alone from here on, in its own time. False if it was tried as
+    /// often as its policy allows.
+    fn charge(&self, unwritten: &Unwritten, write: &Waiting) -> bool {
         let Inner { clock, jitter, .. } = &*self.inner;
         let before = write.attempts.fetch_add(1, Ordering::Relaxed);
-        let is_tried = before + 1 < self.policy.write_attempts;
-        if is_tried {
+        let goes_on = before + 1 < self.policy.write_attempts;
+        if goes_on {
             let pause = back_off(FIRST_PAUSE, LAST_PAUSE, before);
             unwritten.put_off(write, clock.elapsed() + jitter.spread(pause, SPREAD));
         }
-        is_tried
+        goes_on
     }
 
     /// Writes to the source. Whether that failed as a whole: every write, and none for a reason that can be told from the
@@ -212,7 +212,7 @@ impl<V: Value> Cache<V> {
                 Fate::NotWritten if !was_sent => write.sent.store(false, Ordering::Relaxed),
                 Fate::NotWritten | Fate::Refused => {}
             }
-            let goes_on = !is_own || self.is_tried_again(unwritten, write);
+            let goes_on = !is_own || self.charge(unwritten, write);
             if fate == Fate::Refused || !goes_on {
                 ended.dead.push((ready, error));
             }
